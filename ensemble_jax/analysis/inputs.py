@@ -1,0 +1,60 @@
+"""What the scores accept, and what they say of anything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+
+def as_correctness(correct: Shaped[Any, "*E N M"]) -> Bool[np.ndarray, "*E N M"]:
+    """The same bitmap as booleans.
+
+    Raises:
+        ValueError: not `[..., N, M]`, or a value is neither 0 nor 1.
+    """
+    bitmap = np.asarray(correct)
+    if bitmap.ndim < 2:
+        raise ValueError(f"correct must have the axes [..., N, M], got the shape {bitmap.shape}")
+    if bitmap.dtype == np.bool_:
+        return bitmap
+    if bitmap.dtype.kind not in "iuf":
+        raise ValueError(f"correct must be boolean or hold 0 and 1, got the type {bitmap.dtype}")
+    other = (bitmap != 0) & (bitmap != 1)
+    if other.any():
+        raise ValueError(f"correct must be boolean or hold 0 and 1, got {bitmap[other][0]}")
+    return bitmap.astype(np.bool_)
+
+
+def as_classes(
+    name: str, classes: Shaped[Any, "*axes"], num_classes: int
+) -> Int[np.ndarray, "*axes"]:
+    """The same array, known to hold integers in 0..K-1.
+
+    Raises:
+        ValueError: not integers, or outside 0..K-1.
+    """
+    checked = np.asarray(classes)
+    if checked.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers, got the type {checked.dtype}")
+    if checked.size and (checked.min() < 0 or checked.max() >= num_classes):
+        outside = checked[(checked < 0) | (checked >= num_classes)][0]
+        raise ValueError(f"{name} must lie in 0..{num_classes - 1}, got {outside}")
+    return checked
+
+
+def as_scores(scores: Shaped[Any, "*E M"]) -> Float[np.ndarray, "*E M"]:
+    """The same scores in float64.
+
+    Raises:
+        ValueError: no example, not numbers, or a score is not finite.
+    """
+    checked = np.asarray(scores)
+    if checked.dtype.kind not in "biuf":
+        raise ValueError(f"scores must be numbers, got the type {checked.dtype}")
+    if checked.ndim == 0 or checked.shape[-1] == 0:
+        raise ValueError(f"scores must be of at least one example, got the shape {checked.shape}")
+    if not np.isfinite(checked).all():
+        raise ValueError(f"scores must be finite, got {checked[~np.isfinite(checked)][0]}")
+    return checked.astype(np.float64)

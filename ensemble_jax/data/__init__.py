@@ -1,0 +1,7 @@
+"""Data sets by name, all ending in one type."""
+
+from ensemble_jax.data.channels import channel_statistics
+from ensemble_jax.data.dataset import Dataset, Split
+from ensemble_jax.data.sources import check_dataset_name, load_dataset
+
+__all__ = ["Dataset", "Split", "channel_statistics", "check_dataset_name", "load_dataset"]

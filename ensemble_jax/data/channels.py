@@ -1,0 +1,58 @@
+"""The mean and deviation by which inputs are normalised."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32, Float64, Shaped
+
+# Examples are widened to float64 in pieces of about this many values (8 MiB).
+_VALUES_PER_CHUNK = 1 << 20
+
+
+def channel_statistics(
+    inputs: Shaped[np.ndarray, "M ..."],
+) -> tuple[Float32[np.ndarray, " channels"], Float32[np.ndarray, " channels"]]:
+    """The mean and standard deviation of each channel, as float32 `[channels]`.
+
+    Images (`[M, height, width, channels]`) have one value per entry of the last axis, over all
+    examples and positions. Inputs with any other number of axes have one value over everything,
+    `[1]`, because their last axis need not be one of channels. With n values x of a channel:
+
+        mean = sum(x) / n
+        deviation = sqrt(sum((x - mean)^2) / n),  1 where that is 0
+
+    so that `(x - mean) / deviation` is finite and a constant channel becomes 0. Sums are in
+    float64, in two passes over pieces of the inputs.
+
+    Raises:
+        ValueError: if there is no value, or no axis besides that of the examples.
+
+    >>> mean, deviation = channel_statistics(np.array([[1, 3], [3, 1]], np.uint8))
+    >>> mean.item(), deviation.item()
+    (2.0, 1.0)
+    """
+    if inputs.ndim < 2 or inputs.size == 0:
+        raise ValueError(f"inputs must be a non-empty [M, ...], got the shape {inputs.shape}")
+    channels = inputs.shape[-1] if inputs.ndim == 4 else 1
+    examples = inputs.reshape(len(inputs), -1)
+    repeats = examples.shape[1] // channels
+    # Distances from a value of the channel are exactly 0 if it is constant, whatever the rounding.
+    origin = np.tile(examples[0, :channels].astype(np.float64), repeats)
+    mean_distance = _mean_power(examples, origin, channels, power=1)
+    centre = origin + np.tile(mean_distance, repeats)
+    mean = centre[:channels].astype(np.float32)
+    deviation = np.sqrt(_mean_power(examples, centre, channels, power=2)).astype(np.float32)
+    return mean, np.where(deviation == 0, np.float32(1), deviation)
+
+
+def _mean_power(
+    examples: np.ndarray, centre: np.ndarray, channels: int, power: int
+) -> Float64[np.ndarray, " channels"]:
+    """The mean of (x - centre)^power per channel, for x `[M, positions * channels]`."""
+    total = np.zeros(examples.shape[1])
+    step = max(1, _VALUES_PER_CHUNK // examples.shape[1])
+    for start in range(0, len(examples), step):
+        distance = examples[start : start + step] - centre
+        # Over the examples first: the inner loop then runs along contiguous memory.
+        total += (distance if power == 1 else np.square(distance, out=distance)).sum(axis=0)
+    return total.reshape(-1, channels).sum(axis=0) / (examples.size // channels)

@@ -1,0 +1,41 @@
+"""Where prepared data sets are read from and where decoded ones are kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The two folders that a loader may use; neither needs to exist.
+
+    Attributes:
+        data: what tensorflow-datasets has prepared, one subfolder per set.
+        cache: decoded arrays, which may be deleted at any time.
+    """
+
+    data: Path
+    cache: Path
+
+
+def resolve_folders(data_dir: str | Path | None, cache_dir: str | Path | None) -> Folders:
+    """The folders that the user named, else those of the environment, else the usual ones.
+
+    Data: `data_dir`, `$TFDS_DATA_DIR`, `~/tensorflow_datasets`, which is what tensorflow-datasets
+    itself does. Cache: `cache_dir`, `$ENSEMBLE_JAX_CACHE`, `$XDG_CACHE_HOME/ensemble_jax`,
+    `~/.cache/ensemble_jax`. A leading `~` is expanded everywhere.
+
+    >>> resolve_folders("/data", "/scratch/cache").cache.as_posix()
+    '/scratch/cache'
+    """
+    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Folders(
+        data=Path(
+            data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+        ).expanduser(),
+        cache=Path(
+            cache_dir or os.environ.get("ENSEMBLE_JAX_CACHE") or Path(user_cache, "ensemble_jax")
+        ).expanduser(),
+    )

@@ -1,0 +1,216 @@
+"""Image sets that tensorflow-datasets has prepared, read without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from ensemble_jax.data.cache import Arrays, cached_arrays
+from ensemble_jax.data.dataset import Dataset, Split
+from ensemble_jax.data.decoding import image_decoder
+from ensemble_jax.data.folders import Folders
+
+PREPARED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
+"""The sets that `load_prepared` knows by tensorflow-datasets' own names."""
+
+_SPLITS = ("train", "test")
+_DESCRIPTION = "dataset_info.json"
+_RECORDS_PER_READ = 500
+# To be raised whenever the arrays made from the same records change.
+_LAYOUT = 1
+
+
+class _PreparedSet(NamedTuple):
+    """One version of a set on disk."""
+
+    folder: Path
+    records: tuple[Path, ...]
+
+
+def load_prepared(name: str, folders: Folders) -> Dataset:
+    """A whole set of `PREPARED`, as its own train and test splits, in the order of its records.
+
+    Inputs are uint8 `[M, height, width, channels]`. An id is the set's own where it has one (text;
+    the CIFAR sets), else the position among the split's records, which are not in the order of the
+    published files.
+
+    Raises:
+        ValueError: if the set is not prepared in `folders.data`, or damaged, or in a file format
+            without random access.
+        ModuleNotFoundError: if it must be decoded and tensorflow-datasets is not installed.
+    """
+    arrays = prepared_arrays(name, folders)
+    splits = {}
+    for split in _SPLITS:
+        labels = arrays[f"{split}_label"]
+        ids = arrays.get(f"{split}_id", np.arange(len(labels)))
+        splits[split] = Split(arrays[f"{split}_image"], labels, ids)
+    return Dataset(name, **splits, class_names=tuple(arrays["label_names"].tolist()))
+
+
+def prepared_arrays(name: str, folders: Folders) -> Arrays:
+    """Every feature of a prepared set, decoded once and then mapped from the cache.
+
+    Keys are `<split>_<feature>` with one entry per example (`train_image` uint8 `[M, ...]`,
+    `train_label` int32 `[M]`, `train_id` text `[M]`) and `<feature>_names` with one text per class
+    of a label. Raises as `load_prepared` does. The cache follows the record files' names, sizes and
+    times, so a set that is prepared anew is decoded anew; a set found in the cache needs neither
+    tensorflow-datasets nor a decoder.
+    """
+    prepared = _find(name, folders.data)
+    version = prepared.folder.name
+    states = {file.name: file.stat() for file in prepared.records}
+    key = {
+        "layout": _LAYOUT,
+        "name": name,
+        "version": version,
+        "records": {file: [state.st_size, state.st_mtime_ns] for file, state in states.items()},
+    }
+    label = f"{name}-{version}"
+    return cached_arrays(folders.cache, label, key, lambda: _decode(name, prepared.folder))
+
+
+def _find(name: str, data_dir: Path) -> _PreparedSet:
+    """The newest prepared version of a set, from the folder alone, so that an answer is quick."""
+    if not data_dir.is_dir():
+        raise ValueError(
+            f"data_dir must be a folder of sets prepared by tensorflow-datasets, and {data_dir} is "
+            f"none; {_how_to_prepare(name, data_dir)}"
+        )
+    # A version that is still being prepared has a longer name, and no description either.
+    versions = sorted(
+        (
+            folder
+            for folder in (data_dir / name).glob("*")
+            if re.fullmatch(r"\d+\.\d+\.\d+", folder.name) and (folder / _DESCRIPTION).is_file()
+        ),
+        key=lambda folder: tuple(map(int, folder.name.split("."))),
+        reverse=True,
+    )
+    if not versions:
+        raise ValueError(
+            f"{name} is not prepared in data_dir {data_dir}; {_how_to_prepare(name, data_dir)}"
+        )
+    for folder in versions:
+        records = sorted(folder.glob(f"{name}-*.array_record-*-of-*"))
+        if records:
+            return _PreparedSet(folder, _complete(name, data_dir, records))
+    other_folder = data_dir / "array_record"
+    raise ValueError(
+        f"{name} is prepared in {versions[0]} in the file format {_file_format(versions[0])}, and "
+        f"only array_record can be read; {_how_to_prepare(name, other_folder)} and give that folder"
+    )
+
+
+def _complete(name: str, data_dir: Path, records: list[Path]) -> tuple[Path, ...]:
+    """The record files, after a look whether each split has all that its names promise."""
+    folder = records[0].parent
+    for split in _SPLITS:
+        of_split = [file for file in records if file.name.startswith(f"{name}-{split}.")]
+        promised = int(of_split[0].name.rsplit("-of-", 1)[1]) if of_split else 1
+        if len(of_split) != promised:
+            raise ValueError(
+                f"{name} is incomplete in {folder}: {len(of_split)} of {promised} record files of "
+                f"the split {split}; remove that folder, then {_how_to_prepare(name, data_dir)}"
+            )
+    return tuple(records)
+
+
+def _file_format(folder: Path) -> str:
+    """The file format that a prepared set says it has; old ones say nothing and are TFRecord."""
+    return json.loads((folder / _DESCRIPTION).read_text()).get("fileFormat", "tfrecord")
+
+
+def _how_to_prepare(name: str, data_dir: Path) -> str:
+    """The commands that make a set readable; they need TensorFlow, which reading does not."""
+    return (
+        "to prepare it: pip install 'ensemble_jax[prepare]' && python -c \"import "
+        f"tensorflow_datasets as tfds; tfds.builder('{name}', file_format='array_record', "
+        f"data_dir='{data_dir}').download_and_prepare()\""
+    )
+
+
+def _decode(name: str, folder: Path) -> Arrays:
+    """Every feature of both splits, from the record files."""
+    try:
+        # By name, because the package imports without its content where a part of it is missing.
+        from tensorflow_datasets import builder_from_directory
+        from tensorflow_datasets.core.features import ClassLabel
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"the data set {name} needs tensorflow-datasets ({error}): "
+            "pip install 'ensemble_jax[tfds]'",
+            name=error.name,
+        ) from error
+    # From the folder and not by the set's name: this never looks at the network.
+    builder = builder_from_directory(folder)
+    arrays: dict[str, np.ndarray] = {}
+    features: Any = builder.info.features
+    for feature_name, feature in features.items():
+        if isinstance(feature, ClassLabel):
+            arrays[f"{feature_name}_names"] = np.array(feature.names)
+    for split in _SPLITS:
+        try:
+            columns = _decode_split(builder, split)
+        except RuntimeError as error:  # array_record's word for a checksum that does not match
+            raise ValueError(
+                f"{name} is damaged in {folder} ({error}); remove that folder, then "
+                f"{_how_to_prepare(name, folder.parent.parent)}"
+            ) from error
+        arrays |= {f"{split}_{column}": values for column, values in columns.items()}
+    return arrays
+
+
+def _decode_split(builder: Any, split: str) -> Mapping[str, np.ndarray]:
+    """One array per feature, in the order of the records.
+
+    The raw records are parsed here because tensorflow-datasets' own path through its features
+    takes several times as long as reading and decoding together.
+    """
+    from tensorflow_datasets.core.decode import DeserializeMethod
+    from tensorflow_datasets.core.features import ClassLabel, Image, Text
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    features = builder.info.features
+    source = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
+    # Its message types are made when it is imported, so that no type checker knows them.
+    messages: Any = tf_example_pb2
+    parse = messages.Example.FromString
+    decode_image = image_decoder()
+    images, labels, texts = (
+        [name for name, feature in features.items() if isinstance(feature, kind)]
+        for kind in (Image, ClassLabel, Text)
+    )
+    columns = {name: np.empty((len(source), *features[name].shape), np.uint8) for name in images}
+    columns |= {name: np.empty(len(source), np.int32) for name in labels}
+    columns |= {name: np.empty(len(source), object) for name in texts}
+
+    def fill(start: int) -> int:
+        rows = range(start, min(start + _RECORDS_PER_READ, len(source)))
+        for row, record in zip(rows, source.__getitems__(rows), strict=True):
+            values = parse(record).features.feature
+            for name in images:
+                columns[name][row] = decode_image(values[name].bytes_list.value[0])
+            for name in labels:
+                columns[name][row] = values[name].int64_list.value[0]
+            for name in texts:
+                columns[name][row] = values[name].bytes_list.value[0].decode()
+        return len(rows)
+
+    # Threads share the decoder's unlocked time; Python's share of the work gains nothing by more.
+    starts = range(0, len(source), _RECORDS_PER_READ)
+    with (
+        tqdm(total=len(source), desc=f"decoding {builder.name} {split}", unit="image") as bar,
+        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
+    ):
+        for decoded in pool.map(fill, starts):
+            bar.update(decoded)
+    return columns | {name: columns[name].astype(np.str_) for name in texts}

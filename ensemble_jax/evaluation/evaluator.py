@@ -1,0 +1,76 @@
+"""Evaluation of one network on the device: what it predicts for every example, packed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Num, UInt, UInt8
+
+from ensemble_jax.models import Network, Variables
+
+
+class Evaluation(NamedTuple):
+    """What one network does on the M examples of a split.
+
+    Attributes:
+        bits: `ceil(M / 8)` bytes, bit 7 - m % 8 of byte m // 8 is 1 iff example m is classified
+            correctly (the order of `numpy.packbits`); the bits after the last example are 0.
+        predictions: the predicted class of each example, in the smallest unsigned type for K.
+        loss: mean cross-entropy in nats.
+        accuracy: share of correct examples.
+    """
+
+    bits: UInt8[Array, " bytes"]
+    predictions: UInt[Array, " M"]
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+
+
+Evaluator = Callable[[Variables, Num[Array, "M ..."], Int[Array, " M"]], Evaluation]
+
+
+def make_evaluator(network: Network, num_classes: int, batch_size: int) -> Evaluator:
+    """The evaluation of one network on labelled examples, in batches of at most `batch_size`.
+
+    The batches need not divide M.
+    """
+    small = smallest_unsigned(num_classes)
+
+    def evaluate(variables, inputs, labels):
+        size = min(batch_size, len(labels))
+        full = len(labels) // size * size
+
+        def of_batch(examples):
+            images, labels = examples
+            logits = network.evaluate(variables, images)
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            # Of equal logits the first class wins, as everywhere.
+            return logits.argmax(-1).astype(small), losses.sum()
+
+        whole = jax.tree.map(
+            lambda x: x[:full].reshape(-1, size, *x.shape[1:]), (inputs, labels)
+        )
+        predictions, losses = jax.lax.map(of_batch, whole)
+        predictions, loss = predictions.reshape(-1), losses.sum()
+        if full < len(labels):
+            last_predictions, last_loss = of_batch((inputs[full:], labels[full:]))
+            predictions = jnp.concatenate([predictions, last_predictions])
+            loss = loss + last_loss
+        correct = predictions == labels
+        return Evaluation(
+            jnp.packbits(correct), predictions, loss / len(labels), correct.mean(dtype=jnp.float32)
+        )
+
+    return evaluate
+
+
+def smallest_unsigned(num_classes: int) -> jnp.dtype:
+    """The smallest unsigned integer type that holds the classes 0..K-1."""
+    for dtype in (jnp.uint8, jnp.uint16):
+        if num_classes - 1 <= jnp.iinfo(dtype).max:
+            return jnp.dtype(dtype)
+    return jnp.dtype(jnp.uint32)

@@ -1,0 +1,94 @@
+"""What every figure has in common: it is drawn once and saved whole."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Self
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+# The colour-blind safe palette of Okabe & Ito (2008), darkest first.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+_STYLE = {
+    "font.size": 9,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.titlesize": 10,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "text.usetex": False,
+    # Names in an SVG are random without it.
+    "svg.hashsalt": "ensemble_jax",
+    "svg.fonttype": "path",
+}
+_DOTS_PER_INCH = 200
+# No date, so that equal figures are equal files.
+_METADATA = {"png": {}, "svg": {"Date": None}}
+
+
+class Display(ABC):
+    """A figure of analysis results: constructed with the data, drawn by `plot`.
+
+    As in scikit-learn, `plot` returns the display, with the Matplotlib objects as `figure_` and
+    `axes_` (an array of panels, rows first). They belong to no window and need not be closed.
+    """
+
+    figure_: Figure
+    axes_: np.ndarray
+
+    def plot(self) -> Self:
+        """Draws the figure anew and returns the display."""
+        with matplotlib.rc_context(_STYLE):
+            self.figure_, self.axes_ = self._draw()
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
+        """Writes `path`.png and `path`.svg, and returns their paths.
+
+        Draws first if nothing has. Missing folders are made. Each file appears whole or not at all;
+        the same data give the same bytes.
+
+        Raises:
+            ValueError: the path already ends in .png or .svg.
+        """
+        target = Path(path)
+        if target.suffix in {".png", ".svg"}:
+            raise ValueError(f"path must be without .png or .svg, since both are written: {target}")
+        if not hasattr(self, "figure_"):
+            self.plot()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with matplotlib.rc_context(_STYLE):
+            # Names may hold dots (`lr_0.05`), so the suffix is added and not replaced.
+            return (
+                self._save_one(target.with_name(f"{target.name}.png")),
+                self._save_one(target.with_name(f"{target.name}.svg")),
+            )
+
+    @abstractmethod
+    def _draw(self) -> tuple[Figure, np.ndarray]:
+        """Draws under the house style and returns the figure and its panels."""
+
+    def _save_one(self, path: Path) -> Path:
+        """Writes one file through a temporary one beside it."""
+        file_format = path.suffix[1:]
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            self.figure_.savefig(
+                temporary, format=file_format, dpi=_DOTS_PER_INCH, metadata=_METADATA[file_format]
+            )
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path

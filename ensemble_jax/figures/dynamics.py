@@ -1,0 +1,98 @@
+"""How accuracy and bimodality move while members learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from matplotlib.figure import Figure
+
+from ensemble_jax.analysis import bimodality, consistency_score, member_accuracy
+from ensemble_jax.figures.display import COLOURS, Display
+
+_SIZE = (5.0, 4.6)
+
+
+@dataclass(eq=False)
+class DynamicsDisplay(Display):
+    """Accuracy of the members, and below it the bimodality of their consistency, by extent.
+
+    The band spans the least and the most accurate member, the line is their mean. Where bimodality
+    is undefined (NaN: all examples have one score) its line has a gap.
+
+    Attributes:
+        accuracies: by name of the set, `[E, N]` in [0, 1].
+        bimodalities: by name of the set, `[E]`; the same names.
+        extents: `[E]`, rising.
+        title: what was trained on what, for example 'st-VGG, small_mammals'; N is added to it.
+    """
+
+    accuracies: Mapping[str, Float[np.ndarray, "E N"]]
+    bimodalities: Mapping[str, Float[np.ndarray, " E"]]
+    extents: Sequence[int] | Int[np.ndarray, " E"]
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.accuracies or list(self.accuracies) != list(self.bimodalities):
+            raise ValueError(
+                f"accuracies and bimodalities must be of the same sets, at least one, "
+                f"got {list(self.accuracies)} and {list(self.bimodalities)}"
+            )
+        num_extents = len(self.extents)
+        for name, accuracies in self.accuracies.items():
+            shapes = np.shape(accuracies), np.shape(self.bimodalities[name])
+            if shapes != ((num_extents, *shapes[0][1:2]), (num_extents,)) or len(shapes[0]) != 2:
+                raise ValueError(
+                    f"accuracies and bimodalities of {name} must be [E, N] and [E] with "
+                    f"E = {num_extents} extents, got the shapes {shapes[0]} and {shapes[1]}"
+                )
+
+    @classmethod
+    def from_correct(
+        cls,
+        correct: Mapping[str, Shaped[Any, "E N M"]],
+        extents: Sequence[int] | Int[np.ndarray, " E"],
+        title: str = "",
+    ) -> Self:
+        """The display of correctness bitmaps, by name of the set `[E, N, M]`.
+
+        Raises:
+            ValueError: a bitmap does not have E extents, or none is given.
+        """
+        return cls(
+            {name: member_accuracy(bitmap) for name, bitmap in correct.items()},
+            {name: bimodality(consistency_score(bitmap)) for name, bitmap in correct.items()},
+            extents,
+            title,
+        )
+
+    def _draw(self) -> tuple[Figure, np.ndarray]:
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.subplots(2, 1, sharex=True)
+        for index, (name, accuracies) in enumerate(self.accuracies.items()):
+            members = np.asarray(accuracies)
+            colour = COLOURS[index % len(COLOURS)]
+            axes[0].fill_between(
+                self.extents,
+                members.min(axis=1),
+                members.max(axis=1),
+                color=colour,
+                alpha=0.25,
+                linewidth=0,
+            )
+            axes[0].plot(self.extents, members.mean(axis=1), "o-", color=colour, label=name)
+            # Markers keep a value visible that has gaps on both sides.
+            axes[1].plot(self.extents, self.bimodalities[name], "o-", color=colour, label=name)
+        axes[0].set_ylim(0, 1)
+        axes[0].set_ylabel("accuracy\n(mean, range of members)")
+        axes[0].legend(loc="best")
+        axes[1].set_ylim(bottom=0)
+        axes[1].set_ylabel("bimodality of consistency\n(0: two values only)")
+        axes[1].set_xlabel("epoch")
+        num_members = {np.shape(accuracies)[1] for accuracies in self.accuracies.values()}
+        size = "N = " + ", ".join(map(str, sorted(num_members)))
+        figure.suptitle(f"{self.title}, {size}" if self.title else size)
+        return figure, axes

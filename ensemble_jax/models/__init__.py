@@ -1,0 +1,5 @@
+"""The paper's architectures, as Flax modules behind pure functions."""
+
+from ensemble_jax.models.network import Network, Variables, count_parameters, make_network
+
+__all__ = ["Network", "Variables", "count_parameters", "make_network"]

@@ -1,0 +1,137 @@
+"""A network as three pure functions of one member: all that training and evaluation know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, Num, PRNGKeyArray
+
+from ensemble_jax import ops
+from ensemble_jax.models.fully_connected import FullyConnected
+from ensemble_jax.models.mnist_net import MnistNet
+from ensemble_jax.models.vgg import linear_st_vgg, small_st_vgg, st_vgg
+from ensemble_jax.options import ConvolutionAlgorithm, Model
+
+
+class Variables(NamedTuple):
+    """What a network consists of: `params` are trained, `batch_stats` are averages it keeps."""
+
+    params: Any
+    batch_stats: Any
+
+
+class InitFunction(Protocol):
+    """Draws a network's variables from a key."""
+
+    def __call__(self, key: PRNGKeyArray) -> Variables: ...
+
+
+class EvaluateFunction(Protocol):
+    """Logits in evaluation: no dropout, kept averages."""
+
+    def __call__(self, variables: Variables, inputs: Num[Array, "B ..."]) -> Float[Array, "B K"]: ...
+
+
+class TrainFunction(Protocol):
+    """Logits in training, with dropout drawn from the key, and the new `batch_stats`."""
+
+    def __call__(
+        self,
+        variables: Variables,
+        inputs: Num[Array, "B ..."],
+        dropout_key: PRNGKeyArray,
+        dropout_scale: Float[Array, ""] | float,
+    ) -> tuple[Float[Array, "B K"], Any]: ...
+
+
+class Network(NamedTuple):
+    """A network of one member. Its inputs are raw (uint8 or float32); it normalises them itself."""
+
+    init: InitFunction
+    evaluate: EvaluateFunction
+    train: TrainFunction
+
+
+_MODULES: dict[Model, Callable[[int, ops.Convolution], nn.Module]] = {
+    Model.ST_VGG: st_vgg,
+    Model.SMALL_ST_VGG: small_st_vgg,
+    Model.LINEAR_ST_VGG: linear_st_vgg,
+    Model.MNIST_NET: MnistNet,
+    Model.FULLY_CONNECTED: lambda num_classes, convolution: FullyConnected(num_classes),
+}
+
+
+def make_network(
+    model: Model,
+    *,
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    mean: Float[np.ndarray, "..."],
+    deviation: Float[np.ndarray, "..."],
+    convolution: ConvolutionAlgorithm = ConvolutionAlgorithm.WINOGRAD,
+) -> Network:
+    """Build an architecture for inputs of one shape.
+
+    Args:
+        model: which architecture.
+        num_classes: K, the number of logits.
+        input_shape: of one example, without the batch.
+        mean: subtracted from every input; broadcasts against `input_shape`.
+        deviation: what the inputs are divided by after that.
+        convolution: how the convolutions are computed.
+
+    Raises:
+        ValueError: if the architecture cannot take inputs of this shape.
+    """
+    module = _MODULES[model](num_classes, ops.CONVOLUTIONS[convolution])
+    _check_input_shape(model, module, input_shape)
+
+    def normalise(inputs):
+        return (inputs.astype(jnp.float32) - mean) / deviation
+
+    def init(key):
+        variables = module.init(key, jnp.zeros((1, *input_shape)), training=False)
+        return Variables(variables["params"], variables.get("batch_stats", {}))
+
+    def evaluate(variables, inputs):
+        return module.apply(variables._asdict(), normalise(inputs), training=False)
+
+    def train(variables, inputs, dropout_key, dropout_scale):
+        logits, updates = module.apply(
+            variables._asdict(),
+            normalise(inputs),
+            training=True,
+            dropout_scale=dropout_scale,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        return logits, updates.get("batch_stats", {})
+
+    return Network(init, evaluate, train)
+
+
+def count_parameters(network: Network) -> int:
+    """The number of trained scalars of one member."""
+    variables = jax.eval_shape(network.init, jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables.params))
+
+
+def _check_input_shape(model, module, input_shape):
+    smallest = module.smallest_image
+    if model is Model.FULLY_CONNECTED:
+        return
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"model {model.value} needs images of height x width x channels, got examples of shape "
+            f"{input_shape}"
+        )
+    if min(input_shape[:2]) < smallest:
+        raise ValueError(
+            f"model {model.value} needs images of at least {smallest}x{smallest}, "
+            f"got {input_shape[0]}x{input_shape[1]}"
+        )

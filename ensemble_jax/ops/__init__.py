@@ -1,0 +1,33 @@
+"""Building blocks of networks, each written for one member and fast under `vmap` and in loops."""
+
+from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.ops.convolution import (
+    Convolution,
+    Padding,
+    Strides,
+    patches_convolution,
+    xla_convolution,
+)
+from ensemble_jax.ops.dropout import dropout, random_bits
+from ensemble_jax.ops.pooling import average_pool, max_pool
+from ensemble_jax.ops.winograd import winograd_convolution
+
+CONVOLUTIONS: dict[ConvolutionAlgorithm, Convolution] = {
+    ConvolutionAlgorithm.XLA: xla_convolution,
+    ConvolutionAlgorithm.PATCHES: patches_convolution,
+    ConvolutionAlgorithm.WINOGRAD: winograd_convolution,
+}
+
+__all__ = [
+    "CONVOLUTIONS",
+    "Convolution",
+    "Padding",
+    "Strides",
+    "average_pool",
+    "dropout",
+    "max_pool",
+    "patches_convolution",
+    "random_bits",
+    "winograd_convolution",
+    "xla_convolution",
+]

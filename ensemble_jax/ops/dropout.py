@@ -1,0 +1,52 @@
+"""Dropout whose mask is hashed from a counter, and whose rate may be traced."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+
+# The finaliser of MurmurHash3 (A. Appleby, public domain): every input bit flips every output bit
+# with a probability close to one half.
+_MURMUR = ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, None))
+_GOLDEN = 0x9E3779B9
+
+
+def dropout(
+    inputs: Float[Array, "..."], rate: Float[Array, ""] | float, key: PRNGKeyArray
+) -> Float[Array, "..."]:
+    """Zero each entry with probability `rate` and scale the others by `1 / (1 - rate)`.
+
+    Source: Srivastava et al., 'Dropout', JMLR 2014, in its inverted form: nothing is scaled when
+    the network is evaluated.
+
+    Args:
+        inputs: activations of any shape.
+        rate: in [0, 1), exact to 2^-32; it may be traced, so members may differ in it.
+        key: two equal keys give two equal masks.
+    """
+    threshold = (jnp.float32(2**32) * jnp.asarray(rate, jnp.float32)).astype(jnp.uint32)
+    kept = random_bits(key, inputs.shape) >= threshold
+    return jnp.where(kept, inputs / (1 - rate), 0).astype(inputs.dtype)
+
+
+def random_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+    """32 random bits for each entry of `shape`, hashed from the key and the entry's position.
+
+    Made for masks: JAX's threefry takes several times as long and its `rbg` gives other bits
+    under `vmap`, so that a member would depend on those beside it. Not for cryptography.
+    """
+    first, second = jax.random.bits(key, (2,), jnp.uint32)
+    size = 1
+    for extent in shape:
+        size *= extent
+    counter = jax.lax.iota(jnp.uint32, size).reshape(shape)
+    return _mix(_mix(counter * jnp.uint32(_GOLDEN) + first) ^ second)
+
+
+def _mix(bits):
+    for shift, factor in _MURMUR:
+        bits = bits ^ (bits >> shift)
+        if factor is not None:
+            bits = bits * jnp.uint32(factor)
+    return bits

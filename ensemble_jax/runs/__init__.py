@@ -1,0 +1,23 @@
+"""The run directory: what is written, atomically, and how it is read back."""
+
+from ensemble_jax.runs.configs import config_differences
+from ensemble_jax.runs.manifest import DataSummary, Manifest
+from ensemble_jax.runs.merging import merge_runs
+from ensemble_jax.runs.packing import pack_correct, unpack_correct
+from ensemble_jax.runs.reader import Run, load_run
+from ensemble_jax.runs.records import ExtentRecord, SplitRecord
+from ensemble_jax.runs.writer import RunWriter
+
+__all__ = [
+    "DataSummary",
+    "ExtentRecord",
+    "Manifest",
+    "Run",
+    "RunWriter",
+    "SplitRecord",
+    "config_differences",
+    "load_run",
+    "merge_runs",
+    "pack_correct",
+    "unpack_correct",
+]

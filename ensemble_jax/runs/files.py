@@ -1,0 +1,83 @@
+"""Files that are wholly there or not there at all, whenever the process or the machine stops."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+
+def replace_file(path: Path, content: bytes | memoryview) -> None:
+    """Write a file so that readers see either the old content or the new, never a part.
+
+    Raises:
+        OSError: if it cannot be written (a full disk); the old content is then still there.
+    """
+    stage_file(path, content)
+    publish_file(path)
+
+
+def stage_file(path: Path, content: bytes | memoryview) -> None:
+    """Bring the content safely to the disk beside `path`, to be published later."""
+    staged = staged_path(path)
+    try:
+        with staged.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+def publish_file(path: Path) -> None:
+    """Let what was staged take its place."""
+    staged = staged_path(path)
+    try:
+        os.replace(staged, path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def staged_path(path: Path) -> Path:
+    """Where the content of `path` waits until it is complete: in the same folder, hidden."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    if os.name == "nt":  # Windows opens no folders, and keeps a journal of their names itself
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def npz_content(arrays: Mapping[str, np.ndarray]) -> memoryview:
+    """The bytes of an uncompressed .npz file; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getbuffer()
+
+
+def read_npz(path: Path, names: Iterable[str]) -> tuple[np.ndarray, ...]:
+    """Read some arrays of an .npz file and none of the others.
+
+    Raises:
+        ValueError: if the file is cut off, overwritten or lacks one of the arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return tuple(file[name] for name in names)
+    # NumPy does not say what it raises for a file that is no .npz file, or no longer one.
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,39 @@
+"""A run as an xarray Dataset; the only module that imports xarray."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray
+
+if TYPE_CHECKING:
+    from ensemble_jax.runs.reader import Run
+
+
+def make_dataset(run: Run, extents: tuple[int, ...]) -> xarray.Dataset:
+    """Label the arrays of some extents of a run; see `Run.to_xarray` for what it contains."""
+    rows = [run.extents.index(extent) for extent in extents]
+    coords = {"extent": np.array(extents, int), "member": run.members}
+    coords |= {name: ("member", values) for name, values in run.settings.items()}
+    variables = {"train_images_per_second": ("extent", run.train_images_per_second[rows])}
+    for split in run.splits:
+        example = f"example_{split}"
+        coords |= {example: run.ids[split], f"label_{split}": (example, run.labels[split])}
+        variables |= {
+            f"correct_{split}": (("extent", "member", example), run.correct(split, extents)),
+            f"predictions_{split}": (
+                ("extent", "member", example),
+                run.predictions(split, extents),
+            ),
+            f"loss_{split}": (("extent", "member"), run.metrics[f"{split}_loss"][rows]),
+            f"accuracy_{split}": (("extent", "member"), run.metrics[f"{split}_accuracy"][rows]),
+        }
+    attributes = {
+        "class_names": list(run.class_names),
+        "data": run.manifest.data.name,
+        "protocol": run.manifest.protocol,
+        "diverged_members": list(run.diverged),
+        "diverged_epochs": list(run.diverged.values()),
+    }
+    return xarray.Dataset(variables, coords, attributes)

@@ -1,0 +1,29 @@
+"""Where everything lies in a run directory.
+
+    run.json                      what the run is: see `Manifest`; it makes the folder a run
+    examples.npz                  labels_SPLIT int32 [M], ids_SPLIT [M]
+    records/extent-000010.npz     what the members did after 10 epochs: see `ExtentRecord`
+    metrics.jsonl                 one line for each extent, for people and other tools; it holds
+                                  nothing that the records do not, and is never read back
+    checkpoints/                  the training state
+
+Bitmaps are packed eight examples to a byte in the order of `numpy.packbits`; the bits after the
+last example are 0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+KIND = "ensemble_jax run"
+FORMAT_VERSION = 1  # raised whenever an older reader would misread what is written
+
+MANIFEST = "run.json"
+EXAMPLES = "examples.npz"
+RECORDS = "records"
+METRICS = "metrics.jsonl"
+
+
+def record_path(directory: Path, extent: int) -> Path:
+    """The file of one extent's record."""
+    return directory / RECORDS / f"extent-{extent:06d}.npz"

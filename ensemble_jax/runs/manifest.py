@@ -1,0 +1,181 @@
+"""`run.json`: what a run is, complete enough to repeat it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ensemble_jax.runs.configs import format_config, plain_value
+from ensemble_jax.runs.layout import FORMAT_VERSION, KIND, MANIFEST
+from ensemble_jax.version import __version__
+
+PROTOCOLS = ("trajectory", "independent")
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """The data set that the members of a run learn.
+
+    Attributes:
+        name: what the user asked for.
+        class_names: one name for each label, in the order of the labels; their number is K.
+        split_sizes: the number of examples M of each split, in the order in which they are written.
+        input_shape: the shape of one example.
+    """
+
+    name: str
+    class_names: Sequence[str]
+    split_sizes: Mapping[str, int]
+    input_shape: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if not self.class_names:
+            raise ValueError(f"{self.name}: class_names must name at least one class")
+        if not self.split_sizes:
+            raise ValueError(f"{self.name}: split_sizes must name at least one split")
+        for split, size in self.split_sizes.items():
+            if size < 1:
+                raise ValueError(f"{self.name}: split {split} must not be empty, got {size}")
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of this library and of those that decide its results, where installed."""
+    versions = {"ensemble_jax": __version__}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _command() -> str:
+    return shlex.join(sys.argv)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run is. Only plain values: dicts, lists, text, finite numbers, booleans, None.
+
+    Attributes:
+        config: the effective config, nested.
+        data: the data set.
+        members: the id of each member, in the order of the axis N of every record.
+        extents: the extents asked for, ascending.
+        settings: what differs between members: `[N]` values for each setting.
+        plan: the execution plan.
+        protocol: `trajectory` (one collection measured at every extent) or `independent` (a fresh
+            collection for each extent).
+        devices: what the run is computed on, in words.
+        versions: the libraries' versions.
+        python: Python's version.
+        command: the command line.
+        created: the time in UTC, ISO 8601.
+        sources: for a merged run, what each of its sources was; else empty.
+    """
+
+    config: Mapping[str, Any]
+    data: DataSummary
+    members: Sequence[int]
+    extents: Sequence[int]
+    settings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    protocol: str = "trajectory"
+    devices: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=library_versions)
+    python: str = field(default_factory=platform.python_version)
+    command: str = field(default_factory=_command)
+    created: str = field(default_factory=_now)
+    sources: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        if not self.members or min(self.members) < 0 or len(set(self.members)) < self.num_members:
+            raise ValueError(
+                f"members must be distinct ids of at least 0, got {list(self.members)}"
+            )
+        if (
+            not self.extents
+            or min(self.extents) < 0
+            or list(self.extents) != sorted(set(self.extents))
+        ):
+            raise ValueError(
+                f"extents must be ascending epochs of at least 0, got {list(self.extents)}"
+            )
+        for name, values in self.settings.items():
+            if len(values) != self.num_members:
+                raise ValueError(
+                    f"settings: {name} must have one value for each of the {self.num_members} "
+                    f"members, got {len(values)}"
+                )
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(
+                f"protocol must be one of {', '.join(PROTOCOLS)}, got {self.protocol!r}"
+            )
+
+    @property
+    def num_members(self) -> int:
+        """N."""
+        return len(self.members)
+
+
+def format_manifest(manifest: Manifest) -> str:
+    """The text of `run.json`.
+
+    Raises:
+        ValueError: if the manifest holds anything but plain values; the message names the field.
+    """
+    content = vars(manifest) | {"data": vars(manifest.data)}
+    plain = {name: plain_value(value, name) for name, value in content.items()}
+    return format_config({"kind": KIND, "format": FORMAT_VERSION} | plain) + "\n"
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read `run.json`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it is not a run, is broken, or was written in a newer format.
+    """
+    path = directory / MANIFEST
+    if not directory.exists():
+        raise FileNotFoundError(f"no run at {directory}: the path does not exist")
+    if not path.is_file():
+        raise ValueError(f"{directory} is not a run: it has no {MANIFEST}")
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is broken: {error}") from error
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise ValueError(f"{directory} is not a run: its {MANIFEST} is not of kind {KIND!r}")
+    version = content.get("format")
+    if not isinstance(version, int) or version < 1:
+        raise ValueError(f"{path} is broken: format must be a positive integer, got {version!r}")
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{directory} was written in format {version}, this ensemble_jax {__version__} reads "
+            f"formats up to {FORMAT_VERSION}: upgrade ensemble_jax to read it"
+        )
+    try:
+        values: dict[str, Any] = {k: v for k, v in content.items() if k not in ("kind", "format")}
+        values["data"] = DataSummary(**values["data"])
+        return Manifest(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is broken: {error}") from error

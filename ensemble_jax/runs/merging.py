@@ -1,0 +1,190 @@
+"""Joining runs of different members into one, so that a collection can grow and be split up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ensemble_jax.runs.configs import config_differences
+from ensemble_jax.runs.files import sync_folder
+from ensemble_jax.runs.layout import record_path
+from ensemble_jax.runs.manifest import Manifest
+from ensemble_jax.runs.reader import Run, load_run
+from ensemble_jax.runs.records import SPLIT_QUANTITIES, ExtentRecord, SplitRecord, read_record
+from ensemble_jax.runs.writer import RunWriter
+
+# What a merged run keeps of each of its sources.
+_ORIGIN = ("members", "plan", "devices", "versions", "python", "command", "created")
+
+
+class _Examples(NamedTuple):
+    """The examples of one split."""
+
+    labels: np.ndarray
+    ids: np.ndarray
+
+
+def merge_runs(
+    sources: Sequence[str | os.PathLike],
+    destination: str | os.PathLike,
+    *,
+    member_fields: Sequence[str] = ("members",),
+) -> Run:
+    """Join runs that differ in nothing but their members into a new run directory.
+
+    The members come in increasing order of their ids, those that diverged included. The merged run
+    is described as the first source is, with the origin of each in `manifest.sources`; its config
+    has the ids of all members in `member_fields`, and it has no checkpoints. Memory: one extent of
+    the merged run.
+
+    It is written beside the destination, as `.NAME.merging`, and renamed when it is complete; a
+    merge that was killed can just be repeated.
+
+    Args:
+        sources: the run directories, two or more.
+        destination: a path that does not exist.
+        member_fields: the fields of the config, with dots, that say which members are trained, and
+            so may differ.
+
+    Raises:
+        FileNotFoundError: if a source does not exist.
+        ValueError: if the destination exists, a source is not a run, or the sources share a member
+            or differ in their config, settings, data, examples or finished extents.
+    """
+    destination = Path(destination)
+    if len(sources) < 2:
+        raise ValueError(f"sources must be two or more runs, got {len(sources)}")
+    if os.path.lexists(destination):
+        raise ValueError(f"destination {destination} already exists: choose another path")
+    runs = [load_run(source, include_diverged=True) for source in sources]
+    for run in runs[1:]:
+        _check_same(runs[0], run, member_fields)
+    _check_disjoint(runs)
+    order = np.argsort(np.concatenate([run.members for run in runs]))
+    manifest = _merged_manifest(runs, order, member_fields)
+    examples = {
+        split: _Examples(runs[0].labels[split], runs[0].ids[split]) for split in runs[0].splits
+    }
+    unfinished = destination.with_name(f".{destination.name}.merging")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    try:
+        writer = RunWriter.create(unfinished, manifest, examples)
+        for extent in runs[0].extents:
+            writer.write_extent(_merged_record(runs, order, extent))
+        os.rename(unfinished, destination)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    sync_folder(destination.parent)
+    return load_run(destination)
+
+
+def _check_same(first: Run, other: Run, member_fields: Sequence[str]) -> None:
+    pair = f"{first.directory} and {other.directory}"
+    different = [
+        line
+        for line in config_differences(first.config, other.config)
+        if line.partition(":")[0] not in member_fields
+    ]
+    if different:
+        raise ValueError(f"{pair} have different configs: {'; '.join(different)}")
+    different = config_differences(_shared(first.manifest), _shared(other.manifest))
+    if different:
+        raise ValueError(f"{pair} differ: {'; '.join(different)}")
+    for split in first.splits:
+        if not (
+            np.array_equal(first.labels[split], other.labels[split])
+            and np.array_equal(first.ids[split], other.ids[split])
+        ):
+            raise ValueError(f"{pair} have different {split} examples")
+    for one, two in ((first, other), (other, first)):
+        missing = sorted(set(two.extents) - set(one.extents))
+        if missing:
+            raise ValueError(f"{one.directory} lacks the extents {missing} of {two.directory}")
+
+
+def _shared(manifest: Manifest) -> dict[str, Any]:
+    """What the runs to merge have in common beside their config."""
+    return {
+        "protocol": manifest.protocol,
+        "data": vars(manifest.data),
+        "extents": manifest.extents,
+        "names of settings": sorted(manifest.settings),
+    }
+
+
+def _check_disjoint(runs: Sequence[Run]) -> None:
+    owner: dict[int, Path] = {}
+    for run in runs:
+        shared = [m for m in run.manifest.members if m in owner]
+        if shared:
+            raise ValueError(f"{owner[shared[0]]} and {run.directory} share members: {shared}")
+        owner |= dict.fromkeys(run.manifest.members, run.directory)
+
+
+def _merged_manifest(
+    runs: Sequence[Run], order: np.ndarray, member_fields: Sequence[str]
+) -> Manifest:
+    def joined(values: Sequence[Sequence[Any]]) -> list[Any]:
+        flat = [value for part in values for value in part]
+        return [flat[i] for i in order]
+
+    first = runs[0].manifest
+    members = joined([run.manifest.members for run in runs])
+    config = dict(first.config)
+    for field in member_fields:
+        config = _with_field(config, field.split("."), members)
+    return replace(
+        first,
+        config=config,
+        members=members,
+        settings={
+            name: joined([run.manifest.settings[name] for run in runs]) for name in first.settings
+        },
+        sources=[
+            {"directory": str(run.directory)}
+            | {name: getattr(run.manifest, name) for name in _ORIGIN}
+            for run in runs
+        ],
+    )
+
+
+def _with_field(config: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    """A copy with a nested field replaced, where the config has it."""
+    name, *rest = path
+    if name not in config:
+        return config
+    return config | {name: _with_field(config[name], rest, value) if rest else value}
+
+
+def _merged_record(runs: Sequence[Run], order: np.ndarray, extent: int) -> ExtentRecord:
+    records = [
+        read_record(record_path(run.directory, extent), extent, run.manifest) for run in runs
+    ]
+
+    def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate(parts)[order]
+
+    splits = {
+        split: SplitRecord(
+            *(
+                joined([getattr(r.splits[split], name) for r in records])
+                for name in SPLIT_QUANTITIES
+            )
+        )
+        for split in runs[0].splits
+    }
+    return ExtentRecord(
+        extent,
+        splits,
+        joined([record.diverged_at for record in records]),
+        # The sources were trained one after another or on different machines: no speed in common.
+        float("nan"),
+    )

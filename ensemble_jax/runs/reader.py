@@ -1,0 +1,254 @@
+"""Reading a run, finished or still being written."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped, UInt, UInt8
+
+from ensemble_jax.runs.examples import read_examples
+from ensemble_jax.runs.layout import record_path
+from ensemble_jax.runs.manifest import Manifest, read_manifest
+from ensemble_jax.runs.metrics import metric_names
+from ensemble_jax.runs.packing import unpack_correct
+from ensemble_jax.runs.records import array_specs, read_arrays
+from ensemble_jax.runs.writer import finished_extents
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run:
+    """A run as it was when it was loaded: `load_run`.
+
+    Axes are E extents, N members, M examples and K classes, in this order, and no axis is ever
+    dropped. N is the same everywhere: the number of `members`, from which those that diverged are
+    left out unless they were asked for.
+
+    Arrays are read from the disk whenever a method is called. `extents` of the methods is the
+    extents to read, an integer or several; all that are finished when it is left out. Reading a
+    large run piecewise keeps the memory small.
+
+    Attributes:
+        directory: where the run lies.
+        manifest: what the run is.
+        extents: the finished extents, ascending.
+        members: `[N]`, the ids of the members in the arrays.
+        diverged: the epoch in which the loss of a member became non-finite, by the member's id, for
+            every member of the run that diverged, whether it is in the arrays or not.
+        labels: `[M]` int32 by split.
+        ids: `[M]` integers or text by split.
+    """
+
+    directory: Path
+    manifest: Manifest
+    extents: tuple[int, ...]
+    members: Int[np.ndarray, " N"]
+    diverged: Mapping[int, int]
+    labels: Mapping[str, Int[np.ndarray, " M"]]
+    ids: Mapping[str, Shaped[np.ndarray, " M"]]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The effective config, nested."""
+        return self.manifest.config
+
+    @property
+    def finished(self) -> bool:
+        """Whether every extent that was asked for is there."""
+        return self.extents == tuple(self.manifest.extents)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.manifest.data.num_classes
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name for each label, in the order of the labels."""
+        return tuple(self.manifest.data.class_names)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits."""
+        return tuple(self.manifest.data.split_sizes)
+
+    @property
+    def settings(self) -> dict[str, Shaped[np.ndarray, " N"]]:
+        """What differs between members: `[N]` values for each setting."""
+        return {
+            name: np.array([values[row] for row in self._rows])
+            for name, values in self.manifest.settings.items()
+        }
+
+    @cached_property
+    def metrics(self) -> dict[str, Float[np.ndarray, "E N"]]:
+        """`[E, N]` float32 by name: `train_loss` in nats, `train_accuracy`, `test_loss`, ..."""
+        return {
+            name: self._stack(array, None) for name, array in metric_names(self.manifest).items()
+        }
+
+    @cached_property
+    def train_images_per_second(self) -> Float[np.ndarray, " E"]:
+        """`[E]`, speed of training, all members together; NaN where nothing was trained."""
+        return self._stack("train_images_per_second", None)
+
+    def correct(
+        self, split: str, extents: int | Sequence[int] | None = None
+    ) -> Bool[np.ndarray, "E N M"]:
+        """`[E, N, M]`, whether each member classifies each example correctly.
+
+        Takes `E N M` bytes of memory; `bits` is the same in an eighth of it.
+
+        Raises:
+            ValueError: if there is no such split or extent, or a record is damaged.
+        """
+        return unpack_correct(self.bits(split, extents), len(self.labels[split]))
+
+    def bits(
+        self, split: str, extents: int | Sequence[int] | None = None
+    ) -> UInt8[np.ndarray, "E N bytes"]:
+        """`[E, N, ceil(M / 8)]`, `correct` packed as by `pack_correct`.
+
+        Raises:
+            ValueError: if there is no such split or extent, or a record is damaged.
+        """
+        return self._stack(f"bits_{self._checked(split)}", extents)
+
+    def predictions(
+        self, split: str, extents: int | Sequence[int] | None = None
+    ) -> UInt[np.ndarray, "E N M"]:
+        """`[E, N, M]`, the predicted classes 0..K-1 in the smallest unsigned type for K.
+
+        Raises:
+            ValueError: if there is no such split or extent, or a record is damaged.
+        """
+        return self._stack(f"predictions_{self._checked(split)}", extents)
+
+    def votes(
+        self, split: str, extents: int | Sequence[int] | None = None
+    ) -> Int[np.ndarray, "E M K"]:
+        """`[E, M, K]` int32, how many of `members` predict each class; sums to N over the classes.
+
+        Counted from the predictions, extent by extent: it reads `E N M` predictions but never
+        holds those of more than one extent.
+
+        Raises:
+            ValueError: if there is no such split or extent, or a record is damaged.
+        """
+        from ensemble_jax.analysis import count_votes  # SciPy loads slowly, and only this needs it
+
+        selected = self._selected(extents)
+        num_examples = len(self.labels[self._checked(split)])
+        votes = np.empty((len(selected), num_examples, self.num_classes), np.int32)
+        for i, extent in enumerate(selected):
+            votes[i] = count_votes(self.predictions(split, extent)[0], self.num_classes)
+        return votes
+
+    def to_xarray(self, extents: int | Sequence[int] | None = None) -> xarray.Dataset:
+        """The run as a labelled Dataset.
+
+        Dimensions `extent`, `member` and `example_SPLIT`, whose coordinates are the epochs, the
+        members' ids and the examples' ids; `label_SPLIT` and the members' settings are further
+        coordinates. Variables `correct_SPLIT` and `predictions_SPLIT` (extent, member, example),
+        `loss_SPLIT` and `accuracy_SPLIT` (extent, member), `train_images_per_second` (extent).
+        Class names, data set, protocol and the members that diverged are attributes. Votes are left
+        out: they follow from the predictions, and are often larger (see `votes`).
+
+        Takes `E N M` bytes for each of correct and predictions (twice that above 256 classes).
+
+        Raises:
+            ValueError: if there is no such extent, or a record is damaged.
+        """
+        from ensemble_jax.runs.labelling import make_dataset  # imports xarray, which loads slowly
+
+        return make_dataset(self, self._selected(extents))
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} [{len(labels)}]" for name, labels in self.labels.items())
+        return (
+            f"Run({str(self.directory)!r}: {len(self.members)} members, {len(self.diverged)} "
+            f"diverged, extents {list(self.extents)}, {sizes}, {self.num_classes} classes)"
+        )
+
+    @cached_property
+    def _rows(self) -> Int[np.ndarray, " N"]:
+        """Where the members lie in the arrays of the records."""
+        return np.flatnonzero(np.isin(self.manifest.members, self.members))
+
+    def _stack(self, name: str, extents: int | Sequence[int] | None) -> np.ndarray:
+        """One array of each record, without the members that are left out."""
+        specs = array_specs(self.manifest.data, self.manifest.num_members)
+        shape, dtype = specs[name]
+        selected = self._selected(extents)
+        stack = np.empty((len(selected), *((len(self._rows), *shape[1:]) if shape else ())), dtype)
+        for i, extent in enumerate(selected):
+            (array,) = read_arrays(record_path(self.directory, extent), [name], specs)
+            stack[i] = array[self._rows] if shape else array
+        return stack
+
+    def _selected(self, extents: int | Sequence[int] | None) -> tuple[int, ...]:
+        if extents is None:
+            return self.extents
+        several = [extents] if np.ndim(extents) == 0 else extents
+        selected = tuple(map(operator.index, several))  # type: ignore[arg-type]
+        for extent in selected:
+            if extent not in self.extents:
+                raise ValueError(
+                    f"extents must be among the finished ones of {self.directory}, "
+                    f"{list(self.extents)}, got {extent}"
+                )
+        return selected
+
+    def _checked(self, split: str) -> str:
+        if split not in self.splits:
+            raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}")
+        return split
+
+
+def load_run(directory: str | os.PathLike, *, include_diverged: bool = False) -> Run:
+    """Open a run for reading, finished or not.
+
+    Args:
+        directory: the run directory.
+        include_diverged: keep the members whose loss became non-finite. They are frozen from then
+            on, and say nothing about learning, so by default no array contains them at any extent.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it is not a run, is broken, damaged or was written in a newer format, or if
+            every member diverged.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    extents = finished_extents(directory, manifest)
+    labels, ids = read_examples(directory, manifest.data)
+    diverged = _diverged_members(directory, manifest, extents)
+    members = np.array([m for m in manifest.members if include_diverged or m not in diverged], int)
+    if not len(members):
+        raise ValueError(
+            f"every member of {directory} diverged, the first in epoch {min(diverged.values())}: "
+            f"load_run(..., include_diverged=True) reads them nevertheless"
+        )
+    return Run(directory, manifest, extents, members, diverged, labels, ids)
+
+
+def _diverged_members(
+    directory: Path, manifest: Manifest, extents: Sequence[int]
+) -> dict[int, int]:
+    """The earliest epoch in which each member diverged, by id."""
+    specs = array_specs(manifest.data, manifest.num_members)
+    diverged = {}
+    for extent in extents:
+        (epochs,) = read_arrays(record_path(directory, extent), ["diverged_at"], specs)
+        for row in np.flatnonzero(epochs >= 0):
+            diverged.setdefault(manifest.members[int(row)], int(epochs[row]))
+    return diverged

@@ -1,0 +1,165 @@
+"""What is written for one extent: what every member predicts for every example of every split."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt, UInt8
+
+from ensemble_jax.runs.files import read_npz
+from ensemble_jax.runs.manifest import DataSummary, Manifest
+
+SPLIT_QUANTITIES = ("bits", "predictions", "loss", "accuracy")
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """What N members do on the M examples of a split.
+
+    Attributes:
+        bits: `[N, ceil(M / 8)]`, whether each example is classified correctly (`pack_correct`).
+        predictions: `[N, M]`, the predicted classes 0..K-1 in the smallest unsigned type for K.
+        loss: `[N]`, mean cross-entropy in nats; not finite for a member that diverged.
+        accuracy: `[N]`, the share of correct examples, in 0..1.
+    """
+
+    bits: UInt8[np.ndarray, "N bytes"]
+    predictions: UInt[np.ndarray, "N M"]
+    loss: Float[np.ndarray, " N"]
+    accuracy: Float[np.ndarray, " N"]
+
+
+@dataclass(frozen=True)
+class ExtentRecord:
+    """What N members do after `extent` epochs.
+
+    Attributes:
+        extent: completed epochs, 0 = at initialisation.
+        splits: by name.
+        diverged_at: `[N]`, the epoch in which a member's loss became non-finite, -1 = never.
+        train_images_per_second: speed of training, all members together, since the extent before;
+            NaN where nothing was trained.
+    """
+
+    extent: int
+    splits: Mapping[str, SplitRecord]
+    diverged_at: Int[np.ndarray, " N"]
+    train_images_per_second: float
+
+
+class _Spec(NamedTuple):
+    """What an array of a record must be."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def array_specs(data: DataSummary, num_members: int) -> dict[str, _Spec]:
+    """The names, shapes and types of a record's arrays."""
+    N = num_members
+    specs = {}
+    for split, M in data.split_sizes.items():
+        classes = np.min_scalar_type(data.num_classes - 1)
+        specs[f"bits_{split}"] = _Spec((N, -(-M // 8)), np.dtype(np.uint8))
+        specs[f"predictions_{split}"] = _Spec((N, M), classes)
+        specs[f"loss_{split}"] = _Spec((N,), np.dtype(np.float32))
+        specs[f"accuracy_{split}"] = _Spec((N,), np.dtype(np.float32))
+    specs["diverged_at"] = _Spec((N,), np.dtype(np.int32))
+    specs["train_images_per_second"] = _Spec((), np.dtype(np.float64))
+    return specs
+
+
+def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndarray]:
+    """The arrays of a record by the names they are written under, checked.
+
+    Raises:
+        ValueError: if the run did not ask for the extent, or a split, shape, type or value is not
+            what the manifest says.
+    """
+    where = f"record of extent {record.extent}"
+    data = manifest.data
+    if record.extent not in manifest.extents:
+        raise ValueError(
+            f"{where}: extent must be one of those asked for, {_listed(manifest.extents)}"
+        )
+    if set(record.splits) != set(data.split_sizes):
+        raise ValueError(
+            f"{where}: splits must be {_listed(data.split_sizes)}, got {_listed(record.splits)}"
+        )
+    arrays = {
+        f"{quantity}_{split}": getattr(record.splits[split], quantity)
+        for split in data.split_sizes
+        for quantity in SPLIT_QUANTITIES
+    }
+    arrays |= {
+        "diverged_at": record.diverged_at,
+        "train_images_per_second": record.train_images_per_second,
+    }
+    specs = array_specs(data, manifest.num_members)
+    arrays = {
+        name: _conformed(arrays[name], spec, f"{where}: {name}") for name, spec in specs.items()
+    }
+    for split, M in data.split_sizes.items():
+        if (arrays[f"bits_{split}"][:, -1] & (0xFF >> ((M - 1) % 8 + 1))).any():
+            raise ValueError(f"{where}: the bits of bits_{split} after its {M} examples must be 0")
+        largest = arrays[f"predictions_{split}"].max()
+        if largest >= data.num_classes:
+            raise ValueError(
+                f"{where}: predictions_{split} must lie in 0..{data.num_classes - 1}, got {largest}"
+            )
+    return arrays
+
+
+def read_arrays(
+    path: Path, names: Collection[str], specs: Mapping[str, _Spec]
+) -> tuple[np.ndarray, ...]:
+    """Read some of a record's arrays and none of the others.
+
+    Raises:
+        ValueError: if the file is damaged or an array is not what the manifest says.
+    """
+    arrays = read_npz(path, names)
+    for name, array in zip(names, arrays, strict=True):
+        if (array.shape, array.dtype) != specs[name]:
+            raise ValueError(
+                f"{path} does not belong to its run: {name} must be "
+                f"{specs[name].dtype} {list(specs[name].shape)}, "
+                f"got {array.dtype} {list(array.shape)}"
+            )
+    return arrays
+
+
+def read_record(path: Path, extent: int, manifest: Manifest) -> ExtentRecord:
+    """Read a whole record.
+
+    Raises:
+        ValueError: if the file is damaged or an array is not what the manifest says.
+    """
+    specs = array_specs(manifest.data, manifest.num_members)
+    arrays = dict(zip(specs, read_arrays(path, specs, specs), strict=True))
+    splits = {
+        split: SplitRecord(*(arrays[f"{quantity}_{split}"] for quantity in SPLIT_QUANTITIES))
+        for split in manifest.data.split_sizes
+    }
+    return ExtentRecord(
+        extent, splits, arrays["diverged_at"], float(arrays["train_images_per_second"])
+    )
+
+
+def _conformed(value: object, spec: _Spec, what: str) -> np.ndarray:
+    array = np.asarray(value)
+    # Floats and signed integers may come wider than they are written; bitmaps and classes not.
+    same_kind = array.dtype.kind == spec.dtype.kind and spec.dtype.kind != "u"
+    if array.shape != spec.shape or not (array.dtype == spec.dtype or same_kind):
+        raise ValueError(
+            f"{what} must be {spec.dtype} {list(spec.shape)}, got {array.dtype} {list(array.shape)}"
+        )
+    return array.astype(spec.dtype, copy=False)
+
+
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(map(str, names))

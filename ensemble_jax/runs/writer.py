@@ -1,0 +1,189 @@
+"""Writing a run, so that it is complete and readable whenever the process or the machine stops."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from ensemble_jax.runs.examples import Examples, example_arrays
+from ensemble_jax.runs.files import (
+    npz_content,
+    publish_file,
+    replace_file,
+    stage_file,
+    staged_path,
+    sync_folder,
+)
+from ensemble_jax.runs.layout import EXAMPLES, MANIFEST, METRICS, RECORDS, record_path
+from ensemble_jax.runs.manifest import Manifest, format_manifest, read_manifest
+from ensemble_jax.runs.metrics import metrics_line
+from ensemble_jax.runs.records import ExtentRecord, record_arrays
+
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+# What a creation that was killed can leave behind.
+_UNFINISHED = {
+    staged_path(Path(MANIFEST)).name,
+    EXAMPLES,
+    staged_path(Path(EXAMPLES)).name,
+    METRICS,
+    staged_path(Path(METRICS)).name,
+    RECORDS,
+}
+
+
+class RunWriter:
+    """Writes the records of a run, one extent at a time.
+
+    Use `RunWriter.create` for a new run and `RunWriter.open` to go on with one. One process writes
+    a run at a time; any number may read it meanwhile.
+
+    Attributes:
+        directory: where the run lies.
+        manifest: what the run is.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        # The extents that metrics.jsonl holds; None where an interrupted write makes that unsure.
+        self._metrics_extents: list[int] | None = []
+
+    @classmethod
+    def create(
+        cls, directory: str | os.PathLike, manifest: Manifest, splits: Mapping[str, Examples]
+    ) -> RunWriter:
+        """Make a new run directory.
+
+        `run.json` comes last, so a folder is a run only when everything else is there. A creation
+        that was killed before can be repeated on the same folder.
+
+        Args:
+            directory: a path that does not exist, or an empty folder.
+            manifest: what the run is.
+            splits: labels and ids of the examples, for example `dataset.splits`.
+
+        Raises:
+            ValueError: if the folder holds a run or anything else, if it may not be written, or if
+                the examples are not those of the manifest.
+            OSError: if the disk is full; the folder is then left empty.
+        """
+        directory = Path(directory)
+        text = format_manifest(manifest)
+        examples = npz_content(example_arrays(splits, manifest.data))
+        try:
+            _claim_folder(directory)
+            _fill_folder(directory, text.encode(), examples)
+        except OSError as error:
+            if error.errno in _NOT_WRITABLE:
+                raise ValueError(f"cannot write a run at {directory}: {error.strerror}") from error
+            raise
+        return cls(directory, manifest)
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike) -> RunWriter:
+        """Go on with a run, after removing what an interrupted write has left.
+
+        `metrics.jsonl` is made anew from the records, so a torn or missing line heals.
+
+        Raises:
+            FileNotFoundError: if there is no such folder.
+            ValueError: if it is not a run, is broken, or was written in a newer format.
+        """
+        directory = Path(directory)
+        writer = cls(directory, read_manifest(directory))
+        for path in (directory / MANIFEST, directory / EXAMPLES, directory / METRICS):
+            staged_path(path).unlink(missing_ok=True)
+        for extent in writer.manifest.extents:
+            staged_path(record_path(directory, extent)).unlink(missing_ok=True)
+        writer._write_all_metrics()
+        writer._metrics_extents = list(writer.extents)
+        return writer
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """The extents that are written, ascending."""
+        return finished_extents(self.directory, self.manifest)
+
+    def write_extent(self, record: ExtentRecord) -> None:
+        """Write the record of an extent, then its line of metrics.
+
+        A record that exists is replaced as a whole: a run resumed from a checkpoint older than its
+        last record computes that extent again, to the same bits on the same kind of device but at
+        another speed.
+
+        Raises:
+            ValueError: if the run did not ask for the extent, or a split, shape, type or value is
+                not what the manifest says.
+            OSError: if the disk is full; every record is then still whole, the old or the new,
+                and the call can be repeated.
+        """
+        arrays = record_arrays(record, self.manifest)
+        path = record_path(self.directory, record.extent)
+        replace_file(path, npz_content(arrays))
+        before = [extent for extent in self.extents if extent < record.extent]
+        append, self._metrics_extents = self._metrics_extents == before, None
+        if append:
+            self._append_metrics(record.extent)
+        else:
+            self._write_all_metrics()
+        self._metrics_extents = list(self.extents)
+
+    def _append_metrics(self, extent: int) -> None:
+        line = metrics_line(record_path(self.directory, extent), extent, self.manifest)
+        with (self.directory / METRICS).open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _write_all_metrics(self) -> None:
+        lines = (
+            metrics_line(record_path(self.directory, extent), extent, self.manifest)
+            for extent in self.extents
+        )
+        replace_file(self.directory / METRICS, b"".join(lines))
+
+
+def finished_extents(directory: Path, manifest: Manifest) -> tuple[int, ...]:
+    """The extents asked for whose record is there, ascending."""
+    return tuple(e for e in manifest.extents if record_path(directory, e).exists())
+
+
+def _claim_folder(directory: Path) -> None:
+    """Make the folder, or see that it may be used."""
+    directory.mkdir(parents=True, exist_ok=True)
+    names = {path.name for path in directory.iterdir()}
+    if MANIFEST in names:
+        raise ValueError(f"{directory} already holds a run: resume it or choose another directory")
+    unfinished = staged_path(Path(MANIFEST)).name in names and names <= _UNFINISHED
+    if names and not unfinished:
+        raise ValueError(
+            f"{directory} is not empty and not a run (it holds {min(names)}): "
+            f"choose another directory"
+        )
+    sync_folder(directory.parent)
+
+
+def _fill_folder(directory: Path, manifest: bytes, examples: memoryview) -> None:
+    """Write everything that a run has before its first extent, or nothing."""
+    try:
+        # The staged manifest marks the folder as a creation under way until it is published.
+        stage_file(directory / MANIFEST, manifest)
+        replace_file(directory / EXAMPLES, examples)
+        replace_file(directory / METRICS, b"")
+        (directory / RECORDS).mkdir(exist_ok=True)
+        publish_file(directory / MANIFEST)
+    except BaseException:
+        _empty_folder(directory)
+        raise
+
+
+def _empty_folder(directory: Path) -> None:
+    """Remove what a failed creation has written, as far as that is possible."""
+    with suppress(OSError):
+        (directory / MANIFEST).unlink(missing_ok=True)
+        for name in _UNFINISHED - {RECORDS}:
+            (directory / name).unlink(missing_ok=True)
+        (directory / RECORDS).rmdir()

@@ -1,0 +1,30 @@
+"""Training: one member as pure functions, lifted to a collection, and the host loop around it."""
+
+from ensemble_jax.training.checkpoints import Checkpoints
+from ensemble_jax.training.collection_training import CollectionTraining, place_examples
+from ensemble_jax.training.loop import Measurement, Observer, train
+from ensemble_jax.training.member import (
+    NOT_DIVERGED,
+    Examples,
+    Member,
+    MemberState,
+    MemberTraining,
+    make_member_training,
+)
+from ensemble_jax.training.optimizers import Settings
+
+__all__ = [
+    "NOT_DIVERGED",
+    "Checkpoints",
+    "CollectionTraining",
+    "Examples",
+    "Measurement",
+    "Member",
+    "MemberState",
+    "MemberTraining",
+    "Observer",
+    "Settings",
+    "make_member_training",
+    "place_examples",
+    "train",
+]

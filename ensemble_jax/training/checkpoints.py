@@ -1,0 +1,64 @@
+"""The state of a collection on disk, through Orbax: complete or absent, the last two kept."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+_KEPT = 2
+
+
+class Checkpoints:
+    """The checkpoints of one run, named by the extent at which they were taken."""
+
+    def __init__(self, directory: Path) -> None:
+        # Orbax tells of every step it takes; a user wants to know what goes wrong.
+        logging.getLogger("absl").setLevel(logging.WARNING)
+        self._manager = ocp.CheckpointManager(
+            directory.absolute(),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=_KEPT, enable_async_checkpointing=False
+            ),
+        )
+
+    def save(self, extent: int, state: Any) -> None:
+        """Write a host copy of the state; on return it is on the disk."""
+        self._manager.save(extent, args=ocp.args.StandardSave(_by_name(state)), force=True)
+
+    def restore_latest(self, like: Any) -> tuple[int, Any] | None:
+        """The newest checkpoint that can be read and its extent; None if there is none.
+
+        Args:
+            like: a pytree of arrays or shapes with the structure of what was saved.
+        """
+        named = {
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+            for name, leaf in _by_name(like).items()
+        }
+        for extent in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                arrays = self._manager.restore(extent, args=ocp.args.StandardRestore(named))
+            except Exception as error:  # Orbax and TensorStore raise many kinds for a broken file.
+                warnings.warn(
+                    f"the checkpoint of epoch {extent} cannot be read and is left out: {error}",
+                    stacklevel=2,
+                )
+                continue
+            leaves = [jax.device_get(arrays[name]) for name in named]
+            return extent, jax.tree.unflatten(jax.tree.structure(like), leaves)
+        return None
+
+    def close(self) -> None:
+        """Release what Orbax holds."""
+        self._manager.close()
+
+
+def _by_name(tree):
+    """The leaves of a pytree by their path, so that the file does not depend on Python's types."""
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}

@@ -1,0 +1,65 @@
+"""A member's training, lifted over a collection and compiled."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from ensemble_jax.collection import Placement
+from ensemble_jax.training.member import Examples, Member, MemberState, MemberTraining
+
+
+class CollectionTraining:
+    """All members' training on the devices: `init` once, then `epoch` after `epoch`.
+
+    Constructing it compiles, so that no call does.
+
+    Attributes:
+        num_images: images times members that one epoch reads.
+        state_shape: shapes and types of the state of all members on the host, `[N, ...]`.
+        compile_seconds: how long the compilation took.
+        compiled_epoch: the compiled epoch, for reading its program and memory.
+    """
+
+    def __init__(
+        self,
+        training: MemberTraining,
+        placement: Placement,
+        members: Member,
+        seed: int,
+        examples: Examples,
+    ) -> None:
+        started = time.perf_counter()
+        self._placement = placement
+        self._members = placement.spread(members)
+        self._seed = placement.share(np.uint32(seed))
+        self._examples = examples
+        self.num_images = placement.num_members * len(examples.labels)
+        init = placement.lift(training.init, shared=(0,)).lower(self._seed, self._members)
+        self._init = init.compile()
+        self.state_shape = placement.on_host(init.out_info)
+        epoch = placement.lift(training.epoch, shared=(2, 3, 4), donate=(0,))
+        self.compiled_epoch = epoch.lower(*self._arguments(init.out_info, 0)).compile()
+        self.compile_seconds = time.perf_counter() - started
+
+    def init(self) -> MemberState:
+        """The state of every member at initialisation, `[N, ...]` on the devices."""
+        return self._init(self._seed, self._members)
+
+    def epoch(self, state: MemberState, epoch: int) -> tuple[MemberState, Float[Array, " N"]]:
+        """Train every member for one epoch, counted from 0. `state` is used up.
+
+        Returns at once; the results are there when they are read.
+        """
+        return self.compiled_epoch(*self._arguments(state, epoch))
+
+    def _arguments(self, state, epoch):
+        number = self._placement.share(np.int32(epoch))
+        return state, self._members, self._seed, number, self._examples
+
+
+def place_examples(placement: Placement, inputs: np.ndarray, labels: np.ndarray) -> Examples:
+    """Labelled examples on every device, once for training and evaluation."""
+    return placement.share(Examples(inputs, labels.astype(np.int32)))

@@ -1,0 +1,122 @@
+"""The host loop: epochs on the devices, and the records of the extents written behind them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from ensemble_jax.training.collection_training import CollectionTraining
+from ensemble_jax.training.member import MemberState
+
+
+class Measurement(NamedTuple):
+    """What is known at an extent.
+
+    Attributes:
+        extent: epochs completed.
+        state: the members' state, a host copy.
+        evaluation: what `evaluate` returned, a host copy.
+        train_images_per_second: images times members over the wall time of the training since the
+            last extent; None where there was none.
+    """
+
+    extent: int
+    state: MemberState
+    evaluation: Any
+    train_images_per_second: float | None
+
+
+class Observer(Protocol):
+    """Is told what happens, as it happens, on the training thread."""
+
+    def epoch_done(self, epoch: int, losses: np.ndarray) -> None:
+        """`epoch` epochs are completed; `losses` `[N]` are the means over the last one."""
+
+    def extent_measured(self, measurement: Measurement) -> None:
+        """An extent was evaluated and is handed to be written."""
+
+
+def train(
+    training: CollectionTraining,
+    state: MemberState,
+    *,
+    first_epoch: int,
+    extents: Sequence[int],
+    evaluate: Callable[[MemberState], Any],
+    to_host: Callable[[Any], Any],
+    write: Callable[[Measurement], None],
+    observer: Observer,
+) -> MemberState:
+    """Train up to the last extent and measure at each; returns the final state.
+
+    Copying to the host happens here, because the next epoch reuses the state's memory; writing
+    happens on a thread of its own, one extent at a time, while the devices go on.
+
+    Args:
+        training: the compiled collection.
+        state: at `first_epoch`; it is used up.
+        first_epoch: epochs completed so far. Extents up to here are not measured, but for an
+            extent 0 at epoch 0.
+        extents: increasing numbers of epochs.
+        evaluate: the state's evaluation on the devices.
+        to_host: copies a lifted pytree to the host.
+        write: makes a measurement permanent. What it raises ends the training.
+        observer: is told of progress.
+    """
+    with _Writer(write) as writer:
+
+        def measure(extent, seconds, images):
+            evaluation = jax.block_until_ready(evaluate(state))
+            speed = images / seconds if images else None
+            measurement = Measurement(extent, to_host(state), to_host(evaluation), speed)
+            writer.submit(measurement)
+            observer.extent_measured(measurement)
+
+        if first_epoch == 0 and extents[0] == 0:
+            measure(0, 0.0, 0)
+        seconds, images = 0.0, 0
+        for epoch in range(first_epoch, extents[-1]):
+            started = time.perf_counter()
+            state, losses = jax.block_until_ready(training.epoch(state, epoch))
+            seconds += time.perf_counter() - started
+            images += training.num_images
+            observer.epoch_done(epoch + 1, to_host(losses))
+            if epoch + 1 in extents:
+                measure(epoch + 1, seconds, images)
+                seconds, images = 0.0, 0
+    return state
+
+
+class _Writer:
+    """Writes measurements in order on one thread, at most one waiting behind the one in work."""
+
+    def __init__(self, write: Callable[[Measurement], None]) -> None:
+        self._write = write
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
+        self._pending: Future | None = None
+
+    def submit(self, measurement: Measurement) -> None:
+        """Write after what was submitted before; raises what that one raised."""
+        self._wait()
+        self._pending = self._executor.submit(self._write, measurement)
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, error_type, error, traceback) -> None:
+        # What was measured is written also when the training ends early.
+        try:
+            if error is None:
+                self._wait()
+        finally:
+            self._executor.shutdown(wait=True)

@@ -1,0 +1,144 @@
+"""The training of ONE network as pure functions: state, step and epoch. Nothing here knows of N."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
+
+from ensemble_jax.data.sampling import shuffled_batches
+from ensemble_jax.models import Network, Variables
+from ensemble_jax.options import Optimizer
+from ensemble_jax.training.keys import Stream, member_key
+from ensemble_jax.training.optimizers import Settings, decayed_learning_rate, make_update_rule
+
+NOT_DIVERGED = -1
+
+
+class Member(NamedTuple):
+    """Who a member is: its number in the collection and what sets it apart."""
+
+    id: Int[Array, ""]
+    settings: Settings
+
+
+class MemberState(NamedTuple):
+    """All that training changes, and all that a checkpoint must hold.
+
+    Attributes:
+        variables: parameters and batch statistics.
+        optimizer: the optimizer's own state.
+        diverged_at: the epoch, counted from 1, in which loss or gradient was no longer finite;
+            the member keeps the variables it had before that step. `NOT_DIVERGED` otherwise.
+    """
+
+    variables: Variables
+    optimizer: Any
+    diverged_at: Int[Array, ""]
+
+
+class Examples(NamedTuple):
+    """Labelled examples on the device, shared by all members."""
+
+    inputs: Num[Array, "M ..."]
+    labels: Int[Array, " M"]
+
+
+class Batch(NamedTuple):
+    """What one step reads; entries of weight 0 are padding."""
+
+    inputs: Num[Array, "B ..."]
+    labels: Int[Array, " B"]
+    weights: Float[Array, " B"]
+
+
+class MemberTraining(NamedTuple):
+    """One member's training.
+
+    Attributes:
+        init: `(seed, member) -> state` at epoch 0.
+        epoch: `(state, member, seed, epoch, examples) -> (state, loss)`: one pass over the
+            examples in the member's own order; `loss` is the mean over them as they were seen.
+    """
+
+    init: Callable[[Int[Array, ""], Member], MemberState]
+    epoch: Callable[
+        [MemberState, Member, Int[Array, ""], Int[Array, ""], Examples],
+        tuple[MemberState, Float[Array, ""]],
+    ]
+
+
+def make_member_training(
+    network: Network, optimizer: Optimizer, batch_size: int
+) -> MemberTraining:
+    """Compose a network and an optimizer to the training of one member."""
+
+    def init(seed, member):
+        variables = network.init(member_key(seed, Stream.INITIALISATION, member.id))
+        rule = make_update_rule(optimizer, member.settings, member.settings.learning_rate)
+        return MemberState(variables, rule.init(variables.params), jnp.int32(NOT_DIVERGED))
+
+    def epoch(state, member, seed, epoch, examples):
+        order_key = jax.random.fold_in(member_key(seed, Stream.ORDER, member.id), epoch)
+        dropout_key = jax.random.fold_in(member_key(seed, Stream.DROPOUT, member.id), epoch)
+        batches = shuffled_batches(order_key, len(examples.labels), batch_size)
+        rate = decayed_learning_rate(member.settings, epoch)
+        rule = make_update_rule(optimizer, member.settings, rate)
+
+        def step(state, batch_of_step):
+            number, indices, weights = batch_of_step
+            batch = Batch(examples.inputs[indices], examples.labels[indices], weights)
+            key = jax.random.fold_in(dropout_key, number)
+            new, loss = train_step(
+                network, rule, state, batch, key, member.settings.dropout_scale, epoch + 1
+            )
+            return new, loss * weights.sum()
+
+        steps = jnp.arange(len(batches.indices))
+        state, losses = jax.lax.scan(step, state, (steps, *batches))
+        return state, losses.sum() / len(examples.labels)
+
+    return MemberTraining(init, epoch)
+
+
+def train_step(
+    network: Network,
+    rule: optax.GradientTransformation,
+    state: MemberState,
+    batch: Batch,
+    dropout_key: PRNGKeyArray,
+    dropout_scale: Float[Array, ""] | float,
+    epoch: Int[Array, ""] | int,
+) -> tuple[MemberState, Float[Array, ""]]:
+    """Forward, loss, gradient and update on one batch; returns the new state and the mean loss.
+
+    A member whose loss or gradient is not finite is frozen as it was before the step.
+    """
+
+    def loss_of(params):
+        variables = Variables(params, state.variables.batch_stats)
+        logits, batch_stats = network.train(variables, batch.inputs, dropout_key, dropout_scale)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
+        return (losses * batch.weights).sum() / batch.weights.sum(), batch_stats
+
+    params = state.variables.params
+    (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+    updates, optimizer = rule.update(gradient, state.optimizer, params)
+    trained = Variables(optax.apply_updates(params, updates), batch_stats)
+
+    # One sum is enough to notice a single infinity or NaN in the gradient.
+    finite = jnp.isfinite(loss + sum(g.sum() for g in jax.tree.leaves(gradient)))
+    healthy = finite & (state.diverged_at == NOT_DIVERGED)
+    diverged_at = jnp.where(
+        finite | (state.diverged_at != NOT_DIVERGED), state.diverged_at, jnp.int32(epoch)
+    )
+    kept = jax.tree.map(
+        lambda new, old: jnp.where(healthy, new, old),
+        (trained, optimizer),
+        (state.variables, state.optimizer),
+    )
+    return MemberState(*kept, diverged_at), loss

@@ -1,0 +1,123 @@
+"""Tables and figures of one run: written when it ends, and again whenever asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble_jax.analysis import (
+    bimodality,
+    choose_extents,
+    consensus_score,
+    consistency_score,
+    independent_baseline,
+)
+from ensemble_jax.figures import ConsensusDisplay, ConsistencyDisplay, DynamicsDisplay
+from ensemble_jax.runs import Run
+
+FIGURES = "figures"
+SCORES = "scores.csv"
+DYNAMICS = "dynamics.csv"
+
+_BASELINE = "independent baseline\nof equal test accuracy"
+_BASELINE_SEED = 0
+
+
+def write_report(run: Run, directory: Path) -> list[Path]:
+    """Write `scores.csv`, `dynamics.csv` and the figures; returns the files, figures as PNG.
+
+    Extents are read one at a time, so that memory does not grow with their number.
+    """
+    if not len(run.members):
+        raise ValueError(f"{run.directory}: all members have diverged, there is nothing to score")
+    consistency, consensus, dynamics = _scores_of_extents(run)
+    _write_table(directory / SCORES, _score_rows(run, consistency, consensus))
+    _write_table(directory / DYNAMICS, dynamics)
+    (directory / FIGURES).mkdir(exist_ok=True)
+    figures = _draw(run, consistency, directory / FIGURES)
+    return [directory / SCORES, directory / DYNAMICS, *figures]
+
+
+def _scores_of_extents(run):
+    """Consistency and consensus `[E, M]` of each split, and the rows of the table of extents."""
+    consistency = {split: [] for split in run.splits}
+    consensus = {split: [] for split in run.splits}
+    dynamics = [
+        ("extent", "split", "accuracy_mean", "accuracy_deviation", "accuracy_min", "accuracy_max")
+        + ("consistency_bimodality", "consensus_mean")
+    ]
+    for extent in run.extents:
+        for split in run.splits:
+            correct = run.correct(split, extents=extent)[0]
+            scores = consistency_score(correct)
+            agreement = consensus_score(run.predictions(split, extents=extent)[0], run.num_classes)
+            consistency[split].append(scores)
+            consensus[split].append(agreement)
+            accuracy = correct.mean(axis=1)
+            row = (accuracy.mean(), accuracy.std(), accuracy.min(), accuracy.max())
+            row += (float(bimodality(scores)), agreement.mean())
+            dynamics.append((extent, split, *(f"{value:.6g}" for value in row)))
+    return (
+        {split: np.stack(rows) for split, rows in consistency.items()},
+        {split: np.stack(rows) for split, rows in consensus.items()},
+        dynamics,
+    )
+
+
+def _score_rows(run, consistency, consensus) -> Iterator[Sequence[Any]]:
+    """A row for each example: accessibility, then consistency and consensus at every extent."""
+    names = [f"{name}_{extent}" for name in ("consistency", "consensus") for extent in run.extents]
+    yield ["split", "id", "label", "class", "accessibility", *names]
+    for split in run.splits:
+        accessibility = consistency[split].mean(axis=0)
+        scores = np.concatenate([accessibility[None], consistency[split], consensus[split]]).T
+        for example, label, row in zip(run.ids[split], run.labels[split], scores, strict=True):
+            values = (f"{value:.6g}" for value in row)
+            yield [split, example, label, run.class_names[label], *values]
+
+
+def _draw(run, consistency, directory):
+    shown = choose_extents(run.extents, 7)
+    positions = [run.extents.index(extent) for extent in shown]
+    num_members = len(run.members)
+    title = f"{run.config['model']} on {run.config['dataset']}"
+    predictions = run.predictions("test", extents=shown)
+    labels = run.labels["test"]
+    accuracies = (predictions == labels).mean(axis=-1)
+    baseline = independent_baseline(accuracies, labels, run.num_classes, _BASELINE_SEED)
+    displays = {
+        "consistency": ConsistencyDisplay(
+            {split: scores[positions] for split, scores in consistency.items()}
+            | {_BASELINE: consistency_score(baseline == labels)},
+            shown,
+            num_members,
+            title,
+        ),
+        "consensus": ConsensusDisplay.from_predictions(
+            {"test": predictions, _BASELINE: baseline}, run.num_classes, shown, title
+        ),
+        "dynamics": DynamicsDisplay(
+            {split: run.metrics[f"{split}_accuracy"] for split in run.splits},
+            {split: bimodality(scores) for split, scores in consistency.items()},
+            run.extents,
+            title,
+        ),
+    }
+    for name, display in displays.items():
+        display.plot().save(directory / name)
+    return [directory / f"{name}.png" for name in displays]
+
+
+def _write_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file as a whole or not at all."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text.getvalue(), encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,249 @@
+"""The main job: train a collection and record what every member does with every example.
+
+python -m experiments.train --config=experiments/configs/digits.py --config.num_members=20 \
+    --workdir=runs/digits
+
+The same command continues a run that was interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+from ml_collections import config_flags
+
+from ensemble_jax.runs import (
+    DataSummary,
+    ExtentRecord,
+    Manifest,
+    RunWriter,
+    SplitRecord,
+    config_differences,
+    load_run,
+)
+from experiments import binary
+from experiments.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    from ensemble_jax.collection import Placement
+    from ensemble_jax.data import Dataset
+    from ensemble_jax.models import Network
+    from ensemble_jax.training import Checkpoints, Measurement, Member
+
+_CONFIGS = Path(__file__).parent / "configs"
+_CONFIG = config_flags.DEFINE_config_file("config", str(_CONFIGS / "digits.py"), "What to train.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The run directory; by default runs/ and the name of the config."
+)
+
+
+def main() -> None:
+    """Train, or continue, or say that there is nothing left to do."""
+    config: TrainConfig = _CONFIG.value
+    config.validate()
+    workdir = Path(_WORKDIR.value or Path("runs") / _config_name())
+    resumed = (workdir / "run.json").exists()
+    if resumed:
+        _check_same_config(workdir, config)
+        if load_run(workdir).finished:
+            print(f"{workdir} is finished: {_describe(config)}")
+            _report(workdir)
+            return
+    binary.use_compilation_cache()
+    _train(config, workdir, resumed)
+    _report(workdir)
+
+
+def _train(config: TrainConfig, workdir: Path, resumed: bool) -> None:
+    # JAX comes after all that can be answered without it: a wrong option is answered at once.
+    from ensemble_jax.collection import place
+    from ensemble_jax.data import load_dataset
+    from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+    from ensemble_jax.training import (
+        Checkpoints,
+        CollectionTraining,
+        make_member_training,
+        place_examples,
+        train,
+    )
+    from experiments.progress import TrainingProgress
+
+    dataset = load_dataset(config.dataset, data_dir=config.data_dir or None)
+    _check_batch_size(config, dataset)
+    network = _make_network(config, dataset)
+    members = _make_members(config)
+    placement = place(len(config.member_ids), config.members_per_call)
+    if resumed:
+        writer = RunWriter.open(workdir)
+    else:
+        writer = RunWriter.create(
+            workdir, _make_manifest(config, dataset, members, placement), dataset.splits
+        )
+    checkpoints = Checkpoints(workdir / "checkpoints")
+
+    print(f"{_describe(config)}: compiling", flush=True)
+    examples = {
+        name: place_examples(placement, split.inputs, split.labels)
+        for name, split in dataset.splits.items()
+    }
+    training = CollectionTraining(
+        make_member_training(network, config.optimizer, config.batch_size),
+        placement,
+        members,
+        config.seed,
+        examples["train"],
+    )
+    first_epoch, state = _start(training, checkpoints, placement)
+    evaluator = make_evaluator(network, dataset.num_classes, config.evaluation_batch_size)
+    evaluation = CollectionEvaluation(evaluator, placement, state.variables, examples)
+    seconds = training.compile_seconds + evaluation.compile_seconds
+    print(f"compiled in {seconds:.1f} s", flush=True)
+    if resumed:
+        print(f"continuing {workdir} after epoch {first_epoch}", flush=True)
+
+    sizes = {name: len(split) for name, split in dataset.splits.items()}
+    progress = TrainingProgress(first_epoch, config.extents[-1], config.member_ids, sizes)
+    try:
+        train(
+            training,
+            state,
+            first_epoch=first_epoch,
+            extents=config.extents,
+            evaluate=lambda state: evaluation(state.variables),
+            to_host=placement.gather,
+            write=lambda measurement: _write(measurement, writer, checkpoints),
+            observer=progress,
+        )
+    finally:
+        progress.close()
+        checkpoints.close()
+
+
+def _check_same_config(workdir: Path, config: TrainConfig) -> None:
+    stored = load_run(workdir).config
+    differences = config_differences(stored, config.effective())
+    if differences:
+        raise ValueError(
+            f"{workdir} holds a run with another config, continue it with its own or choose "
+            f"another --workdir; stored -> wanted: {'; '.join(differences)}"
+        )
+
+
+def _check_batch_size(config: TrainConfig, dataset: Dataset) -> None:
+    if config.batch_size > len(dataset.train):
+        raise ValueError(
+            f"batch_size must lie in 1..{len(dataset.train)} (the training examples of "
+            f"{config.dataset}), got {config.batch_size}"
+        )
+
+
+def _make_network(config: TrainConfig, dataset: Dataset) -> Network:
+    from ensemble_jax.data import channel_statistics
+    from ensemble_jax.models import make_network
+
+    mean, deviation = channel_statistics(dataset.train.inputs)
+    return make_network(
+        config.model,
+        num_classes=dataset.num_classes,
+        input_shape=dataset.input_shape,
+        mean=mean,
+        deviation=deviation,
+        convolution=config.convolution,
+    )
+
+
+def _make_members(config: TrainConfig) -> Member:
+    """All members with their settings, `[N]` each."""
+    import numpy as np
+
+    from ensemble_jax.training import Member, Settings
+
+    ids = np.array(config.member_ids, np.uint32)
+    settings = Settings(
+        learning_rate=np.full(len(ids), config.learning_rate, np.float32),
+        decay_factor=np.full(len(ids), config.decay_factor, np.float32),
+        decay_epochs=np.full(len(ids), config.decay_epochs, np.int32),
+        momentum=np.full(len(ids), config.momentum, np.float32),
+        l2=np.full(len(ids), config.l2, np.float32),
+        dropout_scale=np.full(len(ids), config.dropout_scale, np.float32),
+    )
+    return Member(ids, settings)
+
+
+def _make_manifest(
+    config: TrainConfig, dataset: Dataset, members: Member, placement: Placement
+) -> Manifest:
+    return Manifest(
+        config=config.effective(),
+        data=DataSummary(
+            dataset.name,
+            dataset.class_names,
+            {name: len(split) for name, split in dataset.splits.items()},
+            dataset.input_shape,
+        ),
+        members=list(config.member_ids),
+        extents=config.extents,
+        settings={name: values.tolist() for name, values in members.settings._asdict().items()},
+        plan={
+            "members_per_call": placement.members_per_call or placement.members_per_device,
+            "convolution": config.convolution.value,
+            "precision": "float32",
+        },
+        devices=[str(device) for device in placement.devices],
+    )
+
+
+def _start(training, checkpoints: Checkpoints, placement: Placement):
+    """The epochs completed and the state to go on from."""
+    latest = checkpoints.restore_latest(training.state_shape)
+    if latest is None:
+        return 0, training.init()
+    extent, state = latest
+    return extent, placement.spread(state)
+
+
+def _write(measurement: Measurement, writer: RunWriter, checkpoints: Checkpoints) -> None:
+    """Make an extent permanent: the record first, so that a checkpoint never runs ahead of it."""
+    speed = measurement.train_images_per_second
+    writer.write_extent(
+        ExtentRecord(
+            measurement.extent,
+            {
+                name: SplitRecord(*split._asdict().values())
+                for name, split in measurement.evaluation.items()
+            },
+            measurement.state.diverged_at,
+            float("nan") if speed is None else speed,
+        )
+    )
+    checkpoints.save(measurement.extent, measurement.state)
+
+
+def _report(workdir: Path) -> None:
+    from experiments.report import write_report
+
+    run = load_run(workdir)
+    accuracy = run.metrics["test_accuracy"][-1]
+    print(
+        f"test accuracy after epoch {run.extents[-1]}: {accuracy.mean():.4f} "
+        f"(members {accuracy.min():.4f} to {accuracy.max():.4f})"
+    )
+    for path in write_report(run, workdir):
+        print(f"wrote {path}")
+
+
+def _describe(config: TrainConfig) -> str:
+    return (
+        f"{len(config.member_ids)} members of {config.model.value} on {config.dataset}, "
+        f"{config.extents[-1]} epochs"
+    )
+
+
+def _config_name() -> str:
+    return Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+
+
+if __name__ == "__main__":
+    binary.run(main)

@@ -1,0 +1,125 @@
+"""The config of a training: its fields, their defaults and what they may be."""
+
+# No `from __future__ import annotations`: command line overrides read the fields' types.
+import dataclasses
+import enum
+import re
+from typing import Any
+
+from ensemble_jax.data.sources import check_dataset_name
+from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
+
+_RANGE = re.compile(r"(\d+):(\d+)")
+_MOST_SEED = 2**32 - 1
+
+
+@dataclasses.dataclass
+class TrainConfig:
+    """What to train. Mutable, because command line overrides are assigned to it.
+
+    Attributes:
+        dataset: digits, mnist, fashion_mnist, cifar10, cifar100, a CIFAR-100 superclass such as
+            small_mammals, or npz:PATH.
+        data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
+        model: the architecture.
+        num_members: N.
+        members: a range FIRST:END of member numbers to train instead of 0:num_members, so that a
+            collection can be grown or spread over machines and merged.
+        extents: the numbers of epochs after which all members are evaluated and recorded; 0 is at
+            initialisation.
+        batch_size: examples per step.
+        evaluation_batch_size: examples per forward pass in evaluation; changes speed and memory.
+        seed: of the whole run; member i depends on it and on i alone.
+        optimizer: sgd, momentum, adam or adadelta.
+        learning_rate: at the first epoch.
+        decay_factor: what the learning rate is divided by every `decay_epochs` epochs.
+        decay_epochs: epochs between two decays.
+        momentum: of the optimizer momentum.
+        l2: adds l2 * sum(kernel ** 2) to the loss.
+        dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
+        members_per_call: members that a device computes at once; 0 means all, fewer save memory.
+        convolution: xla, patches or winograd.
+    """
+
+    dataset: str = "digits"
+    data_dir: str = ""
+    model: Model = Model.SMALL_ST_VGG
+    num_members: int = 20
+    members: str = ""
+    extents: tuple[int, ...] = (0, 1, 2, 5, 10)
+    batch_size: int = 100
+    evaluation_batch_size: int = 500
+    seed: int = 0
+    optimizer: Optimizer = Optimizer.SGD
+    learning_rate: float = 0.05
+    decay_factor: float = 1.8
+    decay_epochs: int = 20
+    momentum: float = 0.9
+    l2: float = 0.0
+    dropout_scale: float = 1.0
+    members_per_call: int = 0
+    convolution: ConvolutionAlgorithm = ConvolutionAlgorithm.WINOGRAD
+
+    @property
+    def member_ids(self) -> range:
+        """The members to train."""
+        if not self.members:
+            return range(self.num_members)
+        match = _RANGE.fullmatch(self.members)
+        if match is None:
+            raise ValueError(f"members must be a range FIRST:END such as 0:10, got {self.members!r}")
+        return range(int(match[1]), int(match[2]))
+
+    def validate(self) -> None:
+        """Check whatever can be checked without data or devices.
+
+        Raises:
+            ValueError: naming the field, its value and what is allowed.
+        """
+        check_dataset_name(self.dataset)
+        _check_at_least("num_members", self.num_members, 1)
+        if not self.member_ids:
+            raise ValueError(f"members must hold at least one member, got {self.members!r}")
+        self._check_extents()
+        _check_at_least("batch_size", self.batch_size, 1)
+        _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
+        _check_at_least("members_per_call", self.members_per_call, 0)
+        if not 0 <= self.seed <= _MOST_SEED:
+            raise ValueError(f"seed must lie in 0..{_MOST_SEED}, got {self.seed}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        _check_at_least("decay_factor", self.decay_factor, 1)
+        _check_at_least("decay_epochs", self.decay_epochs, 1)
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
+        _check_at_least("l2", self.l2, 0)
+        # The largest rate of any architecture is 0.5, and a rate must stay below 1.
+        if not 0 <= self.dropout_scale < 2:
+            raise ValueError(f"dropout_scale must lie in [0, 2), got {self.dropout_scale}")
+
+    def _check_extents(self) -> None:
+        wrong = [e for e in self.extents if not isinstance(e, int) or e < 0]
+        if wrong:
+            raise ValueError(f"extents must be epochs of at least 0, got {wrong[0]!r}")
+        if not self.extents or list(self.extents) != sorted(set(self.extents)):
+            raise ValueError(f"extents must be increasing, got {self.extents}")
+
+    def effective(self) -> dict[str, Any]:
+        """What is written with the run: plain values, the members spelled out.
+
+        `data_dir` is left out, because where a data set lies does not change the run.
+        """
+        values = {
+            field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)
+        }
+        del values["data_dir"]
+        return values | {"members": list(self.member_ids), "num_members": len(self.member_ids)}
+
+
+def _plain(value):
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def _check_at_least(name, value, least):
+    if not value >= least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")

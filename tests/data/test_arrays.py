@@ -1,0 +1,203 @@
+import re
+
+import numpy as np
+import pytest
+
+from ensemble_jax.data import load_dataset
+
+
+def valid_arrays():
+    generator = np.random.default_rng(0)
+    return {
+        "train_inputs": generator.integers(0, 256, (6, 4, 5, 3), dtype=np.uint8),
+        "train_labels": np.array([0, 1, 2, 0, 1, 2]),
+        "test_inputs": generator.integers(0, 256, (3, 4, 5, 3), dtype=np.uint8),
+        "test_labels": np.array([2, 1, 0], np.uint8),
+    }
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Writes arrays, the valid ones changed as told (None removes one), and loads them."""
+
+    def write_and_load(**changes):
+        arrays = valid_arrays() | changes
+        path = tmp_path / "own.npz"
+        np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
+        return load_dataset(f"npz:{path}")
+
+    return write_and_load
+
+
+def test_required_arrays_are_enough(load, tmp_path):
+    dataset = load()
+    expected = valid_arrays()
+    assert dataset.name == f"npz:{tmp_path / 'own.npz'}"
+    assert dataset.class_names == ("0", "1", "2")
+    for name, split in dataset.splits.items():
+        np.testing.assert_array_equal(split.inputs, expected[f"{name}_inputs"])
+        np.testing.assert_array_equal(split.labels, expected[f"{name}_labels"])
+        np.testing.assert_array_equal(split.ids, np.arange(len(split)))
+        assert split.inputs.dtype == np.uint8
+        assert split.labels.dtype == np.int32
+        assert split.ids.dtype == np.int64
+
+
+def test_images_is_another_name_for_inputs(load):
+    arrays = valid_arrays()
+    images = {f"{split}_images": arrays[f"{split}_inputs"] for split in ("train", "test")}
+    dataset = load(**images, train_inputs=None, test_inputs=None)
+    np.testing.assert_array_equal(dataset.test.inputs, arrays["test_inputs"])
+
+
+def test_class_names_and_ids(load):
+    dataset = load(
+        class_names=np.array(["cat", "dog", "owl", "never seen"]),
+        train_ids=np.array(["f", "e", "d", "c", "b", "a"]),
+        test_ids=np.array([30, 10, 20], np.uint16),
+    )
+    assert dataset.class_names == ("cat", "dog", "owl", "never seen")
+    assert dataset.train.ids.tolist() == ["f", "e", "d", "c", "b", "a"]
+    assert dataset.test.ids.tolist() == [30, 10, 20]
+    assert dataset.test.ids.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("shape", "loaded_shape"),
+    [((), None), ((7,), (7,)), ((4, 5), (4, 5, 1)), ((2, 3, 4, 5), (2, 3, 4, 5))],
+)
+def test_other_shapes(load, shape, loaded_shape):
+    inputs = {f"{split}_inputs": np.ones((m, *shape), np.uint8) for split, m in SIZES.items()}
+    if loaded_shape is None:
+        with pytest.raises(
+            ValueError, match=r"must be a non-empty \[M, ...\], got the shape \(6,\)"
+        ):
+            load(**inputs)
+    else:
+        assert load(**inputs).input_shape == loaded_shape
+
+
+SIZES = {"train": 6, "test": 3}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4", ">f8"])
+def test_floats_become_float32(load, dtype):
+    values = np.linspace(-1.3, 2.7, 6 * 7).reshape(6, 7).astype(dtype)
+    dataset = load(train_inputs=values, test_inputs=values[:3])
+    assert dataset.train.inputs.dtype == np.float32
+    assert dataset.train.inputs.dtype.isnative
+    np.testing.assert_array_equal(dataset.train.inputs, values.astype(np.float32))
+
+
+def test_home_is_expanded(load, monkeypatch, tmp_path):
+    load()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(load_dataset("npz:~/own.npz").train) == 6
+
+
+def with_value(array, index, value):
+    changed = array.copy()
+    changed[index] = value
+    return changed
+
+
+FLOATS = np.zeros((6, 7), np.float32)
+LABELS = valid_arrays()["train_labels"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"train_inputs": None},
+            "lacks the array train_inputs or train_images; it holds train_lab",
+        ),
+        ({"test_labels": None}, "lacks the array test_labels; it holds train_inputs, train_labels"),
+        ({"train_images": FLOATS}, "must hold only one of the arrays train_inputs or train_images"),
+        ({"train_inputs": np.zeros((0, 7), np.uint8)}, "train_inputs must be a non-empty"),
+        ({"test_inputs": np.zeros((3, 0, 5, 3), np.uint8)}, "test_inputs must be a non-empty"),
+        ({"test_inputs": np.zeros((3, 4, 4, 3), np.uint8)}, "must have one shape, got (4, 5, 3)"),
+        ({"train_inputs": FLOATS.astype(np.int64)}, "must be uint8 (0..255), float16, float32 or"),
+        ({"train_inputs": FLOATS.astype(str)}, "got <U32"),
+        ({"train_inputs": FLOATS}, "must both be uint8 or both be floats, got float32 and uint8"),
+        ({"train_inputs": with_value(FLOATS, 2, np.nan)}, "NaN or infinity in 1 of 6 examples"),
+        ({"train_inputs": with_value(FLOATS, (0, 1), -np.inf)}, "must be finite as float32"),
+        (
+            {"train_inputs": with_value(FLOATS.astype(np.float64), (3, 1), 1e300)},
+            "train_inputs must be finite as float32",
+        ),
+        ({"train_inputs": np.array([[{}]] * 6)}, "train_inputs holds Python objects"),
+        (
+            {"train_labels": LABELS[:5]},
+            "train_labels must have one value per example, [6], got the",
+        ),
+        ({"train_labels": np.eye(6, dtype=int)}, "[6], got the shape (6, 6)"),
+        ({"train_labels": LABELS.astype(float)}, "train_labels must be integers, got float64"),
+        ({"train_labels": LABELS > 0}, "train_labels must be integers, got bool"),
+        ({"train_labels": with_value(LABELS, 4, -1)}, "train_labels must not be negative, got -1"),
+        ({"train_labels": with_value(LABELS, 4, 9)}, "got the label 9 among 9 examples"),
+        ({"class_names": np.array(["a", "b"])}, "train_labels must lie in 0..1, as there are 2 cl"),
+        (
+            {"class_names": np.array(["a"] * 3), "test_labels": np.array([0, 2**32, 1])},
+            "test_labels must lie in 0..2, as there are 3 class_names, got 4294967296",
+        ),
+        (
+            {"class_names": np.array([1, 2, 3])},
+            "class_names must be a non-empty list of texts, got i",
+        ),
+        ({"class_names": np.array("abc")}, "class_names must be a non-empty list of texts"),
+        ({"class_names": np.array([], str)}, "class_names must be a non-empty list of texts"),
+        ({"class_names": np.array(["a", None, 1])}, "class_names holds Python objects"),
+        ({"test_ids": np.array([4, 5, 4])}, "test_ids must all differ, got 4 repeatedly"),
+        ({"test_ids": np.array(["a", "b", "b"])}, "test_ids must all differ, got b repeatedly"),
+        ({"test_ids": np.array([1, 2])}, "test_ids must have one value per example, [3], got the"),
+        (
+            {"test_ids": np.array([0.0, 1.0, 2.0])},
+            "test_ids must be integers or texts, got float64",
+        ),
+    ],
+)
+def test_wrong_arrays(load, tmp_path, changes, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)) as caught:
+        load(**changes)
+    assert str(caught.value).startswith(f"npz:{tmp_path / 'own.npz'}")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file(tmp_path):
+    for path in (tmp_path, tmp_path / "absent.npz"):
+        with pytest.raises(ValueError, match="is not a file"):
+            load_dataset(f"npz:{path}")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04"])
+def test_not_an_archive(tmp_path, content):
+    path = tmp_path / "own.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is not an \.npz archive"):
+        load_dataset(f"npz:{path}")
+
+
+def test_one_array_is_not_an_archive(tmp_path):
+    path = tmp_path / "own.npz"
+    with open(path, "wb") as file:
+        np.save(file, FLOATS)
+    with pytest.raises(ValueError, match=r"is not an \.npz archive"):
+        load_dataset(f"npz:{path}")
+
+
+def test_damaged_archive(load, tmp_path):
+    load()
+    path = tmp_path / "own.npz"
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="the array train_inputs is damaged"):
+        load_dataset(f"npz:{path}")
+
+
+def test_archive_of_something_else(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, a=FLOATS)
+    with pytest.raises(ValueError, match=r"lacks the array .* it holds a$"):
+        load_dataset(f"npz:{path}")

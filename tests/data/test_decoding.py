@@ -1,0 +1,36 @@
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from ensemble_jax.data.decoding import image_decoder
+
+
+@pytest.fixture(params=["cv2", "PIL"])
+def decode(request, monkeypatch):
+    if request.param == "PIL":
+        monkeypatch.setitem(sys.modules, "cv2", None)
+    return image_decoder()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_and_the_order_of_channels(decode, channels):
+    image = np.random.default_rng(channels).integers(0, 256, (5, 7, channels), dtype=np.uint8)
+    _, encoded = cv2.imencode(".png", image[..., ::-1] if channels == 3 else image)
+    decoded = decode(encoded.tobytes())
+    assert decoded.dtype == np.uint8
+    np.testing.assert_array_equal(decoded, image)
+
+
+@pytest.mark.parametrize("damaged", [b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_no_image(decode, damaged):
+    with pytest.raises(ValueError, match=f"{len(damaged)} bytes that are no image"):
+        decode(damaged)
+
+
+def test_no_decoder(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(ModuleNotFoundError, match=r"ensemble_jax\[tfds\]"):
+        image_decoder()

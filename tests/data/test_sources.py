@@ -1,0 +1,83 @@
+import subprocess
+import sys
+
+import pytest
+
+from ensemble_jax.data import check_dataset_name, load_dataset
+from ensemble_jax.data.cifar100 import SUPERCLASSES
+from ensemble_jax.data.prepared import PREPARED
+
+
+@pytest.mark.parametrize("name", ["digits", *PREPARED, *SUPERCLASSES, "npz:x", "npz:~/a b.npz"])
+def test_known_names(name):
+    check_dataset_name(name)
+
+
+@pytest.mark.parametrize("ask", [check_dataset_name, load_dataset])
+@pytest.mark.parametrize("name", ["", "imagenet22k", "npz", "npz:", "x.npz", "digits "])
+def test_unknown_names(ask, name):
+    with pytest.raises(ValueError, match="dataset must be one of digits, mnist, ") as caught:
+        ask(name)
+    message = str(caught.value)
+    assert all(known in message for known in ["cifar100", *SUPERCLASSES, "npz:PATH", repr(name)])
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("cifr100", "cifar100"),
+        ("Fashion-MNIST", "fashion_mnist"),
+        ("small_mammal", "small_mammals"),
+        ("digit", "digits"),
+    ],
+)
+def test_suggestion(name, meant):
+    with pytest.raises(ValueError, match=f"got '{name}', is '{meant}' meant\\?$"):
+        check_dataset_name(name)
+
+
+def test_no_suggestion_without_a_close_name():
+    with pytest.raises(ValueError, match=r"got 'zzz'$"):
+        check_dataset_name("zzz")
+
+
+def run_python(code):
+    """Runs code in a fresh interpreter, where nothing has been imported yet."""
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert completed.returncode == 0, completed.stderr
+
+
+def test_names_are_checked_without_heavy_imports():
+    run_python(
+        "import sys\n"
+        "from ensemble_jax.data.sources import check_dataset_name\n"
+        "check_dataset_name('cifar100')\n"
+        "heavy = {'tensorflow_datasets', 'tensorflow', 'sklearn', 'cv2', 'PIL', 'array_record'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+
+
+def test_digits_need_no_tensorflow_datasets():
+    run_python(
+        "import sys\n"
+        "for name in ('tensorflow_datasets', 'tensorflow', 'array_record', 'cv2'):\n"
+        "    sys.modules[name] = None\n"
+        "import ensemble_jax.data\n"
+        "assert len(ensemble_jax.data.load_dataset('digits').train) == 1438\n"
+    )
+
+
+def test_prepared_sets_need_no_tensorflow(real_folders):
+    folders = f"data_dir={str(real_folders.data)!r}, cache_dir=os.devnull"
+    run_python(
+        "import os, sys, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "import ensemble_jax.data\n"
+        f"dataset = ensemble_jax.data.load_dataset('fashion_mnist', {folders})\n"
+        "assert len(dataset.train) == 60_000\n"
+        "assert 'tensorflow_datasets' in sys.modules\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
