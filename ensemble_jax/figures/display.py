@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-# The colour-blind safe palette of Okabe & Ito (2008), darkest first.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# From the colour-blind safe palette of Okabe & Ito (2008). Usual names keep their colour in every
+# figure, others take what is left.
+_NAMED_COLOURS = {"train": "#0072B2", "test": "#D55E00", "independent": "#009E73"}
+_OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
+    "figure.dpi": 200,
     "font.size": 9,
     "axes.labelsize": 9,
     "axes.titlesize": 9,
@@ -25,7 +30,7 @@ _STYLE = {
     "legend.fontsize": 8,
     "legend.frameon": False,
     "lines.linewidth": 1.2,
-    "lines.markersize": 3.5,
+    "lines.markersize": 3,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "text.usetex": False,
@@ -33,9 +38,18 @@ _STYLE = {
     "svg.hashsalt": "ensemble_jax",
     "svg.fonttype": "path",
 }
-_DOTS_PER_INCH = 200
 # No date, so that equal figures are equal files.
 _METADATA = {"png": {}, "svg": {"Date": None}}
+
+
+def choose_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each set of examples; usual sets have the same one in every figure.
+
+    >>> choose_colours(["test", "noise"])
+    {'test': '#D55E00', 'noise': '#CC79A7'}
+    """
+    others = cycle(_OTHER_COLOURS)
+    return {name: _NAMED_COLOURS.get(name) or next(others) for name in names}
 
 
 class Display(ABC):
@@ -52,6 +66,10 @@ class Display(ABC):
         """Draws the figure anew and returns the display."""
         with matplotlib.rc_context(_STYLE):
             self.figure_, self.axes_ = self._draw()
+            # Constrained layout moves the panels a little at each drawing; the first is kept, so
+            # that both files show the same and saving again writes the same bytes.
+            self.figure_.draw_without_rendering()
+            self.figure_.set_layout_engine("none")
         return self
 
     def save(self, path: str | os.PathLike[str]) -> tuple[Path, Path]:
@@ -86,7 +104,7 @@ class Display(ABC):
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             self.figure_.savefig(
-                temporary, format=file_format, dpi=_DOTS_PER_INCH, metadata=_METADATA[file_format]
+                temporary, format=file_format, dpi="figure", metadata=_METADATA[file_format]
             )
             os.replace(temporary, path)
         finally:

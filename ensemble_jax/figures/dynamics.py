@@ -9,11 +9,14 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ensemble_jax.analysis import bimodality, consistency_score, member_accuracy
-from ensemble_jax.figures.display import COLOURS, Display
+from ensemble_jax.figures.display import Display, choose_colours
 
 _SIZE = (5.0, 4.6)
+# Room for the markers of values at the ends of an axis.
+_MARGIN = 0.03
 
 
 @dataclass(eq=False)
@@ -44,7 +47,7 @@ class DynamicsDisplay(Display):
         num_extents = len(self.extents)
         for name, accuracies in self.accuracies.items():
             shapes = np.shape(accuracies), np.shape(self.bimodalities[name])
-            if shapes != ((num_extents, *shapes[0][1:2]), (num_extents,)) or len(shapes[0]) != 2:
+            if len(shapes[0]) != 2 or (shapes[0][:1], shapes[1]) != ((num_extents,),) * 2:
                 raise ValueError(
                     f"accuracies and bimodalities of {name} must be [E, N] and [E] with "
                     f"E = {num_extents} extents, got the shapes {shapes[0]} and {shapes[1]}"
@@ -72,9 +75,10 @@ class DynamicsDisplay(Display):
     def _draw(self) -> tuple[Figure, np.ndarray]:
         figure = Figure(figsize=_SIZE, layout="constrained")
         axes = figure.subplots(2, 1, sharex=True)
-        for index, (name, accuracies) in enumerate(self.accuracies.items()):
+        colours = choose_colours(self.accuracies)
+        for name, accuracies in self.accuracies.items():
             members = np.asarray(accuracies)
-            colour = COLOURS[index % len(COLOURS)]
+            colour = colours[name]
             axes[0].fill_between(
                 self.extents,
                 members.min(axis=1),
@@ -86,10 +90,12 @@ class DynamicsDisplay(Display):
             axes[0].plot(self.extents, members.mean(axis=1), "o-", color=colour, label=name)
             # Markers keep a value visible that has gaps on both sides.
             axes[1].plot(self.extents, self.bimodalities[name], "o-", color=colour, label=name)
-        axes[0].set_ylim(0, 1)
+        axes[0].set_ylim(-_MARGIN, 1 + _MARGIN)
         axes[0].set_ylabel("accuracy\n(mean, range of members)")
         axes[0].legend(loc="best")
-        axes[1].set_ylim(bottom=0)
+        # Where all is bi-modal the axis must not zoom into rounding.
+        axes[1].set_ylim(-_MARGIN, max(1 + _MARGIN, axes[1].get_ylim()[1]))
+        axes[1].xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes[1].set_ylabel("bimodality of consistency\n(0: two values only)")
         axes[1].set_xlabel("epoch")
         num_members = {np.shape(accuracies)[1] for accuracies in self.accuracies.values()}

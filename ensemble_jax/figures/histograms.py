@@ -18,7 +18,7 @@ from ensemble_jax.analysis import (
     consistency_score,
     score_histogram,
 )
-from ensemble_jax.figures.display import COLOURS, Display
+from ensemble_jax.figures.display import Display, choose_colours
 
 _PANEL_WIDTH = 1.25
 _PANEL_HEIGHT = 1.3
@@ -26,14 +26,18 @@ _PANEL_HEIGHT = 1.3
 _MARGIN_WIDTH = 0.8
 _MARGIN_HEIGHT = 0.9
 # The share of a panel's height that is kept free for its numbers.
-_HEADROOM = 0.4
+_HEADROOM = 0.28
+# Room beside the bars at 0 and 1, in units of the score.
+_SIDE_MARGIN = 0.03
 
 
 @dataclass(eq=False)
 class HistogramGrid(Display):
     """Histograms of a score over the examples: a row for each set of examples, extents in columns.
 
-    Panels of a row share their vertical axis. Each gives the mean and the bimodality of its scores.
+    All panels share one vertical axis. It grows with the square root, since the peaks at 0 and 1
+    hold most examples and would flatten the rest to nothing on a linear one. Each panel gives the
+    mean and the bimodality of its scores.
 
     Attributes:
         scores: by row name, `[E, M]` in [0, 1]; M may differ between rows.
@@ -72,21 +76,27 @@ class HistogramGrid(Display):
             ),
             layout="constrained",
         )
-        axes = figure.subplots(num_rows, num_columns, sharex=True, sharey="row", squeeze=False)
-        for row, (name, scores) in enumerate(self.scores.items()):
+        axes = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
+        colours = choose_colours(self.scores)
+        for row, (name, scores) in zip(axes, self.scores.items(), strict=True):
             shown = np.asarray(scores)[positions]
             edges, fractions = score_histogram(shown, self.num_members)
-            for panel, panel_scores, heights in zip(axes[row], shown, fractions, strict=True):
-                panel.stairs(heights, edges, fill=True, color=COLOURS[row % len(COLOURS)])
+            for panel, panel_scores, heights in zip(row, shown, fractions, strict=True):
+                panel.stairs(heights, edges, fill=True, color=colours[name])
                 _write_moments(panel, panel_scores)
-            axes[row, 0].set_ylim(0, fractions.max() / (1 - _HEADROOM))
-            axes[row, 0].set_ylabel(name)
+            row[0].set_ylabel(name)
         for panel, extent in zip(axes[0], chosen, strict=True):
             panel.set_title(f"epoch {extent}")
-        axes[0, 0].set_xlim(edges[0], edges[-1])
-        axes[0, 0].set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        corner = axes[0, 0]
+        corner.set_xlim(edges[0] - _SIDE_MARGIN, edges[-1] + _SIDE_MARGIN)
+        corner.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        corner.set_yscale("function", functions=(np.sqrt, np.square))
+        corner.set_ylim(0, 1 / (1 - _HEADROOM) ** 2)
+        corner.set_yticks([0, 0.1, 0.5, 1], ["0", "0.1", "0.5", "1"])
         figure.supxlabel(self.quantity, fontsize=9)
-        figure.supylabel("fraction of examples", fontsize=9)
+        figure.supylabel(
+            "fraction of examples\n(square-root scale)", fontsize=9, multialignment="center"
+        )
         size = f"N = {self.num_members}"
         figure.suptitle(f"{self.title}, {size}" if self.title else size)
         return figure, axes
@@ -169,7 +179,7 @@ def _shared_num_members(rows: Mapping[str, Shaped[Any, "E N M"]]) -> int:
 def _write_moments(panel: Axes, scores: Float[np.ndarray, " M"]) -> None:
     """Writes mean and bimodality into the room above the histogram."""
     value = bimodality(scores)
-    written = "undefined" if np.isnan(value) else f"{value:.2f}"
+    written = "n/a" if np.isnan(value) else f"{value:.2f}"
     panel.text(
         0.5,
         1.0,

@@ -15,19 +15,19 @@ _ABSENT = "(absent)"
 def plain_value(value: Any, field: str) -> Any:
     """Make a nested value of dicts, lists, text, finite numbers, booleans and None.
 
-    Tuples become lists and NumPy scalars numbers, so a value equals itself after a round trip.
+    Tuples, ranges and arrays become lists, so a value equals itself after a round trip.
 
     Raises:
         ValueError: if it holds anything else; the message names the field.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise ValueError(f"{field}: names of fields must be text, got {key!r}")
         return {key: plain_value(item, f"{field}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         return [plain_value(item, f"{field}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{field} must be finite, got {value}")

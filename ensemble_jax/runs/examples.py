@@ -52,7 +52,7 @@ def example_arrays(
             )
         if ids.dtype.kind not in "iuU":
             raise ValueError(f"ids of {split} must be integers or text, got {ids.dtype}")
-        if ids.shape != labels.shape or len(np.unique(ids)) < len(ids):
+        if not ids.shape == labels.shape == (sizes[split],) or len(np.unique(ids)) < len(ids):
             raise ValueError(f"ids of {split} must be one for each of its {len(labels)} examples")
         arrays |= {f"labels_{split}": labels.astype(np.int32), f"ids_{split}": ids}
     return arrays

@@ -76,8 +76,9 @@ def read_npz(path: Path, names: Iterable[str]) -> tuple[np.ndarray, ...]:
         ValueError: if the file is cut off, overwritten or lacks one of the arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return tuple(file[name] for name in names)
+        # NumPy leaves a file open that is no archive, so it is not NumPy that opens it.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return tuple(arrays[name] for name in names)
     # NumPy does not say what it raises for a file that is no .npz file, or no longer one.
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -21,6 +21,13 @@ PROTOCOLS = ("trajectory", "independent")
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
+def _make_plain(instance: Manifest | DataSummary) -> None:
+    """What is written is then equal to what is read, and nobody else can change it."""
+    for name, value in vars(instance).items():
+        if not isinstance(value, DataSummary):
+            object.__setattr__(instance, name, plain_value(value, name))
+
+
 @dataclass(frozen=True)
 class DataSummary:
     """The data set that the members of a run learn.
@@ -38,6 +45,7 @@ class DataSummary:
     input_shape: Sequence[int]
 
     def __post_init__(self) -> None:
+        _make_plain(self)
         if not self.class_names:
             raise ValueError(f"{self.name}: class_names must name at least one class")
         if not self.split_sizes:
@@ -73,7 +81,9 @@ def _now() -> str:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run is. Only plain values: dicts, lists, text, finite numbers, booleans, None.
+    """What a run is, in plain values: dicts, lists, text, finite numbers, booleans, None.
+
+    Tuples, ranges and arrays become lists.
 
     Attributes:
         config: the effective config, nested.
@@ -107,6 +117,7 @@ class Manifest:
     sources: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
+        _make_plain(self)
         if not self.members or min(self.members) < 0 or len(set(self.members)) < self.num_members:
             raise ValueError(
                 f"members must be distinct ids of at least 0, got {list(self.members)}"
@@ -137,14 +148,9 @@ class Manifest:
 
 
 def format_manifest(manifest: Manifest) -> str:
-    """The text of `run.json`.
-
-    Raises:
-        ValueError: if the manifest holds anything but plain values; the message names the field.
-    """
+    """The text of `run.json`."""
     content = vars(manifest) | {"data": vars(manifest.data)}
-    plain = {name: plain_value(value, name) for name, value in content.items()}
-    return format_config({"kind": KIND, "format": FORMAT_VERSION} | plain) + "\n"
+    return format_config({"kind": KIND, "format": FORMAT_VERSION} | content) + "\n"
 
 
 def read_manifest(directory: Path) -> Manifest:

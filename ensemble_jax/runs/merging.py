@@ -19,8 +19,10 @@ from ensemble_jax.runs.reader import Run, load_run
 from ensemble_jax.runs.records import SPLIT_QUANTITIES, ExtentRecord, SplitRecord, read_record
 from ensemble_jax.runs.writer import RunWriter
 
+# The fields of a config that say which members are trained.
+_OF_MEMBERS = ("members", "num_members")
 # What a merged run keeps of each of its sources.
-_ORIGIN = ("members", "plan", "devices", "versions", "python", "command", "created")
+_ORIGIN = ("members", "plan", "devices", "versions", "python", "command", "created", "sources")
 
 
 class _Examples(NamedTuple):
@@ -30,18 +32,13 @@ class _Examples(NamedTuple):
     ids: np.ndarray
 
 
-def merge_runs(
-    sources: Sequence[str | os.PathLike],
-    destination: str | os.PathLike,
-    *,
-    member_fields: Sequence[str] = ("members",),
-) -> Run:
+def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathLike) -> Run:
     """Join runs that differ in nothing but their members into a new run directory.
 
-    The members come in increasing order of their ids, those that diverged included. The merged run
-    is described as the first source is, with the origin of each in `manifest.sources`; its config
-    has the ids of all members in `member_fields`, and it has no checkpoints. Memory: one extent of
-    the merged run.
+    Configs may differ in `members` (the ids) and `num_members` (how many), which become those of
+    the merged run. The members come in increasing order of their ids, those that diverged included.
+    For the rest the merged run is described as the first source is, with the origin of each in
+    `manifest.sources`. It has no checkpoints. Memory: one extent of the merged run.
 
     It is written beside the destination, as `.NAME.merging`, and renamed when it is complete; a
     merge that was killed can just be repeated.
@@ -49,8 +46,6 @@ def merge_runs(
     Args:
         sources: the run directories, two or more.
         destination: a path that does not exist.
-        member_fields: the fields of the config, with dots, that say which members are trained, and
-            so may differ.
 
     Raises:
         FileNotFoundError: if a source does not exist.
@@ -64,10 +59,10 @@ def merge_runs(
         raise ValueError(f"destination {destination} already exists: choose another path")
     runs = [load_run(source, include_diverged=True) for source in sources]
     for run in runs[1:]:
-        _check_same(runs[0], run, member_fields)
+        _check_same(runs[0], run)
     _check_disjoint(runs)
     order = np.argsort(np.concatenate([run.members for run in runs]))
-    manifest = _merged_manifest(runs, order, member_fields)
+    manifest = _merged_manifest(runs, order)
     examples = {
         split: _Examples(runs[0].labels[split], runs[0].ids[split]) for split in runs[0].splits
     }
@@ -86,13 +81,9 @@ def merge_runs(
     return load_run(destination)
 
 
-def _check_same(first: Run, other: Run, member_fields: Sequence[str]) -> None:
+def _check_same(first: Run, other: Run) -> None:
     pair = f"{first.directory} and {other.directory}"
-    different = [
-        line
-        for line in config_differences(first.config, other.config)
-        if line.partition(":")[0] not in member_fields
-    ]
+    different = config_differences(_without_members(first), _without_members(other))
     if different:
         raise ValueError(f"{pair} have different configs: {'; '.join(different)}")
     different = config_differences(_shared(first.manifest), _shared(other.manifest))
@@ -108,6 +99,10 @@ def _check_same(first: Run, other: Run, member_fields: Sequence[str]) -> None:
         missing = sorted(set(two.extents) - set(one.extents))
         if missing:
             raise ValueError(f"{one.directory} lacks the extents {missing} of {two.directory}")
+
+
+def _without_members(run: Run) -> dict[str, Any]:
+    return {name: value for name, value in run.config.items() if name not in _OF_MEMBERS}
 
 
 def _shared(manifest: Manifest) -> dict[str, Any]:
@@ -129,18 +124,15 @@ def _check_disjoint(runs: Sequence[Run]) -> None:
         owner |= dict.fromkeys(run.manifest.members, run.directory)
 
 
-def _merged_manifest(
-    runs: Sequence[Run], order: np.ndarray, member_fields: Sequence[str]
-) -> Manifest:
+def _merged_manifest(runs: Sequence[Run], order: np.ndarray) -> Manifest:
     def joined(values: Sequence[Sequence[Any]]) -> list[Any]:
         flat = [value for part in values for value in part]
         return [flat[i] for i in order]
 
     first = runs[0].manifest
     members = joined([run.manifest.members for run in runs])
-    config = dict(first.config)
-    for field in member_fields:
-        config = _with_field(config, field.split("."), members)
+    of_members = {"members": members, "num_members": len(members)}
+    config = {name: of_members.get(name, value) for name, value in first.config.items()}
     return replace(
         first,
         config=config,
@@ -154,14 +146,6 @@ def _merged_manifest(
             for run in runs
         ],
     )
-
-
-def _with_field(config: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
-    """A copy with a nested field replaced, where the config has it."""
-    name, *rest = path
-    if name not in config:
-        return config
-    return config | {name: _with_field(config[name], rest, value) if rest else value}
 
 
 def _merged_record(runs: Sequence[Run], order: np.ndarray, extent: int) -> ExtentRecord:

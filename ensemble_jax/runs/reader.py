@@ -142,7 +142,7 @@ class Run:
         holds those of more than one extent.
 
         Raises:
-            ValueError: if there is no such split or extent, or a record is damaged.
+            ValueError: if there is no such split or extent, a record is damaged, or N is 0.
         """
         from ensemble_jax.analysis import count_votes  # SciPy loads slowly, and only this needs it
 
@@ -217,6 +217,8 @@ class Run:
 def load_run(directory: str | os.PathLike, *, include_diverged: bool = False) -> Run:
     """Open a run for reading, finished or not.
 
+    Where every member diverged, N is 0.
+
     Args:
         directory: the run directory.
         include_diverged: keep the members whose loss became non-finite. They are frozen from then
@@ -224,8 +226,7 @@ def load_run(directory: str | os.PathLike, *, include_diverged: bool = False) ->
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if it is not a run, is broken, damaged or was written in a newer format, or if
-            every member diverged.
+        ValueError: if it is not a run, is broken, damaged or was written in a newer format.
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
@@ -233,11 +234,6 @@ def load_run(directory: str | os.PathLike, *, include_diverged: bool = False) ->
     labels, ids = read_examples(directory, manifest.data)
     diverged = _diverged_members(directory, manifest, extents)
     members = np.array([m for m in manifest.members if include_diverged or m not in diverged], int)
-    if not len(members):
-        raise ValueError(
-            f"every member of {directory} diverged, the first in epoch {min(diverged.values())}: "
-            f"load_run(..., include_diverged=True) reads them nevertheless"
-        )
     return Run(directory, manifest, extents, members, diverged, labels, ids)
 
 

@@ -28,8 +28,6 @@ _UNFINISHED = {
     staged_path(Path(MANIFEST)).name,
     EXAMPLES,
     staged_path(Path(EXAMPLES)).name,
-    METRICS,
-    staged_path(Path(METRICS)).name,
     RECORDS,
 }
 
@@ -172,7 +170,6 @@ def _fill_folder(directory: Path, manifest: bytes, examples: memoryview) -> None
         # The staged manifest marks the folder as a creation under way until it is published.
         stage_file(directory / MANIFEST, manifest)
         replace_file(directory / EXAMPLES, examples)
-        replace_file(directory / METRICS, b"")
         (directory / RECORDS).mkdir(exist_ok=True)
         publish_file(directory / MANIFEST)
     except BaseException:
@@ -184,6 +181,9 @@ def _empty_folder(directory: Path) -> None:
     """Remove what a failed creation has written, as far as that is possible."""
     with suppress(OSError):
         (directory / MANIFEST).unlink(missing_ok=True)
-        for name in _UNFINISHED - {RECORDS}:
-            (directory / name).unlink(missing_ok=True)
-        (directory / RECORDS).rmdir()
+        (directory / EXAMPLES).unlink(missing_ok=True)
+        staged_path(directory / EXAMPLES).unlink(missing_ok=True)
+        if (directory / RECORDS).exists():
+            (directory / RECORDS).rmdir()
+        # Last, since it is what says that the rest is nobody else's.
+        staged_path(directory / MANIFEST).unlink(missing_ok=True)

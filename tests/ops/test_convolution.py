@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from ensemble_jax import ops
+from ensemble_jax.collection import Placement
+from ensemble_jax.options import ConvolutionAlgorithm
+
+# Of the standard deviation of a sum of that many products of normal numbers. Float32 rounds each
+# to 6e-8; Winograd's transforms add the rounding of sums that are several times as large.
+TOLERANCE = 5e-6
+ALGORITHMS = list(ConvolutionAlgorithm)
+SAME, VALID = ((1, 1), (1, 1)), ((0, 0), (0, 0))
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32)
+
+
+def naive_convolution(inputs, kernel, strides, padding):
+    padded = np.pad(inputs.astype(np.float64), ((0, 0), *padding, (0, 0)))
+    h, w = kernel.shape[:2]
+    rows = (padded.shape[1] - h) // strides[0] + 1
+    columns = (padded.shape[2] - w) // strides[1] + 1
+    outputs = np.zeros((len(inputs), rows, columns, kernel.shape[-1]))
+    for p in range(rows):
+        for q in range(columns):
+            window = padded[:, p * strides[0] :, q * strides[1] :][:, :h, :w]
+            outputs[:, p, q] = np.einsum("bijc,ijcd->bd", window, kernel)
+    return outputs
+
+
+def outputs_and_gradients(convolution, inputs, kernel, cotangent, strides, padding):
+    outputs, pull_back = jax.vjp(lambda x, k: convolution(x, k, strides, padding), inputs, kernel)
+    return outputs, *pull_back(cotangent)
+
+
+@partial(jax.jit, static_argnums=(0, 4, 5))
+def outputs_and_gradients_of(algorithms, inputs, kernel, cotangent, strides, padding):
+    return [
+        outputs_and_gradients(ops.CONVOLUTIONS[a], inputs, kernel, cotangent, strides, padding)
+        for a in algorithms
+    ]
+
+
+def assert_close(ours, theirs, kernel_shape, outputs_shape):
+    """Outputs, input gradient and kernel gradient, each by the number of products in a sum."""
+    h, w, channels, features = kernel_shape
+    summands = (h * w * channels, h * w * features, np.prod(outputs_shape[:3]))
+    for our, their, count in zip(ours, theirs, summands, strict=True):
+        assert our.shape == their.shape
+        assert our.dtype == jnp.float32
+        np.testing.assert_allclose(our, their, rtol=0, atol=TOLERANCE * np.sqrt(count))
+
+
+def assert_like_xla(inputs_shape, kernel_shape, strides, padding):
+    inputs, kernel = normal(*inputs_shape), normal(*kernel_shape)
+    outputs_shape = jax.eval_shape(
+        lambda x, k: ops.xla_convolution(x, k, strides, padding), inputs, kernel
+    ).shape
+    cotangent = normal(*outputs_shape, seed=1)
+    ours = [a for a in ALGORITHMS if a is not ConvolutionAlgorithm.XLA]
+    theirs, *results = outputs_and_gradients_of(
+        (ConvolutionAlgorithm.XLA, *ours), inputs, kernel, cotangent, strides, padding
+    )
+    for result in results:
+        assert_close(result, theirs, kernel_shape, outputs_shape)
+
+
+@st.composite
+def convolutions(draw):
+    """The shapes of inputs and kernel, strides and padding, of an output that is not empty."""
+    sides = st.integers(1, 9)
+    height, width = draw(sides), draw(sides)
+    # Most kernels are those that Winograd's algorithm is made for.
+    window = draw(st.one_of(st.just((3, 3)), st.tuples(st.integers(1, 5), st.integers(1, 5))))
+    strides = draw(st.one_of(st.just((1, 1)), st.tuples(st.integers(1, 3), st.integers(1, 3))))
+    side = st.integers(0, 5)
+    padding = draw(
+        st.one_of(
+            st.sampled_from(["SAME", "VALID"]),
+            st.tuples(st.tuples(side, side), st.tuples(side, side)),
+        )
+    )
+    if isinstance(padding, str):
+        padding = tuple(lax.padtype_to_pads((height, width), window, strides, padding))
+    sizes = zip((height, width), padding, window, strict=True)
+    assume(all(size + sum(sides) >= extent for size, sides, extent in sizes))
+    channels = st.sampled_from([1, 2, 3, 8, 13, 32])
+    kernel = (*window, draw(channels), draw(channels))
+    return (draw(st.integers(1, 3)), height, width, kernel[2]), kernel, strides, padding
+
+
+@settings(deadline=None, max_examples=12)
+@given(convolutions())
+def test_every_algorithm_is_xlas_convolution(convolution):
+    assert_like_xla(*convolution)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (5, 5), (6, 5), (5, 6), (1, 1), (2, 1)])
+@pytest.mark.parametrize("padding", [SAME, ((2, 2), (2, 2))])
+def test_three_by_three_kernels_of_stride_one(size, padding):
+    assert_like_xla((2, *size, 8), (3, 3, 8, 9), (1, 1), padding)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kernel", "strides", "padding"),
+    [
+        ((2, 5, 4, 256), (3, 3, 256, 512), (1, 1), SAME),
+        ((2, 4, 4, 512), (3, 3, 512, 32), (1, 1), VALID),
+        # XLA's and Keras's 'same' for an even kernel.
+        ((2, 4, 4, 256), (2, 2, 256, 256), (1, 1), ((0, 1), (0, 1))),
+        ((2, 4, 4, 512), (1, 1, 512, 256), (2, 2), VALID),
+    ],
+)
+def test_many_channels(inputs, kernel, strides, padding):
+    assert_like_xla(inputs, kernel, strides, padding)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    ("size", "window", "strides", "padding"),
+    [
+        ((5, 4), (3, 3), (1, 1), SAME),
+        ((4, 5), (2, 2), (1, 1), ((0, 1), (0, 1))),
+        ((7, 6), (4, 3), (3, 2), ((2, 0), (1, 3))),
+    ],
+)
+def test_every_algorithm_is_the_sum_of_its_definition(algorithm, size, window, strides, padding):
+    inputs, kernel = normal(2, *size, 8), normal(*window, 8, 3)
+    outputs = ops.CONVOLUTIONS[algorithm](inputs, kernel, strides, padding)
+    expected = naive_convolution(inputs, kernel, strides, padding)
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-4)
+
+
+def test_kernels_are_not_turned():
+    inputs = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    kernel = np.zeros((3, 3, 1, 1), np.float32)
+    kernel[0, 2] = 1
+    for convolution in ops.CONVOLUTIONS.values():
+        outputs = convolution(inputs, kernel, (1, 1), SAME)[0, :, :, 0]
+        np.testing.assert_array_equal(outputs, [[0, 0, 0], [1, 2, 0], [4, 5, 0]])
+
+
+def test_every_algorithm_has_a_convolution():
+    assert list(ops.CONVOLUTIONS) == ALGORITHMS
+
+
+# Two shapes that st-VGG has: one for Winograd, one that it passes on.
+LAYERS = [((2, 5, 6, 8), (3, 3, 8, 10), SAME), ((2, 4, 4, 8), (2, 2, 8, 9), ((0, 1), (0, 1)))]
+
+
+def in_vmap(function, *stacked):
+    return jax.jit(jax.vmap(function))(*stacked)
+
+
+def in_scan(function, *stacked):
+    return jax.jit(lambda *xs: lax.scan(lambda _, x: ((), function(*x)), (), xs)[1])(*stacked)
+
+
+def on_four_devices(function, *stacked):
+    devices = tuple(jax.devices()[:4])
+    assert len(devices) == 4
+    placement = Placement(num_members=len(stacked[0]), members_per_call=0, devices=devices)
+    return placement.gather(placement.lift(function)(*placement.spread(stacked)))
+
+
+@pytest.mark.parametrize("lifted", [in_vmap, in_scan, on_four_devices])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_lifted_over_members_with_own_kernels(algorithm, lifted):
+    convolution = ops.CONVOLUTIONS[algorithm]
+    members = 5
+
+    def both_layers(*arguments):
+        return [
+            outputs_and_gradients(convolution, *arguments[3 * i : 3 * i + 3], (1, 1), padding)
+            for i, (_, _, padding) in enumerate(LAYERS)
+        ]
+
+    stacked = []
+    for inputs, kernel, _ in LAYERS:
+        outputs = (*inputs[:3], kernel[-1])
+        stacked += [normal(members, *shape) for shape in (inputs, kernel, outputs)]
+    results = lifted(both_layers, *stacked)
+    for member in range(members):
+        for i, (_, kernel, padding) in enumerate(LAYERS):
+            arguments = [x[member] for x in stacked[3 * i : 3 * i + 3]]
+            [alone] = outputs_and_gradients_of(
+                (ConvolutionAlgorithm.XLA,), *arguments, (1, 1), padding
+            )
+            assert_close([x[member] for x in results[i]], alone, kernel, alone[0].shape)

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from jax import lax
+
+from ensemble_jax import ops
+
+SHAPES = [(2, 4, 6, 3), (2, 5, 6, 3), (1, 4, 7, 1), (3, 9, 9, 2), (1, 2, 3, 1)]
+SIZES = [1, 2, 3]
+
+
+def distinct(shape):
+    values = np.arange(np.prod(shape), dtype=np.float32) - 20
+    return np.random.default_rng(0).permutation(values).reshape(shape)
+
+
+def windows_of(inputs, size):
+    """`[B, P, Q, size * size, C]` by slices."""
+    _, height, width, _ = inputs.shape
+    return np.array(
+        [
+            [
+                inputs[:, p : p + size, q : q + size].reshape(len(inputs), size**2, -1)
+                for q in range(0, width - size + 1, size)
+            ]
+            for p in range(0, height - size + 1, size)
+        ]
+    ).transpose(2, 0, 1, 3, 4)
+
+
+def xla_pool(inputs, size, initial, operation):
+    window = (1, size, size, 1)
+    return lax.reduce_window(inputs, np.float32(initial), operation, window, window, "VALID")
+
+
+def xla_max_pool(inputs, size):
+    return xla_pool(inputs, size, -np.inf, lax.max)
+
+
+def xla_average_pool(inputs, size):
+    return xla_pool(inputs, size, 0, lax.add) / size**2
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_max_pool_is_the_largest_of_each_window(shape, size):
+    inputs = distinct(shape)
+    if min(shape[1:3]) < size:
+        assert 0 in ops.max_pool(inputs, size).shape
+    else:
+        np.testing.assert_array_equal(
+            ops.max_pool(inputs, size), windows_of(inputs, size).max(axis=3)
+        )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shape", SHAPES[:4])
+def test_average_pool_is_the_mean_of_each_window(shape, size):
+    inputs = distinct(shape)
+    np.testing.assert_allclose(
+        ops.average_pool(inputs, size), windows_of(inputs, size).mean(axis=3), rtol=1e-6, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("shape", SHAPES[:4])
+@pytest.mark.parametrize(
+    ("pool", "reference"),
+    [(ops.max_pool, xla_max_pool), (ops.average_pool, xla_average_pool)],
+    ids=["max", "average"],
+)
+def test_pools_and_their_gradients_are_xlas(pool, reference, shape, size):
+    inputs = distinct(shape)
+
+    @jax.jit
+    def both(inputs, cotangent):
+        results = []
+        for function in (pool, reference):
+            outputs, pull_back = jax.vjp(lambda x, f=function: f(x, size), inputs)
+            results.append((outputs, *pull_back(cotangent)))
+        return results
+
+    cotangent = np.random.default_rng(1).normal(
+        size=(shape[0], shape[1] // size, shape[2] // size, shape[3])
+    )
+    ours, theirs = both(inputs, cotangent.astype(np.float32))
+    for our, their in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(our, their, rtol=1e-6, atol=1e-5)
+
+
+def test_two_by_two_is_the_default():
+    inputs = distinct((1, 4, 4, 2))
+    np.testing.assert_array_equal(ops.max_pool(inputs), ops.max_pool(inputs, 2))
+    np.testing.assert_array_equal(ops.average_pool(inputs), ops.average_pool(inputs, 2))
+
+
+def test_entries_that_share_the_largest_value_share_its_gradient():
+    inputs = np.array([[7, 7, 1, 2], [0, 7, 3, 3]], np.float32).reshape(1, 2, 4, 1)
+    _, pull_back = jax.vjp(ops.max_pool, inputs)
+    [gradient] = pull_back(np.array([3, 5], np.float32).reshape(1, 1, 2, 1))
+    expected = [[1, 1, 0, 0], [0, 1, 2.5, 2.5]]
+    np.testing.assert_allclose(gradient[0, :, :, 0], expected, rtol=1e-6)
+
+
+def test_left_over_rows_and_columns_get_no_gradient():
+    inputs = distinct((1, 5, 3, 1))
+    for pool in (ops.max_pool, ops.average_pool):
+        gradient = jax.grad(lambda x, pool=pool: pool(x).sum())(inputs)[0, :, :, 0]
+        assert not gradient[4].any()
+        assert not gradient[:, 2].any()
+        assert gradient.sum() == 2
+
+
+def test_a_nan_is_never_pooled_away():
+    inputs = distinct((1, 4, 4, 1))
+    inputs[0, 1, 0, 0] = np.nan
+    for pool in (ops.max_pool, ops.average_pool):
+        np.testing.assert_array_equal(
+            np.isnan(pool(inputs))[0, :, :, 0], [[True, False], [False, False]]
+        )

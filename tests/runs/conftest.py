@@ -1,0 +1,101 @@
+"""A small collection of made-up members whose predictions are reproducible one by one."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ensemble_jax.runs import (
+    DataSummary,
+    ExtentRecord,
+    Manifest,
+    RunWriter,
+    SplitRecord,
+    pack_correct,
+)
+
+SIZES = {"train": 13, "test": 8}
+CLASSES = ("fox", "skunk", "possum")
+
+
+def make_class_names(num_classes):
+    return [*CLASSES[:num_classes], *map(str, range(3, num_classes))]
+
+
+def make_splits(sizes=SIZES, num_classes=3):
+    rng = np.random.default_rng(0)
+    return {
+        split: SimpleNamespace(
+            labels=rng.integers(num_classes, size=size),
+            ids=np.arange(size) * 7
+            if split == "train"
+            else np.array([f"é{i}" for i in range(size)]),
+        )
+        for split, size in sizes.items()
+    }
+
+
+def make_manifest(
+    members: Sequence[int] = (0, 1, 2, 3),
+    extents: Sequence[int] = (0, 1, 5),
+    sizes=SIZES,
+    num_classes=3,
+    **changes,
+) -> Manifest:
+    content = {
+        "config": {"members": [*members], "optimizer": {"learning_rate": 0.05}, "widths": [32, 64]},
+        "data": DataSummary("animals", make_class_names(num_classes), dict(sizes), [4, 4, 3]),
+        "members": [*members],
+        "extents": [*extents],
+        "settings": {"learning_rate": [0.1 * member for member in members]},
+        "plan": {"members_per_call": 2, "precision": "float32"},
+        "devices": ["cpu:0"],
+    }
+    return Manifest(**content | changes)
+
+
+def make_record(manifest: Manifest, extent: int, diverged=()) -> ExtentRecord:
+    """What member i predicts depends on i, the extent and the split only."""
+    splits = {}
+    examples = make_splits(manifest.data.split_sizes, manifest.data.num_classes)
+    for position, (split, size) in enumerate(manifest.data.split_sizes.items()):
+        K = manifest.data.num_classes
+        predictions = np.stack(
+            [
+                np.random.default_rng([member, extent, position]).integers(K, size=size)
+                for member in manifest.members
+            ]
+        ).astype(np.min_scalar_type(K - 1))
+        correct = predictions == examples[split].labels
+        loss = np.array([m + extent / 8 for m in manifest.members], np.float32)
+        loss[np.isin(manifest.members, diverged)] = np.nan
+        splits[split] = SplitRecord(
+            pack_correct(correct), predictions, loss, correct.mean(1, dtype=np.float32)
+        )
+    diverged_at = np.where(np.isin(manifest.members, diverged), extent, -1)
+    return ExtentRecord(extent, splits, diverged_at, 1234.5 if extent else float("nan"))
+
+
+def write_run(directory, manifest: Manifest, finished=None, diverged=()) -> RunWriter:
+    splits = make_splits(manifest.data.split_sizes, manifest.data.num_classes)
+    writer = RunWriter.create(directory, manifest, splits)
+    for extent in manifest.extents if finished is None else finished:
+        writer.write_extent(make_record(manifest, extent, diverged if extent else ()))
+    return writer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """No test pulls the plug of the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """The makers above, for tests that need their own collection."""
+    return SimpleNamespace(
+        splits=make_splits, manifest=make_manifest, record=make_record, write_run=write_run
+    )

@@ -1,0 +1,60 @@
+"""The labelled Dataset has what the run has."""
+
+import numpy as np
+import pytest
+
+from ensemble_jax.runs import load_run
+
+
+@pytest.fixture
+def run(toy, tmp_path):
+    toy.write_run(tmp_path, toy.manifest(), diverged=[2])
+    return load_run(tmp_path)
+
+
+def test_variables(run):
+    dataset = run.to_xarray()
+    assert set(dataset.data_vars) == {
+        *("correct_train", "predictions_train", "loss_train", "accuracy_train"),
+        *("correct_test", "predictions_test", "loss_test", "accuracy_test"),
+        "train_images_per_second",
+    }
+    for split in run.splits:
+        for name in ("correct", "predictions"):
+            variable = dataset[f"{name}_{split}"]
+            assert variable.dims == ("extent", "member", f"example_{split}")
+            np.testing.assert_array_equal(variable, getattr(run, name)(split))
+        for name in ("loss", "accuracy"):
+            variable = dataset[f"{name}_{split}"]
+            assert variable.dims == ("extent", "member")
+            np.testing.assert_array_equal(variable, run.metrics[f"{split}_{name}"])
+
+
+def test_coordinates_and_attributes(run):
+    dataset = run.to_xarray()
+    assert dataset.sizes == {"extent": 3, "member": 3, "example_train": 13, "example_test": 8}
+    assert dataset.extent.values.tolist() == [0, 1, 5]
+    assert dataset.member.values.tolist() == [0, 1, 3]
+    assert dataset.learning_rate.dims == ("member",)
+    assert dataset.attrs["class_names"] == ["fox", "skunk", "possum"]
+    assert dataset.attrs["diverged_members"] == [2]
+    assert dataset.attrs["diverged_epochs"] == [1]
+    for split in run.splits:
+        np.testing.assert_array_equal(dataset[f"example_{split}"], run.ids[split])
+        np.testing.assert_array_equal(dataset[f"label_{split}"], run.labels[split])
+
+
+def test_selection_by_label(run):
+    dataset = run.to_xarray()
+    assert (
+        dataset.correct_test.sel(extent=5, member=3, example_test="é4")
+        == (run.correct("test", 5)[0, 2, 4])
+    )
+
+
+@pytest.mark.parametrize("extents", [5, [5, 0], []])
+def test_some_extents(run, extents):
+    dataset = run.to_xarray(extents)
+    wanted = np.atleast_1d(np.array(extents, int)).tolist()
+    assert dataset.extent.values.tolist() == wanted
+    assert dataset.identical(run.to_xarray().sel(extent=wanted))
