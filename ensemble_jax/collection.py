@@ -32,7 +32,7 @@ class Placement:
 
     num_members: int
     members_per_call: int
-    devices: tuple[jax.Device, ...]
+    devices: tuple[Any, ...]
 
     def __post_init__(self) -> None:
         if self.num_members < 1:
@@ -67,7 +67,9 @@ class Placement:
 
         The copy never aliases a device's buffer, so the device may reuse it for the next epoch.
         """
-        return jax.tree.map(lambda x: np.array(x[: self.num_members], copy=True), jax.device_get(tree))
+        return jax.tree.map(
+            lambda x: np.array(x[: self.num_members], copy=True), jax.device_get(tree)
+        )
 
     def on_host(self, shapes: Any) -> Any:
         """The shapes that `gather` makes of a lifted function's results."""
@@ -90,7 +92,6 @@ class Placement:
                 argument and every result has a leading axis of members.
             donate: positions of the arguments whose memory the results may reuse.
         """
-        shared = frozenset(shared)
 
         def of_one_device(*arguments):
             own = [x for i, x in enumerate(arguments) if i not in shared]

@@ -17,6 +17,7 @@ from ensemble_jax.analysis import (
     consensus_score,
     consistency_score,
     independent_baseline,
+    member_accuracy,
 )
 from ensemble_jax.figures import ConsensusDisplay, ConsistencyDisplay, DynamicsDisplay
 from ensemble_jax.runs import Run
@@ -25,7 +26,17 @@ FIGURES = "figures"
 SCORES = "scores.csv"
 DYNAMICS = "dynamics.csv"
 
-_BASELINE = "independent baseline\nof equal test accuracy"
+_DYNAMICS_COLUMNS = (
+    "extent",
+    "split",
+    "accuracy_mean",
+    "accuracy_deviation",
+    "accuracy_min",
+    "accuracy_max",
+    "consistency_bimodality",
+    "consensus_mean",
+)
+_BASELINE = "independent"
 _BASELINE_SEED = 0
 
 
@@ -48,10 +59,7 @@ def _scores_of_extents(run):
     """Consistency and consensus `[E, M]` of each split, and the rows of the table of extents."""
     consistency = {split: [] for split in run.splits}
     consensus = {split: [] for split in run.splits}
-    dynamics = [
-        ("extent", "split", "accuracy_mean", "accuracy_deviation", "accuracy_min", "accuracy_max")
-        + ("consistency_bimodality", "consensus_mean")
-    ]
+    dynamics: list[Sequence[Any]] = [_DYNAMICS_COLUMNS]
     for extent in run.extents:
         for split in run.splits:
             correct = run.correct(split, extents=extent)[0]
@@ -59,7 +67,7 @@ def _scores_of_extents(run):
             agreement = consensus_score(run.predictions(split, extents=extent)[0], run.num_classes)
             consistency[split].append(scores)
             consensus[split].append(agreement)
-            accuracy = correct.mean(axis=1)
+            accuracy = member_accuracy(correct)
             row = (accuracy.mean(), accuracy.std(), accuracy.min(), accuracy.max())
             row += (float(bimodality(scores)), agreement.mean())
             dynamics.append((extent, split, *(f"{value:.6g}" for value in row)))
@@ -89,7 +97,7 @@ def _draw(run, consistency, directory):
     title = f"{run.config['model']} on {run.config['dataset']}"
     predictions = run.predictions("test", extents=shown)
     labels = run.labels["test"]
-    accuracies = (predictions == labels).mean(axis=-1)
+    accuracies = member_accuracy(predictions == labels)
     baseline = independent_baseline(accuracies, labels, run.num_classes, _BASELINE_SEED)
     displays = {
         "consistency": ConsistencyDisplay(

@@ -76,6 +76,7 @@ def _train(config: TrainConfig, workdir: Path, resumed: bool) -> None:
     members = _make_members(config)
     placement = place(len(config.member_ids), config.members_per_call)
     if resumed:
+        _check_same_examples(workdir, dataset)
         writer = RunWriter.open(workdir)
     else:
         writer = RunWriter.create(
@@ -129,6 +130,21 @@ def _check_same_config(workdir: Path, config: TrainConfig) -> None:
             f"{workdir} holds a run with another config, continue it with its own or choose "
             f"another --workdir; stored -> wanted: {'; '.join(differences)}"
         )
+
+
+def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
+    import numpy as np
+
+    run = load_run(workdir)
+    for name, split in dataset.splits.items():
+        if not (
+            np.array_equal(run.labels[name], split.labels)
+            and np.array_equal(run.ids[name], split.ids)
+        ):
+            raise ValueError(
+                f"{workdir} was trained on other {name} examples than {dataset.name} has now: "
+                f"choose another --workdir"
+            )
 
 
 def _check_batch_size(config: TrainConfig, dataset: Dataset) -> None:

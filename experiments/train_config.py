@@ -67,7 +67,9 @@ class TrainConfig:
             return range(self.num_members)
         match = _RANGE.fullmatch(self.members)
         if match is None:
-            raise ValueError(f"members must be a range FIRST:END such as 0:10, got {self.members!r}")
+            raise ValueError(
+                f"members must be a range FIRST:END such as 0:10, got {self.members!r}"
+            )
         return range(int(match[1]), int(match[2]))
 
     def validate(self) -> None:

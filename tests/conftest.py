@@ -17,5 +17,7 @@ def real_data() -> Path:
     """The folder of real data sets, or a skip that says how to provide it."""
     folder = Path(os.environ.get("ENSEMBLE_JAX_TEST_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}; set ENSEMBLE_JAX_TEST_DATA to the folder that has it")
+        pytest.skip(
+            f"no real data at {folder}; set ENSEMBLE_JAX_TEST_DATA to the folder that has it"
+        )
     return folder

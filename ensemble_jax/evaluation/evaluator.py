@@ -51,9 +51,7 @@ def make_evaluator(network: Network, num_classes: int, batch_size: int) -> Evalu
             # Of equal logits the first class wins, as everywhere.
             return logits.argmax(-1).astype(small), losses.sum()
 
-        whole = jax.tree.map(
-            lambda x: x[:full].reshape(-1, size, *x.shape[1:]), (inputs, labels)
-        )
+        whole = jax.tree.map(lambda x: x[:full].reshape(-1, size, *x.shape[1:]), (inputs, labels))
         predictions, losses = jax.lax.map(of_batch, whole)
         predictions, loss = predictions.reshape(-1), losses.sum()
         if full < len(labels):

@@ -34,8 +34,10 @@ def convolution_layer(
 
     def conv_general_dilated(inputs, kernel, strides, padding, **_):
         window = kernel.shape[:2]
-        pads = lax.padtype_to_pads(inputs.shape[1:3], window, strides, padding)
-        return convolution(inputs, kernel, tuple(strides), tuple(map(tuple, pads)))
+        (top, bottom), (left, right) = lax.padtype_to_pads(
+            inputs.shape[1:3], window, strides, padding
+        )
+        return convolution(inputs, kernel, tuple(strides), ((top, bottom), (left, right)))
 
     return nn.Conv(
         features,

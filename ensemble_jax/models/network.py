@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -28,17 +28,21 @@ class Variables(NamedTuple):
 class InitFunction(Protocol):
     """Draws a network's variables from a key."""
 
-    def __call__(self, key: PRNGKeyArray) -> Variables: ...
+    def __call__(self, key: PRNGKeyArray) -> Variables:
+        """The variables of one member."""
+        ...
 
 
 class EvaluateFunction(Protocol):
-    """Logits in evaluation: no dropout, kept averages."""
+    """The network as it is evaluated: no dropout, kept averages."""
 
-    def __call__(self, variables: Variables, inputs: Num[Array, "B ..."]) -> Float[Array, "B K"]: ...
+    def __call__(self, variables: Variables, inputs: Num[Array, "B ..."]) -> Float[Array, "B K"]:
+        """Logits."""
+        ...
 
 
 class TrainFunction(Protocol):
-    """Logits in training, with dropout drawn from the key, and the new `batch_stats`."""
+    """The network as it is trained: with dropout, averages taken from the batch."""
 
     def __call__(
         self,
@@ -46,7 +50,9 @@ class TrainFunction(Protocol):
         inputs: Num[Array, "B ..."],
         dropout_key: PRNGKeyArray,
         dropout_scale: Float[Array, ""] | float,
-    ) -> tuple[Float[Array, "B K"], Any]: ...
+    ) -> tuple[Float[Array, "B K"], Any]:
+        """Logits and the new `batch_stats`; `dropout_scale` multiplies every dropout rate."""
+        ...
 
 
 class Network(NamedTuple):
@@ -71,8 +77,8 @@ def make_network(
     *,
     num_classes: int,
     input_shape: tuple[int, ...],
-    mean: Float[np.ndarray, "..."],
-    deviation: Float[np.ndarray, "..."],
+    mean: Float[np.ndarray, ...],
+    deviation: Float[np.ndarray, ...],
     convolution: ConvolutionAlgorithm = ConvolutionAlgorithm.WINOGRAD,
 ) -> Network:
     """Build an architecture for inputs of one shape.
@@ -99,7 +105,10 @@ def make_network(
         return Variables(variables["params"], variables.get("batch_stats", {}))
 
     def evaluate(variables, inputs):
-        return module.apply(variables._asdict(), normalise(inputs), training=False)
+        logits = module.apply(variables._asdict(), normalise(inputs), training=False)
+        return cast(
+            jax.Array, logits
+        )  # apply's type allows for updates, which it returns in training
 
     def train(variables, inputs, dropout_key, dropout_scale):
         logits, updates = module.apply(

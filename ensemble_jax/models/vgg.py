@@ -6,7 +6,13 @@ import jax
 from flax import linen as nn
 
 from ensemble_jax import ops
-from ensemble_jax.models.layers import Activation, Dropout, Pooling, convolution_layer, glorot_uniform
+from ensemble_jax.models.layers import (
+    Activation,
+    Dropout,
+    Pooling,
+    convolution_layer,
+    glorot_uniform,
+)
 
 
 class StrippedVGG(nn.Module):
@@ -57,7 +63,7 @@ class StrippedVGG(nn.Module):
 
 
 def st_vgg(num_classes: int, convolution: ops.Convolution) -> StrippedVGG:
-    """st-VGG: eight convolutions, the last two with 2x2 kernels. 1.2 million parameters at 32x32."""
+    """st-VGG: eight convolutions, the last two with 2x2 kernels."""
     return StrippedVGG(
         num_classes,
         filters=(32, 32, 64, 64, 128, 128, 256, 256),

@@ -1,6 +1,5 @@
 """Building blocks of networks, each written for one member and fast under `vmap` and in loops."""
 
-from ensemble_jax.options import ConvolutionAlgorithm
 from ensemble_jax.ops.convolution import (
     Convolution,
     Padding,
@@ -11,6 +10,7 @@ from ensemble_jax.ops.convolution import (
 from ensemble_jax.ops.dropout import dropout, random_bits
 from ensemble_jax.ops.pooling import average_pool, max_pool
 from ensemble_jax.ops.winograd import winograd_convolution
+from ensemble_jax.options import ConvolutionAlgorithm
 
 CONVOLUTIONS: dict[ConvolutionAlgorithm, Convolution] = {
     ConvolutionAlgorithm.XLA: xla_convolution,

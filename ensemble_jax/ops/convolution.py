@@ -34,9 +34,9 @@ class Convolution(Protocol):
         strides: Strides,
         padding: Padding,
     ) -> Float[Array, "B P Q D"]:
-        """`outputs[b, p, q] = sum_ij padded[b, p * strides[0] + i, q * strides[1] + j] @ kernel[i, j]`.
+        """`outputs[b, p, q] = sum_ij padded[b, p s + i, q t + j] @ kernel[i, j]`, strides `(s, t)`.
 
-        `P = (H + sum(padding[0]) - h) // strides[0] + 1`, and Q likewise.
+        `P = (H + sum(padding[0]) - h) // s + 1`, and Q likewise.
         """
         ...
 
@@ -51,7 +51,6 @@ def xla_convolution(
     return lax.conv_general_dilated(inputs, kernel, strides, padding, dimension_numbers=_DIMENSIONS)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def patches_convolution(
     inputs: Float[Array, "B H W C"],
     kernel: Float[Array, "h w C D"],
@@ -64,12 +63,17 @@ def patches_convolution(
     again instead of keeping it. Cost: 2 B P Q h w C D operations, as a direct convolution, and
     the same again for each of the two gradients.
     """
+    return _patches(inputs, kernel, strides, padding)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _patches(inputs, kernel, strides, padding):
     patches = _extract_patches(inputs, kernel.shape[:2], strides, padding)
     return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _patches_forward(inputs, kernel, strides, padding):
-    return patches_convolution(inputs, kernel, strides, padding), (inputs, kernel)
+    return _patches(inputs, kernel, strides, padding), (inputs, kernel)
 
 
 def _patches_backward(strides, padding, residuals, cotangent):
@@ -82,7 +86,7 @@ def _patches_backward(strides, padding, residuals, cotangent):
     )
 
 
-patches_convolution.defvjp(_patches_forward, _patches_backward)
+_patches.defvjp(_patches_forward, _patches_backward)
 
 
 def input_gradient(
@@ -94,7 +98,7 @@ def input_gradient(
     padding: Padding,
 ) -> Float[Array, "B H W C"]:
     """The gradient by the inputs: a convolution of the spread cotangent with the turned kernel."""
-    spread = pad_image(cotangent, ((0, 0), (0, 0)), tuple(stride - 1 for stride in strides))
+    spread = pad_image(cotangent, ((0, 0), (0, 0)), (strides[0] - 1, strides[1] - 1))
     window = kernel.shape[:2]
     before = [size - 1 - low for size, (low, _) in zip(window, padding, strict=True)]
     # What the stride left unread at the far edge gets its gradient of zero from this padding.

@@ -13,8 +13,8 @@ _GOLDEN = 0x9E3779B9
 
 
 def dropout(
-    inputs: Float[Array, "..."], rate: Float[Array, ""] | float, key: PRNGKeyArray
-) -> Float[Array, "..."]:
+    inputs: Float[Array, ...], rate: Float[Array, ""] | float, key: PRNGKeyArray
+) -> Float[Array, ...]:
     """Zero each entry with probability `rate` and scale the others by `1 / (1 - rate)`.
 
     Source: Srivastava et al., 'Dropout', JMLR 2014, in its inverted form: nothing is scaled when
@@ -30,7 +30,7 @@ def dropout(
     return jnp.where(kept, inputs / (1 - rate), 0).astype(inputs.dtype)
 
 
-def random_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+def random_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, ...]:
     """32 random bits for each entry of `shape`, hashed from the key and the entry's position.
 
     Made for masks: JAX's threefry takes several times as long and its `rbg` gives other bits

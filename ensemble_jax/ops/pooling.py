@@ -10,17 +10,21 @@ from jax import lax
 from jaxtyping import Array, Float
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
 def max_pool(inputs: Float[Array, "B H W C"], size: int = 2) -> Float[Array, "B P Q C"]:
     """The largest of each `size` x `size` window; rows and columns left over are dropped.
 
     Entries that share the largest value share its gradient equally.
     """
+    return _max_pool(inputs, size)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _max_pool(inputs, size):
     return reduce(jnp.maximum, _window_entries(_windows(inputs, size)))
 
 
 def _max_pool_forward(inputs, size):
-    outputs = max_pool(inputs, size)
+    outputs = _max_pool(inputs, size)
     return outputs, (inputs, outputs)
 
 
@@ -34,7 +38,7 @@ def _max_pool_backward(size, residuals, cotangent):
     return (_pad_to(inputs.shape, _merge(gradient)),)
 
 
-max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def average_pool(inputs: Float[Array, "B H W C"], size: int = 2) -> Float[Array, "B P Q C"]:

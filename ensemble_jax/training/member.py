@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
@@ -22,7 +23,7 @@ NOT_DIVERGED = -1
 class Member(NamedTuple):
     """Who a member is: its number in the collection and what sets it apart."""
 
-    id: Int[Array, ""]
+    id: Int[Array | np.ndarray, ...]
     settings: Settings
 
 
@@ -38,14 +39,14 @@ class MemberState(NamedTuple):
 
     variables: Variables
     optimizer: Any
-    diverged_at: Int[Array, ""]
+    diverged_at: Int[Array | np.ndarray, ...]
 
 
 class Examples(NamedTuple):
     """Labelled examples on the device, shared by all members."""
 
-    inputs: Num[Array, "M ..."]
-    labels: Int[Array, " M"]
+    inputs: Num[Array | np.ndarray, "M ..."]
+    labels: Int[Array | np.ndarray, " M"]
 
 
 class Batch(NamedTuple):
@@ -72,9 +73,7 @@ class MemberTraining(NamedTuple):
     ]
 
 
-def make_member_training(
-    network: Network, optimizer: Optimizer, batch_size: int
-) -> MemberTraining:
+def make_member_training(network: Network, optimizer: Optimizer, batch_size: int) -> MemberTraining:
     """Compose a network and an optimizer to the training of one member."""
 
     def init(seed, member):
@@ -141,4 +140,5 @@ def train_step(
         (trained, optimizer),
         (state.variables, state.optimizer),
     )
-    return MemberState(*kept, diverged_at), loss
+    variables, optimizer = kept
+    return MemberState(variables, optimizer, diverged_at), loss

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from ensemble_jax.options import Optimizer
+
+Scalar = Shaped[Array | np.ndarray, "..."] | float
+"""A number of one member, or `[N]` numbers before they are lifted."""
 
 
 class Settings(NamedTuple):
@@ -24,17 +29,18 @@ class Settings(NamedTuple):
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
     """
 
-    learning_rate: Float[Array, ""] | float
-    decay_factor: Float[Array, ""] | float
-    decay_epochs: Int[Array, ""] | int
-    momentum: Float[Array, ""] | float
-    l2: Float[Array, ""] | float
-    dropout_scale: Float[Array, ""] | float
+    learning_rate: Scalar
+    decay_factor: Scalar
+    decay_epochs: Scalar
+    momentum: Scalar
+    l2: Scalar
+    dropout_scale: Scalar
 
 
 def decayed_learning_rate(settings: Settings, epoch: Int[Array, ""] | int) -> Float[Array, ""]:
     """`learning_rate / decay_factor ** floor(epoch / decay_epochs)`, with epochs counted from 0."""
-    return settings.learning_rate / settings.decay_factor ** (epoch // settings.decay_epochs)
+    decays = jnp.asarray(epoch // settings.decay_epochs, jnp.float32)
+    return settings.learning_rate / jnp.asarray(settings.decay_factor) ** decays
 
 
 # AdaDelta's constants are those of M. Zeiler, 'ADADELTA', 2012, as Keras has them.
@@ -49,7 +55,7 @@ _RULES: dict[Optimizer, Callable[[Any, Settings], optax.GradientTransformation]]
 
 
 def make_update_rule(
-    optimizer: Optimizer, settings: Settings, learning_rate: Float[Array, ""] | float
+    optimizer: Optimizer, settings: Settings, learning_rate: Scalar
 ) -> optax.GradientTransformation:
     """The optimizer of one member; every number may be traced, the state's structure is fixed."""
     return optax.chain(

@@ -38,7 +38,9 @@ def keys_of_one_bit():
 def correlations(masks, others):
     """Of each pair, in units of the deviation that independent masks have."""
     masks, others = (m.reshape(len(m), -1).astype(np.float64) for m in (masks, others))
-    masks, others = ((m - m.mean(1, keepdims=True)) / m.std(1, keepdims=True) for m in (masks, others))
+    masks, others = (
+        (m - m.mean(1, keepdims=True)) / m.std(1, keepdims=True) for m in (masks, others)
+    )
     return (masks * others).mean(axis=1) * np.sqrt(masks.shape[1])
 
 
