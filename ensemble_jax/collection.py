@@ -32,7 +32,7 @@ class Placement:
 
     num_members: int
     members_per_call: int
-    devices: tuple[Any, ...]
+    devices: tuple[Any, ...]  # of jax.Device, a variable that no type checker takes
 
     def __post_init__(self) -> None:
         if self.num_members < 1:
