@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
@@ -133,8 +134,6 @@ def _check_same_config(workdir: Path, config: TrainConfig) -> None:
 
 
 def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
-    import numpy as np
-
     run = load_run(workdir)
     for name, split in dataset.splits.items():
         if not (
@@ -172,8 +171,6 @@ def _make_network(config: TrainConfig, dataset: Dataset) -> Network:
 
 def _make_members(config: TrainConfig) -> Member:
     """All members with their settings, `[N]` each."""
-    import numpy as np
-
     from ensemble_jax.training import Member, Settings
 
     ids = np.array(config.member_ids, np.uint32)
@@ -230,7 +227,7 @@ def _write(measurement: Measurement, writer: RunWriter, checkpoints: Checkpoints
                 name: SplitRecord(*split._asdict().values())
                 for name, split in measurement.evaluation.items()
             },
-            measurement.state.diverged_at,
+            np.asarray(measurement.state.diverged_at),
             float("nan") if speed is None else speed,
         )
     )

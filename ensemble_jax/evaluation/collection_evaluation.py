@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 from jaxtyping import Array, Int, Num
 
 from ensemble_jax.collection import Placement
@@ -17,12 +18,12 @@ class LabelledExamples(Protocol):
     """Examples on the devices."""
 
     @property
-    def inputs(self) -> Num[Array, "M ..."]:
+    def inputs(self) -> Num[Array | np.ndarray, "M ..."]:
         """`[M, ...]`, raw."""
         ...
 
     @property
-    def labels(self) -> Int[Array, " M"]:
+    def labels(self) -> Int[Array | np.ndarray, " M"]:
         """`[M]`, in 0..K-1."""
         ...
 

@@ -33,10 +33,8 @@ def convolution_layer(
     """An ordinary Flax convolution that computes with one of `ops`."""
 
     def conv_general_dilated(inputs, kernel, strides, padding, **_):
-        window = kernel.shape[:2]
-        (top, bottom), (left, right) = lax.padtype_to_pads(
-            inputs.shape[1:3], window, strides, padding
-        )
+        pads = lax.padtype_to_pads(inputs.shape[1:3], kernel.shape[:2], strides, padding)
+        (top, bottom), (left, right) = pads
         return convolution(inputs, kernel, tuple(strides), ((top, bottom), (left, right)))
 
     return nn.Conv(

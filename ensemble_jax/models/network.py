@@ -106,9 +106,8 @@ def make_network(
 
     def evaluate(variables, inputs):
         logits = module.apply(variables._asdict(), normalise(inputs), training=False)
-        return cast(
-            jax.Array, logits
-        )  # apply's type allows for updates, which it returns in training
+        # The type of `apply` allows for updates, which it returns only where they are mutable.
+        return cast(jax.Array, logits)
 
     def train(variables, inputs, dropout_key, dropout_scale):
         logits, updates = module.apply(

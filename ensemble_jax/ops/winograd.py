@@ -40,8 +40,9 @@ def winograd_convolution(
     """Tiles of 2x2 outputs by 16 matrix products over the channels.
 
     Only 3x3 kernels with stride 1 can be written so, and few channels do not pay; every other
-    convolution goes to `patches_convolution`. Cost: 16 / 36 of the products of a direct convolution, plus additions
-    in proportion to the inputs and outputs; the same again for each of the two gradients.
+    convolution goes to `patches_convolution`. Cost: 16 / 36 of the products of a direct
+    convolution, plus additions in proportion to the inputs and outputs; the same again for each of
+    the two gradients.
     """
     fits = kernel.shape[:2] == (3, 3) and strides == (1, 1)
     if not fits or inputs.shape[-1] < _FEWEST_CHANNELS:

@@ -40,7 +40,7 @@ class Settings(NamedTuple):
 def decayed_learning_rate(settings: Settings, epoch: Int[Array, ""] | int) -> Float[Array, ""]:
     """`learning_rate / decay_factor ** floor(epoch / decay_epochs)`, with epochs counted from 0."""
     decays = jnp.asarray(epoch // settings.decay_epochs, jnp.float32)
-    return settings.learning_rate / jnp.asarray(settings.decay_factor) ** decays
+    return jnp.asarray(settings.learning_rate) / jnp.asarray(settings.decay_factor) ** decays
 
 
 # AdaDelta's constants are those of M. Zeiler, 'ADADELTA', 2012, as Keras has them.
@@ -59,7 +59,7 @@ def make_update_rule(
 ) -> optax.GradientTransformation:
     """The optimizer of one member; every number may be traced, the state's structure is fixed."""
     return optax.chain(
-        optax.add_decayed_weights(2 * settings.l2, mask=_kernels),
+        optax.add_decayed_weights(2 * jnp.asarray(settings.l2), mask=_kernels),
         _RULES[optimizer](learning_rate, settings),
     )
 
