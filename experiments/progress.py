@@ -40,7 +40,7 @@ class TrainingProgress:
         """Move the bar."""
         self._bar.update(epoch - self._bar.n)
 
-    def extent_measured(self, measurement: Measurement) -> None:
+    def extent_written(self, measurement: Measurement) -> None:
         """Show accuracy and bimodality, and name the members that have diverged since."""
         diverged_at = measurement.state.diverged_at
         diverged = diverged_at != NOT_DIVERGED

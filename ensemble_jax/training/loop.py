@@ -1,4 +1,4 @@
-"""The host loop: epochs on the devices, and the records of the extents written behind them."""
+"""The host loop: epochs on the devices, and the records of the extents written meanwhile."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Measurement(NamedTuple):
 
 
 class Observer(Protocol):
-    """Is told what happens, as it happens, on the training thread."""
+    """Is told what happens, as it happens."""
 
     def epoch_done(self, epoch: int, losses: np.ndarray) -> None:
         """`epoch` epochs are completed; `losses` `[N]` are the means over the last one."""
 
-    def extent_measured(self, measurement: Measurement) -> None:
-        """An extent was evaluated and is handed to be written."""
+    def extent_written(self, measurement: Measurement) -> None:
+        """An extent is permanent. Called on the thread that writes."""
 
 
 def train(
@@ -54,8 +54,9 @@ def train(
 ) -> MemberState:
     """Train up to the last extent and measure at each; returns the final state.
 
-    Copying to the host happens here, because the next epoch reuses the state's memory; writing
-    happens on a thread of its own, one extent at a time, while the devices go on.
+    The state is copied to the host before the next epoch reuses its memory. Everything else about
+    a measurement (copying, writing, telling the observer) happens on a thread of its own, one
+    extent after another, while the devices go on.
 
     Args:
         training: the compiled collection.
@@ -68,14 +69,18 @@ def train(
         write: makes a measurement permanent. What it raises ends the training.
         observer: is told of progress.
     """
-    with _Writer(write) as writer:
+
+    def finish(extent, state, evaluation, speed):
+        measurement = Measurement(extent, state, to_host(evaluation), speed)
+        write(measurement)
+        observer.extent_written(measurement)
+
+    with _InOrder(finish) as recorder:
 
         def measure(extent, seconds, images):
             evaluation = jax.block_until_ready(evaluate(state))
             speed = images / seconds if images else None
-            measurement = Measurement(extent, to_host(state), to_host(evaluation), speed)
-            writer.submit(measurement)
-            observer.extent_measured(measurement)
+            recorder.submit(extent, to_host(state), evaluation, speed)
 
         if first_epoch == 0 and extents[0] == 0:
             measure(0, 0.0, 0)
@@ -92,29 +97,30 @@ def train(
     return state
 
 
-class _Writer:
-    """Writes measurements in order on one thread, at most one waiting behind the one in work."""
+class _InOrder:
+    """Calls a function on one thread, call after call, with at most one in work."""
 
-    def __init__(self, write: Callable[[Measurement], None]) -> None:
-        self._write = write
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write")
-        self._pending: Future | None = None
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._function = function
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="record")
+        self._in_work: Future | None = None
 
-    def submit(self, measurement: Measurement) -> None:
-        """Write after what was submitted before; raises what that one raised."""
+    def submit(self, *arguments: Any) -> None:
+        """Call the function after the call before has ended; raises what that one raised."""
         self._wait()
-        self._pending = self._executor.submit(self._write, measurement)
+        self._in_work = self._executor.submit(self._function, *arguments)
 
     def _wait(self) -> None:
-        if self._pending is not None:
-            pending, self._pending = self._pending, None
-            pending.result()
+        if self._in_work is not None:
+            in_work, self._in_work = self._in_work, None
+            in_work.result()
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> _InOrder:
         return self
 
     def __exit__(self, error_type, error, traceback) -> None:
-        # What was measured is written also when the training ends early.
+        # What was measured is written also when the training ends early; then the error that ended
+        # it is the one to tell.
         try:
             if error is None:
                 self._wait()
