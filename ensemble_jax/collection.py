@@ -103,10 +103,11 @@ class Placement:
                 )
 
             chunk = self.members_per_call
-            if chunk == 0 or chunk >= self.members_per_device:
-                return jax.vmap(of_one_member)(own)
+            # Also where there is only one: a vmap over one member rounds differently.
             if chunk == 1:
                 return jax.lax.map(of_one_member, own)
+            if chunk == 0 or chunk >= self.members_per_device:
+                return jax.vmap(of_one_member)(own)
             return jax.lax.map(of_one_member, own, batch_size=chunk)
 
         def of_all(*arguments):
@@ -125,7 +126,17 @@ class Placement:
         return jax.jit(of_all, donate_argnums=tuple(donate))
 
 
-def place(num_members: int, members_per_call: int = 0) -> Placement:
-    """Spread a collection over this process's devices, but never over more than it has members."""
+def place(num_members: int, members_per_call: int | None = None) -> Placement:
+    """Spread a collection over this process's devices, but never over more than it has members.
+
+    Args:
+        num_members: N.
+        members_per_call: as of `Placement`; None decides by the kind of device. A GPU or TPU wants
+            all members at once. A few CPU cores are kept busy by the batch of one member, whose
+            activations stay in cache: one after another measured 1.2 times as fast as four at once
+            and 2.7 times as fast as twenty.
+    """
     devices = jax.local_devices()[:num_members]
+    if members_per_call is None:
+        members_per_call = 1 if devices[0].platform == "cpu" else 0
     return Placement(num_members, members_per_call, tuple(devices))

@@ -21,7 +21,13 @@ def main() -> None:
     """Write the tables and figures of a run."""
     run = load_run(_RUN.value)
     directory = Path(_OUTPUT.value or _RUN.value)
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"--output must be a folder, or where one can be made, got {directory}: "
+            f"{error.strerror}"
+        ) from error
     for path in write_report(run, directory):
         print(f"wrote {path}")
 

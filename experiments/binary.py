@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import difflib
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -22,13 +26,12 @@ def run(main: Callable[[], None]) -> None:
 
     def guarded(arguments: Sequence[str]) -> None:
         if len(arguments) > 1:
-            _fail(f"unknown argument {arguments[1]!r}; options are written --name=value")
+            fail(f"unknown argument {arguments[1]!r}; options are written --name=value")
         try:
-            main()
-        except (ValueError, OSError, ModuleNotFoundError) as error:
-            if "ENSEMBLE_JAX_TRACEBACK" in os.environ:
-                raise
-            _fail(str(error))
+            if not flags.FLAGS["verbosity"].present:
+                logging.set_verbosity(logging.WARNING)  # matplotlib tells of its font cache
+            with answered(ValueError, OSError, ModuleNotFoundError):
+                main()
         except KeyboardInterrupt:
             print("interrupted; the same command continues", file=sys.stderr)
             sys.exit(EXIT_INTERRUPTED)
@@ -46,18 +49,55 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+@contextlib.contextmanager
+def answered(*kinds: type[Exception], prefix: str = "") -> Iterator[None]:
+    """End the process with one line where such an error is raised.
+
+    With ENSEMBLE_JAX_TRACEBACK in the environment the error goes on, for those who look for a bug.
+    """
+    try:
+        yield
+    except kinds as error:
+        if "ENSEMBLE_JAX_TRACEBACK" in os.environ:
+            raise
+        # An error of no particular kind says little without its type.
+        kind = f"{type(error).__name__}: " if Exception in kinds else ""
+        fail(f"{prefix}{kind}{error}")
+
+
+def fail(message: str) -> NoReturn:
+    """End the process with one line on what the user can put right."""
+    first, *rest = [line.strip() for line in message.splitlines() if line.strip()] or ["unknown"]
+    # Some libraries put a whole traceback or list of attempts in between.
+    print(f"error: {' '.join([first, *rest[-1:]])}", file=sys.stderr)
+    sys.exit(EXIT_USER_ERROR)
+
+
+def suggestion(given: str, known: Mapping[str, str]) -> str:
+    """` (is X meant?)` for the closest known name, if one is close; `known` maps names to X."""
+    close = difflib.get_close_matches(given, known, n=1)
+    return f" (is {known[close[0]]} meant?)" if close else ""
+
+
 def _parse_flags(arguments: list[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments)
+    except flags.UnrecognizedFlagError as error:
+        known = _options()
+        fail(
+            f"unknown option --{error.flagname}{suggestion(error.flagname, known)}; "
+            f"--help shows the options"
+        )
     except flags.Error as error:
-        _fail(str(error))
-    except (KeyError, AttributeError, TypeError) as error:
-        # What ml_collections raises for an override of a field that the config does not have.
-        _fail(f"--config: {error.args[0] if error.args else error}")
-    except (OSError, SyntaxError) as error:
-        _fail(f"--config: {error}")
+        fail(re.sub(r"^flag (--\S+)=None: .*", r"\1=VALUE must be given", str(error)))
+    except Exception:  # not absl's: it comes from a config file, which is run to be read
+        with answered(Exception, prefix="--config: "):
+            raise
 
 
-def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(EXIT_USER_ERROR)
+def _options() -> dict[str, str]:
+    """What a user may mean, by its bare name."""
+    own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+    config = flags.FLAGS["config"].value if "config" in own else None
+    fields = dataclasses.fields(config) if dataclasses.is_dataclass(config) else ()
+    return {f.name: f"--config.{f.name}" for f in fields} | {name: f"--{name}" for name in own}

@@ -45,6 +45,8 @@ def write_report(run: Run, directory: Path) -> list[Path]:
 
     Extents are read one at a time, so that memory does not grow with their number.
     """
+    if not run.extents:
+        raise ValueError(f"{run.directory}: no extent is finished yet, nothing can be scored")
     if not len(run.members):
         raise ValueError(f"{run.directory}: all members have diverged, there is nothing to score")
     consistency, consensus, dynamics = _scores_of_extents(run)

@@ -1,4 +1,4 @@
-"""The main job: train a collection and record what every member does with every example.
+r"""The main job: train a collection and record what every member does with every example.
 
 python -m experiments.train --config=experiments/configs/digits.py --config.num_members=20 \
     --workdir=runs/digits
@@ -8,13 +8,16 @@ The same command continues a run that was interrupted.
 
 from __future__ import annotations
 
+import logging
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 
+from ensemble_jax.data import Dataset, channel_statistics, load_dataset
 from ensemble_jax.runs import (
     DataSummary,
     ExtentRecord,
@@ -25,16 +28,23 @@ from ensemble_jax.runs import (
     load_run,
 )
 from experiments import binary
+from experiments.config_option import config_path, define_config, get_config
 from experiments.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
-    from ensemble_jax.data import Dataset
     from ensemble_jax.models import Network
-    from ensemble_jax.training import Checkpoints, Measurement, Member
+    from ensemble_jax.training import (
+        Checkpoints,
+        CollectionTraining,
+        Measurement,
+        Member,
+        MemberState,
+    )
 
-_CONFIGS = Path(__file__).parent / "configs"
-_CONFIG = config_flags.DEFINE_config_file("config", str(_CONFIGS / "digits.py"), "What to train.")
+_CHECKPOINTS = "checkpoints"
+
+define_config(TrainConfig, Path(__file__).parent / "configs" / "digits.py")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run directory; by default runs/ and the name of the config."
 )
@@ -42,9 +52,9 @@ _WORKDIR = flags.DEFINE_string(
 
 def main() -> None:
     """Train, or continue, or say that there is nothing left to do."""
-    config: TrainConfig = _CONFIG.value
+    config: TrainConfig = get_config(TrainConfig)
     config.validate()
-    workdir = Path(_WORKDIR.value or Path("runs") / _config_name())
+    workdir = Path(_WORKDIR.value or Path("runs") / Path(config_path()).stem)
     resumed = (workdir / "run.json").exists()
     if resumed:
         _check_same_config(workdir, config)
@@ -52,15 +62,16 @@ def main() -> None:
             print(f"{workdir} is finished: {_describe(config)}")
             _report(workdir)
             return
+    dataset = load_dataset(config.dataset, data_dir=config.data_dir or None)
+    _check_batch_size(config, dataset)
     binary.use_compilation_cache()
-    _train(config, workdir, resumed)
+    _train(config, dataset, workdir, resumed)
     _report(workdir)
 
 
-def _train(config: TrainConfig, workdir: Path, resumed: bool) -> None:
+def _train(config: TrainConfig, dataset: Dataset, workdir: Path, resumed: bool) -> None:
     # JAX comes after all that can be answered without it: a wrong option is answered at once.
     from ensemble_jax.collection import place
-    from ensemble_jax.data import load_dataset
     from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
     from ensemble_jax.training import (
         Checkpoints,
@@ -71,11 +82,9 @@ def _train(config: TrainConfig, workdir: Path, resumed: bool) -> None:
     )
     from experiments.progress import TrainingProgress
 
-    dataset = load_dataset(config.dataset, data_dir=config.data_dir or None)
-    _check_batch_size(config, dataset)
     network = _make_network(config, dataset)
     members = _make_members(config)
-    placement = place(len(config.member_ids), config.members_per_call)
+    placement = place(len(config.member_ids), config.members_per_call or None)
     if resumed:
         _check_same_examples(workdir, dataset)
         writer = RunWriter.open(workdir)
@@ -83,7 +92,9 @@ def _train(config: TrainConfig, workdir: Path, resumed: bool) -> None:
         writer = RunWriter.create(
             workdir, _make_manifest(config, dataset, members, placement), dataset.splits
         )
-    checkpoints = Checkpoints(workdir / "checkpoints")
+    checkpoints = Checkpoints(workdir / _CHECKPOINTS)
+    # What Orbax cannot do it raises, and logs the same with its tracebacks.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
 
     print(f"{_describe(config)}: compiling", flush=True)
     examples = {
@@ -97,7 +108,8 @@ def _train(config: TrainConfig, workdir: Path, resumed: bool) -> None:
         config.seed,
         examples["train"],
     )
-    first_epoch, state = _start(training, checkpoints, placement)
+    first_epoch, state, extents = _start(config, training, checkpoints, placement)
+    _check_nothing_lost(writer, [e for e in config.extents if e not in extents])
     evaluator = make_evaluator(network, dataset.num_classes, config.evaluation_batch_size)
     evaluation = CollectionEvaluation(evaluator, placement, state.variables, examples)
     seconds = training.compile_seconds + evaluation.compile_seconds
@@ -112,7 +124,7 @@ def _train(config: TrainConfig, workdir: Path, resumed: bool) -> None:
             training,
             state,
             first_epoch=first_epoch,
-            extents=config.extents,
+            extents=extents,
             evaluate=lambda state: evaluation(state.variables),
             to_host=placement.gather,
             write=lambda measurement: _write(measurement, writer, checkpoints),
@@ -155,7 +167,6 @@ def _check_batch_size(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def _make_network(config: TrainConfig, dataset: Dataset) -> Network:
-    from ensemble_jax.data import channel_statistics
     from ensemble_jax.models import make_network
 
     mean, deviation = channel_statistics(dataset.train.inputs)
@@ -208,42 +219,76 @@ def _make_manifest(
     )
 
 
-def _start(training, checkpoints: Checkpoints, placement: Placement):
-    """The epochs completed and the state to go on from."""
+def _start(
+    config: TrainConfig,
+    training: CollectionTraining,
+    checkpoints: Checkpoints,
+    placement: Placement,
+) -> tuple[int, MemberState, Sequence[int]]:
+    """The epochs completed, the state to go on from, and the extents that are still to measure."""
     latest = checkpoints.restore_latest(training.state_shape)
     if latest is None:
-        return 0, training.init()
-    extent, state = latest
-    return extent, placement.spread(state)
+        return 0, training.init(), config.extents
+    completed, state = latest
+    return completed, placement.spread(state), [e for e in config.extents if e > completed]
+
+
+def _check_nothing_lost(writer: RunWriter, completed: Sequence[int]) -> None:
+    lost = sorted(set(completed) - set(writer.extents))
+    if lost:
+        raise ValueError(
+            f"{writer.directory} lacks the records of the extents {lost}, from before its last "
+            f"checkpoint: remove {writer.directory / _CHECKPOINTS} to compute them again"
+        )
 
 
 def _write(measurement: Measurement, writer: RunWriter, checkpoints: Checkpoints) -> None:
     """Make an extent permanent: the record first, so that a checkpoint never runs ahead of it."""
     speed = measurement.train_images_per_second
-    writer.write_extent(
-        ExtentRecord(
-            measurement.extent,
-            {
-                name: SplitRecord(*split._asdict().values())
-                for name, split in measurement.evaluation.items()
-            },
-            np.asarray(measurement.state.diverged_at),
-            float("nan") if speed is None else speed,
-        )
+    record = ExtentRecord(
+        measurement.extent,
+        {
+            name: SplitRecord(*split._asdict().values())
+            for name, split in measurement.evaluation.items()
+        },
+        np.asarray(measurement.state.diverged_at),
+        float("nan") if speed is None else speed,
     )
-    checkpoints.save(measurement.extent, measurement.state)
+    try:
+        writer.write_extent(record)
+        _check_room(writer.directory, measurement.state)
+        checkpoints.save(measurement.extent, measurement.state)
+    except (OSError, ValueError) as error:  # Orbax makes a ValueError of a full disk
+        raise OSError(
+            f"cannot write epoch {measurement.extent} to {writer.directory}, the same command "
+            f"continues before it: {error}"
+        ) from error
+
+
+def _check_room(directory: Path, state: MemberState) -> None:
+    """Orbax would end with a page of tracebacks."""
+    import jax
+
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise OSError(
+            f"the disk is full, a checkpoint takes {needed / 1e6:.1f} MB and {free / 1e6:.1f} MB "
+            f"are free"
+        )
 
 
 def _report(workdir: Path) -> None:
     from experiments.report import write_report
 
     run = load_run(workdir)
+    written = write_report(run, workdir)
     accuracy = run.metrics["test_accuracy"][-1]
     print(
         f"test accuracy after epoch {run.extents[-1]}: {accuracy.mean():.4f} "
         f"(members {accuracy.min():.4f} to {accuracy.max():.4f})"
     )
-    for path in write_report(run, workdir):
+    for path in written:
         print(f"wrote {path}")
 
 
@@ -252,10 +297,6 @@ def _describe(config: TrainConfig) -> str:
         f"{len(config.member_ids)} members of {config.model.value} on {config.dataset}, "
         f"{config.extents[-1]} epochs"
     )
-
-
-def _config_name() -> str:
-    return Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
 
 
 if __name__ == "__main__":

@@ -3,14 +3,18 @@
 # No `from __future__ import annotations`: command line overrides read the fields' types.
 import dataclasses
 import enum
+import math
 import re
-from typing import Any
+from typing import Any, get_origin
 
 from ensemble_jax.data.sources import check_dataset_name
 from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
 
 _RANGE = re.compile(r"(\d+):(\d+)")
 _MOST_SEED = 2**32 - 1
+_MOST = 2**31 - 1  # of everything else that is counted: it becomes int32
+# What a config file may give where a field is declared with one type.
+_ALLOWED_TYPES = {float: (float, int), tuple: (tuple, list)}
 
 
 @dataclasses.dataclass
@@ -21,7 +25,7 @@ class TrainConfig:
         dataset: digits, mnist, fashion_mnist, cifar10, cifar100, a CIFAR-100 superclass such as
             small_mammals, or npz:PATH.
         data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
-        model: the architecture.
+        model: st_vgg, small_st_vgg, linear_st_vgg, mnist_net or fully_connected.
         num_members: N.
         members: a range FIRST:END of member numbers to train instead of 0:num_members, so that a
             collection can be grown or spread over machines and merged.
@@ -37,7 +41,8 @@ class TrainConfig:
         momentum: of the optimizer momentum.
         l2: adds l2 * sum(kernel ** 2) to the loss.
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
-        members_per_call: members that a device computes at once; 0 means all, fewer save memory.
+        members_per_call: members that a device computes at once, fewer save memory; 0 means all on
+            a GPU or TPU, and one after another on a CPU.
         convolution: xla, patches or winograd.
     """
 
@@ -78,20 +83,24 @@ class TrainConfig:
         Raises:
             ValueError: naming the field, its value and what is allowed.
         """
+        for field in dataclasses.fields(self):
+            _check_type(field, getattr(self, field.name))
         check_dataset_name(self.dataset)
         _check_at_least("num_members", self.num_members, 1)
         if not self.member_ids:
             raise ValueError(f"members must hold at least one member, got {self.members!r}")
+        _check_at_most("members", self.member_ids[-1], _MOST)
         self._check_extents()
         _check_at_least("batch_size", self.batch_size, 1)
         _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
         _check_at_least("members_per_call", self.members_per_call, 0)
         if not 0 <= self.seed <= _MOST_SEED:
             raise ValueError(f"seed must lie in 0..{_MOST_SEED}, got {self.seed}")
-        if not 0 < self.learning_rate < float("inf"):
+        if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         _check_at_least("decay_factor", self.decay_factor, 1)
         _check_at_least("decay_epochs", self.decay_epochs, 1)
+        _check_at_most("decay_epochs", self.decay_epochs, _MOST)
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
         _check_at_least("l2", self.l2, 0)
@@ -100,9 +109,9 @@ class TrainConfig:
             raise ValueError(f"dropout_scale must lie in [0, 2), got {self.dropout_scale}")
 
     def _check_extents(self) -> None:
-        wrong = [e for e in self.extents if not isinstance(e, int) or e < 0]
+        wrong = [e for e in self.extents if not isinstance(e, int) or not 0 <= e <= _MOST]
         if wrong:
-            raise ValueError(f"extents must be epochs of at least 0, got {wrong[0]!r}")
+            raise ValueError(f"extents must be numbers of epochs in 0..{_MOST}, got {wrong[0]!r}")
         if not self.extents or list(self.extents) != sorted(set(self.extents)):
             raise ValueError(f"extents must be increasing, got {self.extents}")
 
@@ -125,3 +134,17 @@ def _plain(value):
 def _check_at_least(name, value, least):
     if not value >= least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def _check_at_most(name, value, most):
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value}")
+
+
+def _check_type(field, value):
+    """A config file is Python, so that a field can be given anything."""
+    expected = get_origin(field.type) or field.type
+    if not isinstance(value, _ALLOWED_TYPES.get(expected, expected)):
+        raise ValueError(f"{field.name} must be of type {expected.__name__}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{field.name} must be finite, got {value}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Int, Num
@@ -14,6 +14,7 @@ from ensemble_jax.evaluation.evaluator import Evaluation, Evaluator
 from ensemble_jax.models import Variables
 
 
+@runtime_checkable
 class LabelledExamples(Protocol):
     """Examples on the devices."""
 

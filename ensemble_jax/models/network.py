@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, cast
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ class Variables(NamedTuple):
     batch_stats: Any
 
 
+@runtime_checkable
 class InitFunction(Protocol):
     """Draws a network's variables from a key."""
 
@@ -33,6 +36,7 @@ class InitFunction(Protocol):
         ...
 
 
+@runtime_checkable
 class EvaluateFunction(Protocol):
     """The network as it is evaluated: no dropout, kept averages."""
 
@@ -41,6 +45,7 @@ class EvaluateFunction(Protocol):
         ...
 
 
+@runtime_checkable
 class TrainFunction(Protocol):
     """The network as it is trained: with dropout, averages taken from the batch."""
 
@@ -80,6 +85,7 @@ def make_network(
     mean: Float[np.ndarray, ...],
     deviation: Float[np.ndarray, ...],
     convolution: ConvolutionAlgorithm = ConvolutionAlgorithm.WINOGRAD,
+    sizes: Mapping[str, int] = MappingProxyType({}),
 ) -> Network:
     """Build an architecture for inputs of one shape.
 
@@ -90,11 +96,13 @@ def make_network(
         mean: subtracted from every input; broadcasts against `input_shape`.
         deviation: what the inputs are divided by after that.
         convolution: how the convolutions are computed.
+        sizes: other than the paper's: `width` and `depth` of FULLY_CONNECTED, `dense` of the
+            stripped VGG networks.
 
     Raises:
-        ValueError: if the architecture cannot take inputs of this shape.
+        ValueError: if the architecture cannot take inputs of this shape, or has no such size.
     """
-    module = _MODULES[model](num_classes, ops.CONVOLUTIONS[convolution])
+    module = _resize(model, _MODULES[model](num_classes, ops.CONVOLUTIONS[convolution]), sizes)
     _check_input_shape(model, module, input_shape)
 
     def normalise(inputs):
@@ -127,6 +135,20 @@ def count_parameters(network: Network) -> int:
     """The number of trained scalars of one member."""
     variables = jax.eval_shape(network.init, jax.random.key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(variables.params))
+
+
+def _resize(model, module, sizes):
+    """The module with other sizes, if it has such."""
+    names = [field.name for field in dataclasses.fields(module) if field.type in (int, "int")]
+    allowed = [name for name in names if name != "num_classes"]
+    for name, size in sizes.items():
+        if name not in allowed:
+            raise ValueError(
+                f"sizes of model {model.value} are {', '.join(allowed) or 'fixed'}, got {name!r}"
+            )
+        if size < 1:
+            raise ValueError(f"{name} of model {model.value} must be at least 1, got {size}")
+    return module.clone(**sizes)
 
 
 def _check_input_shape(model, module, input_shape):

@@ -11,7 +11,7 @@ float32 rounding, so which one to use is a matter of speed alone.
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ Strides = tuple[int, int]
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
+@runtime_checkable
 class Convolution(Protocol):
     """Cross-correlation as neural networks call convolution: no kernel is flipped."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -14,6 +14,7 @@ from ensemble_jax.runs.layout import EXAMPLES
 from ensemble_jax.runs.manifest import DataSummary
 
 
+@runtime_checkable
 class Examples(Protocol):
     """Anything that knows its examples' labels and ids, as `ensemble_jax.data.Split` does."""
 

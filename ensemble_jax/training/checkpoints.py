@@ -27,7 +27,14 @@ class Checkpoints:
         )
 
     def save(self, extent: int, state: Any) -> None:
-        """Write a host copy of the state; on return it is on the disk."""
+        """Write a host copy of the state; on return it is on the disk.
+
+        Checkpoints of this or a later extent go first: they are those that could not be read, or
+        this extent is measured again.
+        """
+        for stale in self._manager.all_steps():
+            if stale >= extent:
+                self._manager.delete(stale)
         self._manager.save(extent, args=ocp.args.StandardSave(_by_name(state)), force=True)
 
     def restore_latest(self, like: Any) -> tuple[int, Any] | None:

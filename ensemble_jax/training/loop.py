@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -31,6 +31,7 @@ class Measurement(NamedTuple):
     train_images_per_second: float | None
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Is told what happens, as it happens."""
 

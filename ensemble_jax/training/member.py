@@ -33,7 +33,7 @@ class MemberState(NamedTuple):
     Attributes:
         variables: parameters and batch statistics.
         optimizer: the optimizer's own state.
-        diverged_at: the epoch, counted from 1, in which loss or gradient was no longer finite;
+        diverged_at: the epoch, counted from 1, in which loss or parameters were no longer finite;
             the member keeps the variables it had before that step. `NOT_DIVERGED` otherwise.
     """
 
@@ -115,7 +115,7 @@ def train_step(
 ) -> tuple[MemberState, Float[Array, ""]]:
     """Forward, loss, gradient and update on one batch; returns the new state and the mean loss.
 
-    A member whose loss or gradient is not finite is frozen as it was before the step.
+    A member whose loss or parameters would not be finite is frozen as it was before the step.
     """
 
     def loss_of(params):
@@ -129,8 +129,9 @@ def train_step(
     updates, optimizer = rule.update(gradient, state.optimizer, params)
     trained = Variables(optax.apply_updates(params, updates), batch_stats)
 
-    # One sum is enough to notice a single infinity or NaN in the gradient.
-    finite = jnp.isfinite(loss + sum(g.sum() for g in jax.tree.leaves(gradient)))
+    # What is not finite in the gradient is not in the parameters either, and an update can overflow
+    # by itself. One sum is enough to notice a single infinity or NaN.
+    finite = jnp.isfinite(loss + sum(p.sum() for p in jax.tree.leaves(trained.params)))
     healthy = finite & (state.diverged_at == NOT_DIVERGED)
     diverged_at = jnp.where(
         finite | (state.diverged_at != NOT_DIVERGED), state.diverged_at, jnp.int32(epoch)

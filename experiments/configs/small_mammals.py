@@ -16,5 +16,4 @@ def get_config() -> TrainConfig:
         model=Model.ST_VGG,
         num_members=100,
         extents=(0, 1, 2, 5, 10, 20, 30, 60, 90, 120, 140),
-        members_per_call=1,
     )

@@ -1,20 +1,9 @@
-import doctest
-import importlib
-import pkgutil
 import subprocess
 import sys
 
 import pytest
 
 from ensemble_jax import analysis
-
-MODULES = [module.name for module in pkgutil.iter_modules(analysis.__path__)]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_are_true(name):
-    module = importlib.import_module(f"ensemble_jax.analysis.{name}")
-    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize("name", analysis.__all__)

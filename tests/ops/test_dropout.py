@@ -14,10 +14,13 @@ import pytest
 from ensemble_jax import ops
 
 SIGMAS = 5.0
-SHAPE = (64, 8, 8, 32)
+SHAPE = (32, 8, 8, 32)
 SIZE = int(np.prod(SHAPE))
 ONES = np.ones(SHAPE, np.float32)
 KEY = jax.random.key(1)
+
+# Of `jax.random.key(0)`: a run that is resumed after an update must find the masks that it had.
+GOLDEN = np.uint32([2039057108, 1776956640, 2383325236, 1511375583])
 
 dropout = jax.jit(ops.dropout)
 random_bits = jax.jit(ops.random_bits, static_argnums=1)
@@ -111,7 +114,6 @@ def test_the_bits_depend_on_the_position_not_on_the_shape():
 
 
 def test_golden_bits():
-    """A run that is resumed must find the masks that it had, also after an update."""
     np.testing.assert_array_equal(random_bits(jax.random.key(0), (4,)), GOLDEN)
 
 
@@ -166,7 +168,7 @@ def test_masks_of_keys_that_differ_in_one_bit_are_not_correlated(rate):
 
 
 def test_masks_of_the_steps_of_an_epoch_are_not_correlated():
-    masks = np.array([mask(0.5, jax.random.fold_in(KEY, step)) for step in range(40)])
+    masks = np.array([mask(0.5, jax.random.fold_in(KEY, step)) for step in range(20)])
     pairs = [(i, j) for i in range(len(masks)) for j in range(i)]
     scores = correlations(*(masks[list(side)] for side in zip(*pairs, strict=True)))
     assert np.abs(scores).max() < SIGMAS

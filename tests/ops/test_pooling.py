@@ -7,7 +7,7 @@ from jax import lax
 
 from ensemble_jax import ops
 
-SHAPES = [(2, 4, 6, 3), (2, 5, 6, 3), (1, 4, 7, 1), (3, 9, 9, 2), (1, 2, 3, 1)]
+SHAPES = [(2, 4, 6, 3), (3, 5, 7, 1), (1, 9, 8, 2)]
 SIZES = [1, 2, 3]
 
 
@@ -47,16 +47,11 @@ def xla_average_pool(inputs, size):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_max_pool_is_the_largest_of_each_window(shape, size):
     inputs = distinct(shape)
-    if min(shape[1:3]) < size:
-        assert 0 in ops.max_pool(inputs, size).shape
-    else:
-        np.testing.assert_array_equal(
-            ops.max_pool(inputs, size), windows_of(inputs, size).max(axis=3)
-        )
+    np.testing.assert_array_equal(ops.max_pool(inputs, size), windows_of(inputs, size).max(axis=3))
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("shape", SHAPES[:4])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_average_pool_is_the_mean_of_each_window(shape, size):
     inputs = distinct(shape)
     np.testing.assert_allclose(
@@ -65,7 +60,7 @@ def test_average_pool_is_the_mean_of_each_window(shape, size):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("shape", SHAPES[:4])
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
     ("pool", "reference"),
     [(ops.max_pool, xla_max_pool), (ops.average_pool, xla_average_pool)],

@@ -1,0 +1,73 @@
+"""The option `--config`: a Python file that makes a config, and an override for every field."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import binary
+
+_OVERRIDE = re.compile(r"--?config\.([^=]*)")
+
+# The flag belongs to the binary that defines it, and not to this module: so --help shows it.
+flags.disclaim_key_flags()
+
+
+def define_config(config_class: type, default: Path) -> None:
+    """Define `--config=PATH`, and `--config.FIELD=VALUE` for the fields of a dataclass.
+
+    The default file is read at once, with the overrides of the command line, so that a mistake in
+    these ends the process here.
+
+    Args:
+        config_class: of what the `get_config()` of a config file returns. `--help` shows the
+            attributes in its docstring.
+        default: the config file where the user names none.
+    """
+    names = [field.name for field in dataclasses.fields(config_class)]
+    for argument in sys.argv[1:]:
+        override = _OVERRIDE.match(argument)
+        if override and override[1] not in names:
+            known = {name: f"--config.{name}" for name in names}
+            binary.fail(
+                f"--config.{override[1]}: there is no such field"
+                f"{binary.suggestion(override[1], known)}; the fields are {', '.join(names)}"
+            )
+    with binary.answered(Exception, prefix="--config: "):
+        config_flags.DEFINE_config_file("config", str(default), _help_text(config_class))
+
+
+def config_path() -> str:
+    """The config file in use."""
+    return config_flags.get_config_filename(flags.FLAGS["config"])
+
+
+def get_config(config_class: type) -> Any:
+    """The config with its overrides, once the flags are parsed.
+
+    Raises:
+        ValueError: if the file does not give such a config.
+    """
+    config = flags.FLAGS["config"].value
+    if not isinstance(config, config_class):
+        # What follows a colon is an argument of `get_config`.
+        missing = not Path(config_path().split(":")[0]).is_file()
+        raise ValueError(
+            f"--config must be a Python file whose get_config() returns a {config_class.__name__}, "
+            f"got {config_path()!r}{', which is not a file' if missing else ''}"
+        )
+    return config
+
+
+def _help_text(config_class: type) -> str:
+    attributes = (inspect.getdoc(config_class) or "").partition("Attributes:\n")[2]
+    paragraphs = re.sub(r"\n {8}", " ", attributes)
+    fields = re.sub(r"^ {4}", "--config.", paragraphs, flags=re.MULTILINE)
+    return f"A Python file whose get_config() says what to do. Its fields can be set:\n{fields}"

@@ -1,0 +1,189 @@
+"""The binaries as a user runs them: processes of their own, on a small learnable data set."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# How long a process may take on a busy machine before a test gives up.
+PATIENCE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a process answered."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    modules: frozenset[str]
+
+    @property
+    def error(self) -> str:
+        """What is on stderr, which must be one line that says what is wrong."""
+        lines = self.stderr.splitlines()
+        assert len(lines) == 1, self.stderr
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+
+class Process:
+    """A binary at work."""
+
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+        # Files, because a pipe that nobody reads stops the process when it is full; `wait` closes
+        # them.
+        self._stdout, self._stderr = TemporaryFile(), TemporaryFile()  # noqa: SIM115
+        # Children inherit that SIGINT is ignored, which it is where a shell runs the tests with &.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=self._stdout, stderr=self._stderr
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def wait(self) -> Answer:
+        """What the process answers when it ends."""
+        try:
+            code = self._process.wait(PATIENCE_SECONDS)
+        finally:
+            self._process.kill()
+            self._process.wait()
+        texts = []
+        for file in (self._stdout, self._stderr):
+            file.seek(0)
+            texts.append(file.read().decode())
+            file.close()
+        stdout, stderr = texts
+        imports = re.findall(r"^import time:.*\| *(\S+)$", stderr, re.MULTILINE)
+        rest = re.sub(r"^import time:.*\n", "", stderr, flags=re.MULTILINE)
+        return Answer(code, stdout, rest, frozenset(imports))
+
+    def stop(self, number: signal.Signals, condition: Callable[[], bool]) -> Answer:
+        """Send a signal as soon as the condition holds, while the process is still at work."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._process.poll() is None and not condition() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._process.send_signal(number)
+        return self.wait()
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Starts the binaries in a folder of their own, with a compilation cache of their own."""
+
+    folder: Path
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    def start(self, name, *arguments, prefix=(), env=None) -> Process:
+        """Start `python -m experiments.NAME`; every module that it imports is told on stderr."""
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("JAX_", "ENSEMBLE_JAX_"))
+        }
+        environment |= {
+            "PYTHONPATH": str(ROOT),
+            "PYTHONPROFILEIMPORTTIME": "1",
+            "XDG_CACHE_HOME": str(self.cache),
+            "JAX_PLATFORMS": "cpu",
+        }
+        environment |= env or {}
+        command = [*prefix, sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
+        return Process(command, self.folder, environment)
+
+    def run(self, name, *arguments, prefix=(), env=None) -> Answer:
+        """Start a binary and wait for what it answers."""
+        return self.start(name, *arguments, prefix=prefix, env=env).wait()
+
+
+@pytest.fixture(scope="session")
+def binaries(tmp_path_factory) -> Binaries:
+    return Binaries(tmp_path_factory.mktemp("experiments"))
+
+
+def make_toy_arrays() -> dict[str, np.ndarray]:
+    """Three classes of 8x8 noise that differ in brightness; sizes that no byte of bits divides."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, size in {"train": 60, "test": 30}.items():
+        labels = np.arange(size) % 3
+        images = rng.normal(100 + 30 * labels[:, None, None, None], 40, (size, 8, 8, 1))
+        arrays[f"{split}_images"] = images.clip(0, 255).astype(np.uint8)
+        arrays[f"{split}_labels"] = labels
+    return arrays
+
+
+@pytest.fixture(scope="session")
+def toy_arrays():
+    return make_toy_arrays
+
+
+@pytest.fixture(scope="session")
+def toy_set(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("sets") / "toy.npz"
+    np.savez(path, **make_toy_arrays())
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_job(toy_set) -> tuple[str, ...]:
+    """A job of a few seconds and 10 extents, member after member."""
+    return (
+        f"--config.dataset=npz:{toy_set}",
+        "--config.model=fully_connected",
+        "--config.num_members=4",
+        "--config.members_per_call=1",
+        "--config.batch_size=25",
+        f"--config.extents={','.join(map(str, range(10)))}",
+    )
+
+
+@pytest.fixture(scope="session")
+def undisturbed(binaries, toy_job, tmp_path_factory) -> Path:
+    """The run directory of that job, trained without interruption; only to be read."""
+    directory = tmp_path_factory.mktemp("runs") / "undisturbed"
+    answer = binaries.run("train", *toy_job, f"--workdir={directory}")
+    assert answer.returncode == 0, answer.stderr
+    return directory
+
+
+@pytest.fixture(scope="session")
+def contents():
+    """A function that reads every file below a folder, by its path."""
+    return lambda directory: {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
+def assert_same_records():
+    """A function that compares two runs to the bit, but for how fast they were computed."""
+
+    def compare(one: Path, two: Path) -> None:
+        names = {path.name for path in (one / "records").iterdir()}
+        assert names == {path.name for path in (two / "records").iterdir()}
+        for name in names:
+            with np.load(one / "records" / name) as a, np.load(two / "records" / name) as b:
+                assert set(a) == set(b)
+                for array in set(a) - {"train_images_per_second"}:
+                    assert a[array].tobytes() == b[array].tobytes(), (name, array)
+
+    return compare

@@ -1,0 +1,187 @@
+"""A training that is killed, interrupted, or has no room, and the same command again."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+
+from ensemble_jax import load_run
+
+
+def count_lines(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def truncate(directory, extent):
+    """Make a run what it was when the checkpoint of an extent had just been written."""
+    for path in (directory / "records").iterdir():
+        if int(path.stem.rpartition("-")[2]) > extent:
+            path.unlink()
+    for path in (directory / "checkpoints").iterdir():
+        if path.name != str(extent):
+            shutil.rmtree(path)
+
+
+def continued_after(answer):
+    """The epoch after which a process says that it continues."""
+    return int(re.search(r"^continuing \S+ after epoch (\d+)$", answer.stdout, re.M)[1])
+
+
+def test_a_run_stopped_again_and_again_ends_with_the_same_bits(
+    binaries, toy_job, undisturbed, assert_same_records, tmp_path
+):
+    directory = tmp_path / "run"
+    metrics = directory / "metrics.jsonl"
+    command = ("train", *toy_job, f"--workdir={directory}")
+
+    # Killed as early as there is anything to go on from: after the first checkpoint.
+    killed = binaries.start(*command).stop(
+        signal.SIGKILL,
+        (directory / "checkpoints" / "0").exists,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    truncate(directory, 0)
+
+    # Killed somewhere in the middle.
+    killed = binaries.start(*command).stop(signal.SIGKILL, lambda: count_lines(metrics) >= 2)
+    assert killed.returncode == -signal.SIGKILL
+    assert continued_after(killed) == 0
+    assert 2 <= len(load_run(directory).extents) < 10
+
+    # Ctrl-C.
+    interrupted = binaries.start(*command).stop(signal.SIGINT, lambda: count_lines(metrics) >= 4)
+    assert interrupted.returncode == 130
+    assert 0 <= continued_after(interrupted) <= 3
+    last_line = interrupted.stderr.splitlines()[-1]
+    assert last_line == "interrupted; the same command continues"
+    assert "Traceback" not in interrupted.stderr
+    finished = load_run(directory).extents
+    assert 4 <= len(finished) < 10
+
+    # What a scheduler sends: nothing is written on the way out, and no extent is lost.
+    terminated = binaries.start(*command).stop(
+        signal.SIGTERM,
+        lambda: count_lines(metrics) >= len(finished) + 1,
+    )
+    assert terminated.returncode == -signal.SIGTERM
+    # Ctrl-C waits until what was measured is written with its checkpoint.
+    assert continued_after(terminated) == finished[-1]
+    assert len(load_run(directory).extents) < 10
+
+    completed = binaries.run(*command)
+    assert completed.returncode == 0, completed.stderr
+    assert continued_after(completed) >= finished[-1]
+    assert load_run(directory).finished
+    assert_same_records(directory, undisturbed)
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    originals = [json.loads(x) for x in (undisturbed / "metrics.jsonl").read_text().splitlines()]
+    for line, original in zip(lines, originals, strict=True):
+        del line["train_images_per_second"], original["train_images_per_second"]
+        assert line == original
+    for name in ("scores.csv", "dynamics.csv", "figures/consistency.svg"):
+        assert (directory / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+@pytest.fixture
+def unfinished(undisturbed, tmp_path):
+    """A run whose last extent is still to come."""
+    directory = tmp_path / "unfinished"
+    shutil.copytree(undisturbed, directory)
+    truncate(directory, 8)
+    return directory
+
+
+def test_other_examples_are_refused(binaries, toy_job, unfinished, contents):
+    with np.load(unfinished / "examples.npz") as file:
+        arrays = dict(file)
+    arrays["labels_test"] = np.roll(arrays["labels_test"], 1)
+    np.savez(unfinished / "examples.npz", **arrays)
+    before = contents(unfinished)
+    answer = binaries.run("train", *toy_job, f"--workdir={unfinished}")
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert "was trained on other test examples than npz:" in answer.error
+    assert "--workdir" in answer.error
+    assert contents(unfinished) == before
+
+
+def test_a_lost_record_is_not_passed_over(binaries, toy_job, unfinished):
+    (unfinished / "records" / "extent-000004.npz").unlink()
+    answer = binaries.run("train", *toy_job, f"--workdir={unfinished}")
+    assert answer.returncode == 2
+    assert "lacks the records of the extents [4]" in answer.error
+    assert f"remove {unfinished / 'checkpoints'}" in answer.error
+
+
+def test_a_limit_on_files_ends_in_one_line_and_the_run_continues_without_it(
+    binaries, toy_job, undisturbed, assert_same_records, tmp_path
+):
+    directory = tmp_path / "run"
+    command = ("train", *toy_job, f"--workdir={directory}")
+
+    def run_with_files_of(kibibytes):
+        limit = ("bash", "-c", 'ulimit -f "$0" && exec "$@"', str(kibibytes))
+        # The limit holds for the file that stderr goes to, too.
+        return binaries.run(*command, prefix=limit, env={"PYTHONPROFILEIMPORTTIME": ""})
+
+    # Not even the description of the run can be written.
+    answer = run_with_files_of(1)
+    assert answer.returncode == 2
+    assert answer.error.endswith("File too large")
+    assert list(directory.iterdir()) == []
+
+    # Records can be written, but checkpoints of some megabytes cannot.
+    answer = run_with_files_of(1000)
+    assert answer.returncode == 2
+    last_line = answer.stderr.splitlines()[-1]
+    assert last_line.startswith(f"error: cannot write epoch 0 to {directory}, the same command")
+    assert "File too large" in last_line
+    assert load_run(directory).extents[0] == 0
+
+    answer = binaries.run(*command)
+    assert answer.returncode == 0, answer.stderr
+    assert_same_records(directory, undisturbed)
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_continues_when_there_is_room(
+    binaries, toy_job, undisturbed, assert_same_records, tmp_path
+):
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    disk.mkdir()
+    # The disk is only there for the process that fills it, so that nothing is left mounted.
+    namespace = ("unshare", "--mount", "--map-root-user")
+    mount = f"mount -t tmpfs -o size=20m none {disk}"
+    possible = (
+        shutil.which("unshare")
+        and not subprocess.run(
+            [*namespace, "bash", "-c", mount], capture_output=True, check=False
+        ).returncode
+    )
+    if not possible:
+        pytest.skip("a small disk cannot be mounted here: it takes unshare and user namespaces")
+    directory = disk / "run"
+    script = f'{mount} && {{ "$@"; code=$?; cp -a {directory} {kept}; exit $code; }}'
+    answer = binaries.run(
+        "train",
+        *toy_job,
+        f"--workdir={directory}",
+        prefix=(*namespace, "bash", "-c", script, "bash"),
+    )
+    assert answer.returncode == 2, answer.stderr
+    *bar, last_line = answer.stderr.splitlines()
+    assert all(line.startswith("training: ") for line in bar if line), answer.stderr
+    assert re.fullmatch(
+        rf"error: cannot write epoch 1 to {directory}, the same command continues before it: the "
+        r"disk is full, a checkpoint takes \d+\.\d MB and \d\.\d MB are free",
+        last_line,
+    )
+    assert load_run(kept).extents[:1] == (0,)
+
+    answer = binaries.run("train", *toy_job, f"--workdir={kept}")
+    assert answer.returncode == 0, answer.stderr
+    assert continued_after(answer) == 0
+    assert_same_records(kept, undisturbed)

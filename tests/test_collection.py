@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ensemble_jax.collection import Placement, place
+
+
+def make_placement(num_members: int, members_per_call: int = 0, devices: int = 4) -> Placement:
+    return Placement(num_members, members_per_call, tuple(jax.devices()[:devices]))
+
+
+@pytest.mark.parametrize(
+    ("num_members", "devices", "held"), [(1, 1, 1), (4, 4, 1), (5, 4, 2), (8, 4, 2), (9, 4, 3)]
+)
+def test_members_per_device(num_members, devices, held):
+    assert make_placement(num_members, devices=devices).members_per_device == held
+
+
+@pytest.mark.parametrize("num_members", [1, 3, 4, 6, 8])
+def test_gather_undoes_spread(num_members):
+    placement = make_placement(num_members)
+    tree = {
+        "a": np.arange(num_members),
+        "b": np.random.default_rng(0).normal(size=(num_members, 2)),
+    }
+    tree["b"] = tree["b"].astype(np.float32)
+    spread = placement.spread(tree)
+    jax.tree.map(np.testing.assert_array_equal, placement.gather(spread), tree)
+    # Each device has its own members only; those that fill up repeat the last.
+    parts = [np.asarray(shard.data) for shard in spread["a"].addressable_shards]
+    held = placement.members_per_device
+    assert [len(part) for part in parts] == [held] * 4
+    expected = np.minimum(np.arange(4 * held), num_members - 1)
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+def test_shared_arrays_are_whole_on_every_device():
+    shared = make_placement(4).share(np.arange(3))
+    assert [shard.data.tolist() for shard in shared.addressable_shards] == [[0, 1, 2]] * 4
+
+
+def test_what_is_gathered_is_not_the_devices_memory():
+    placement = make_placement(2, devices=1)
+    step = placement.lift(lambda x: x + 1, donate=(0,))
+    state = placement.spread(np.zeros((2, 1000), np.float32))
+    gathered = placement.gather(state)
+    assert gathered.flags.owndata
+    assert gathered.flags.writeable
+    for _ in range(3):
+        state = step(state)
+    assert not gathered.any()
+
+
+@pytest.mark.parametrize("members_per_call", [0, 1, 2, 3, 5, 7])
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_lifted_functions_are_loops_over_members(members_per_call, devices):
+    placement = make_placement(7, members_per_call, devices)
+    members = {"x": np.arange(14, dtype=np.float32).reshape(7, 2), "id": np.arange(7)}
+    matrix = np.float32([[1, 2], [3, 4]])
+
+    def function(member, matrix, offset):
+        assert member["x"].shape == (2,)
+        return {"y": matrix @ member["x"] + offset, "id": member["id"]}
+
+    lifted = placement.lift(function, shared=(1,))
+    offsets = np.arange(7, dtype=np.float32)
+    results = placement.gather(
+        lifted(placement.spread(members), placement.share(matrix), placement.spread(offsets))
+    )
+    expected = members["x"] @ matrix.T + offsets[:, None]
+    np.testing.assert_array_equal(results["y"], expected)
+    np.testing.assert_array_equal(results["id"], np.arange(7))
+
+
+@pytest.mark.parametrize(("members_per_call", "at_once"), [(0, 3), (1, 1), (2, 2), (3, 3), (4, 3)])
+def test_members_at_once(members_per_call, at_once):
+    """What runs together is what the program multiplies together."""
+    placement = make_placement(6, members_per_call, devices=2)
+    lifted = placement.lift(lambda x: jnp.sin(x) @ jnp.cos(x))
+    program = lifted.lower(jnp.ones((6, 5, 5))).as_text()
+    product = f"tensor<{at_once}x5x5xf32>" if at_once > 1 else "tensor<5x5xf32>"
+    assert any(
+        f"-> {product}" in line for line in program.splitlines() if "stablehlo.dot_general" in line
+    )
+
+
+def test_one_member_is_computed_alike_alone_and_among_others():
+    """`members_per_call=1` is a loop for one member, too: a vmap over one rounds differently."""
+    placement = make_placement(1, members_per_call=1, devices=1)
+    program = str(jax.make_jaxpr(placement.lift(jnp.sin))(np.ones((1, 3), np.float32)))
+    assert "scan[" in program
+
+
+def test_shapes_on_the_host():
+    placement = make_placement(6)
+    lifted = placement.lift(lambda x: (x, x.sum()))
+    shapes = placement.on_host(lifted.lower(np.zeros((8, 3), np.float32)).out_info)
+    assert [(s.shape, s.dtype) for s in shapes] == [((6, 3), np.float32), ((6,), np.float32)]
+
+
+@pytest.mark.parametrize(("num_members", "devices"), [(1, 1), (3, 3), (4, 4), (9, 4)])
+def test_place_uses_no_more_devices_than_members(num_members, devices):
+    placement = place(num_members, members_per_call=2)
+    assert placement == make_placement(num_members, 2, devices)
+
+
+def test_impossible_placements_are_refused():
+    with pytest.raises(ValueError, match=r"^num_members must be at least 1, got 0$"):
+        make_placement(0)
+    message = r"^members_per_call must be 0 \(all\) or positive, got -1$"
+    with pytest.raises(ValueError, match=message):
+        make_placement(1, -1)

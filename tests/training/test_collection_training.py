@@ -1,0 +1,367 @@
+"""The laws of vectorisation: what a member is must not depend on how it is computed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from functools import partial
+
+import jax
+import jax.monitoring
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ensemble_jax.data.sampling import shuffled_batches
+from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.models import Variables, make_network
+from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
+from ensemble_jax.training import (
+    NOT_DIVERGED,
+    Examples,
+    Member,
+    make_member_training,
+    place_examples,
+)
+from ensemble_jax.training.keys import Stream, member_key
+
+IDS = [0, 1, 2, 3, 4, 5]
+EPOCHS = 3
+
+assert_equal = partial(jax.tree.map, np.testing.assert_array_equal)
+assert_close = partial(jax.tree.map, partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5))
+
+
+def members(tree, positions):
+    return jax.tree.map(lambda x: x[positions], tree)
+
+
+@contextlib.contextmanager
+def counted_compilations():
+    """A list that gets an entry for each program that XLA compiles."""
+    compilations = []
+
+    def listener(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compilations.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    try:
+        yield compilations
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listener)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tiny):
+    """Six members, one after another on one device: the placement and the compiled training."""
+    return tiny.compile(IDS, members_per_call=1)
+
+
+@pytest.fixture(scope="module")
+def reference(tiny, one_by_one):
+    return tiny.run(*one_by_one, EPOCHS)
+
+
+def test_training_changes_every_member_in_its_own_way(reference):
+    for before, after in zip(reference.states, reference.states[1:], strict=False):
+        for old, new in zip(
+            jax.tree.leaves(before.variables), jax.tree.leaves(after.variables), strict=True
+        ):
+            assert (old != new).any(axis=tuple(range(1, old.ndim))).all()
+    assert len(np.unique(np.array(reference.losses))) == EPOCHS * len(IDS)
+    assert np.isfinite(reference.losses).all()
+    np.testing.assert_array_equal(reference.states[-1].diverged_at, NOT_DIVERGED)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [[4], [5, 2, 4], [*IDS, 6, 7, 8, 9, 10, 11]],
+    ids=["alone", "in another order", "twice as many"],
+)
+def test_a_member_has_the_same_bits_among_any_others(tiny, reference, ids):
+    result = tiny.train(ids, EPOCHS)
+    common = [i for i in ids if i in IDS]
+    positions = [ids.index(i) for i in common]
+    assert_equal(members(result, positions), members(reference, common))
+
+
+@pytest.mark.parametrize(("members_per_call", "devices"), [(0, 1), (4, 1), (1, 4), (2, 2)])
+def test_a_member_is_close_however_it_is_computed(tiny, reference, members_per_call, devices):
+    result = tiny.train(IDS, EPOCHS, members_per_call=members_per_call, devices=devices)
+    assert_close(result, reference)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_resumed_training_has_the_bits_of_one_never_interrupted(
+    tiny, one_by_one, reference, epoch
+):
+    resumed = tiny.run(*one_by_one, EPOCHS - epoch, reference.states[epoch], first_epoch=epoch)
+    assert_equal(resumed.states, reference.states[epoch:])
+    assert_equal(resumed.losses, reference.losses[epoch:])
+
+
+def test_another_seed_gives_other_members(tiny, reference):
+    other = tiny.train([1, 4], 1, seed=1)
+    for ours, theirs in zip(
+        jax.tree.leaves(other.states[0].variables.params),
+        jax.tree.leaves(reference.states[0].variables.params),
+        strict=True,
+    ):
+        assert not ours.any() or not np.isin(ours, theirs).any()
+    assert not np.isin(other.losses, reference.losses).any()
+
+
+class Single:
+    """One member in a Python loop over epochs, compiled without any lifting."""
+
+    def __init__(self, tiny, optimizer: Optimizer) -> None:
+        training = make_member_training(tiny.network(), optimizer, tiny.batch_size)
+        self._init, self._epoch = jax.jit(training.init), jax.jit(training.epoch)
+        inputs, labels = tiny.examples()
+        self._examples = Examples(inputs, labels.astype(np.int32))
+
+    def train(self, member: Member, epochs: int):
+        seed = np.uint32(0)
+        state, losses = self._init(seed, member), []
+        for epoch in range(epochs):
+            state, loss = self._epoch(state, member, seed, np.int32(epoch), self._examples)
+            losses.append(loss)
+        return state, losses
+
+
+@pytest.fixture(scope="module")
+def single(tiny):
+    return Single(tiny, Optimizer.MOMENTUM)
+
+
+DIFFERENT_SETTINGS = {
+    "learning_rate": [0.3, 0.1, 0.05, 0.2, 0.1, 0.1],
+    "decay_factor": [1.0, 3.0, 1.5, 2.0, 1.5, 1.5],
+    "decay_epochs": [1, 1, 2, 20, 2, 2],
+    "momentum": [0.0, 0.9, 0.5, 0.3, 0.5, 0.5],
+    "l2": [0.0, 0.1, 0.01, 0.0, 0.01, 0.01],
+    "dropout_scale": [0.0, 1.0, 0.5, 1.5, 1.0, 1.0],
+}
+
+
+def test_members_of_different_settings_are_single_trainings(tiny, single):
+    together = tiny.train(IDS, EPOCHS, members_per_call=0, **DIFFERENT_SETTINGS)
+    settings = tiny.settings(len(IDS), **DIFFERENT_SETTINGS)
+    for i in IDS:
+        state, losses = single.train(Member(np.uint32(i), members(settings, i)), EPOCHS)
+        assert_close(members(together.states[-1], i), state)
+        assert_close([loss[i] for loss in together.losses], losses)
+
+
+@pytest.mark.parametrize("name", DIFFERENT_SETTINGS)
+def test_every_setting_matters(tiny, single, name):
+    usual, changed = (
+        single.train(Member(np.uint32(0), members(tiny.settings(1, **values), 0)), EPOCHS)[0]
+        for values in (
+            {},
+            {name: DIFFERENT_SETTINGS[name][1] * 0.9 if name != "decay_epochs" else 1},
+        )
+    )
+    kernels = [state.variables.params["Dense_0"]["kernel"] for state in (usual, changed)]
+    assert (kernels[0] != kernels[1]).all()
+
+
+def test_momentum_is_that_of_the_optimizer_momentum_alone(tiny, single):
+    sgd = Single(tiny, Optimizer.SGD)
+    without, some = (members(tiny.settings(1, momentum=m), 0) for m in (0.0, 0.5))
+    plain = sgd.train(Member(np.uint32(0), some), EPOCHS)
+    assert_equal(plain, sgd.train(Member(np.uint32(0), without), EPOCHS))
+    expected = single.train(Member(np.uint32(0), without), EPOCHS)
+    assert_close(plain[0].variables, expected[0].variables)
+
+
+def test_one_epoch_is_the_sum_of_its_batches(tiny, single):
+    """Steps on exact batches, the last one short, with plain gradients and no weights."""
+    network, (inputs, labels) = tiny.network(), tiny.examples()
+    values = {"dropout_scale": 0.0, "momentum": 0.0, "learning_rate": 0.5, "l2": 0.02}
+    settings = members(tiny.settings(1, **values), 0)
+    state, [loss] = single.train(Member(np.uint32(3), settings), 1)
+
+    params = network.init(member_key(0, Stream.INITIALISATION, 3)).params
+    key = jax.random.fold_in(member_key(0, Stream.ORDER, 3), 0)
+    order = np.asarray(shuffled_batches(key, len(labels), len(labels)).indices).ravel()
+    batches = [order[:4], order[4:8], order[8:]]
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss_of(params, inputs, labels):
+        logits = network.evaluate(Variables(params, {}), inputs)
+        return -jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels].mean()
+
+    total = 0.0
+    for batch in batches:
+        value, gradient = loss_of(params, inputs[batch], labels[batch])
+        total += float(value) * len(batch)
+        params = jax.tree.map(
+            lambda p, g: p - 0.5 * (g + (2 * 0.02 * p if p.ndim == 2 else 0)), params, gradient
+        )
+    assert_close(state.variables.params, params)
+    assert float(loss) == pytest.approx(total / len(labels), rel=1e-5)
+
+
+def test_each_epoch_has_an_order_and_masks_of_its_own(tiny, single):
+    """Almost without learning, what differs between epochs is randomness alone."""
+
+    def losses(**values):
+        settings = tiny.settings(1, learning_rate=1e-30, l2=0.0, **values)
+        return np.array(single.train(Member(np.uint32(0), members(settings, 0)), EPOCHS)[1])
+
+    assert np.ptp(losses()) > 0.01
+    assert np.ptp(losses(dropout_scale=0.0)) < 1e-6
+
+
+# Members 1 and 4 take steps beyond what float32 holds, at the second step and at once; member 2 in
+# epoch 3, because its learning rate grows by 1e37 every two epochs.
+LEARNING_RATES = (0.1, 1e30, 0.1, 0.1, 3e38, 0.1)
+DECAY_FACTORS = (1.5, 1.5, 1e-37, 1.5, 1.5, 1.5)
+DIVERGED_AT = (NOT_DIVERGED, 1, 3, NOT_DIVERGED, 1, NOT_DIVERGED)
+HEALTHY = [0, 3, 5]
+
+
+@pytest.fixture(scope="module")
+def diverging(tiny):
+    return tiny.train(IDS, EPOCHS, learning_rate=LEARNING_RATES, decay_factor=DECAY_FACTORS)
+
+
+def test_a_member_that_diverges_is_frozen_in_that_epoch(diverging):
+    np.testing.assert_array_equal(diverging.states[-1].diverged_at, DIVERGED_AT)
+    np.testing.assert_array_equal(diverging.states[2].diverged_at[2], NOT_DIVERGED)
+    for state in diverging.states[2:]:
+        assert_equal(members(state, [1, 4]), members(diverging.states[1], [1, 4]))
+
+
+def test_a_member_that_diverges_stays_finite(diverging):
+    for leaf in jax.tree.leaves(diverging.states):
+        assert np.isfinite(leaf).all()
+
+
+def test_a_member_that_diverges_does_not_touch_the_others(diverging, reference):
+    assert_equal(members(diverging, HEALTHY), members(reference, HEALTHY))
+
+
+def test_a_nan_in_an_example_freezes_every_member_as_it_was(tiny):
+    inputs, labels = tiny.examples()
+    inputs[3, 2] = np.nan
+    result = tiny.train([0, 1], 1, examples=(inputs, labels))
+    np.testing.assert_array_equal(result.states[-1].diverged_at, 1)
+    for leaf in jax.tree.leaves(result.states[-1]):
+        assert np.isfinite(leaf).all()
+
+
+def test_more_epochs_compile_nothing(tiny, one_by_one):
+    placement, training = one_by_one
+    with counted_compilations() as compilations:
+        jax.jit(lambda x: x * 3 + 1)(np.arange(7))
+    assert len(compilations) == 1, "the listener does not listen"
+    tiny.run(placement, training, 1)
+    with counted_compilations() as compilations:
+        tiny.run(placement, training, 2)
+    assert not compilations
+
+
+def test_what_a_collection_says_of_itself(tiny, one_by_one):
+    placement, training = one_by_one
+    assert training.num_images == 6 * 10
+    assert training.compile_seconds > 0
+    state = placement.gather(training.init())
+    assert_equal(
+        jax.tree.map(lambda x: x.shape, state),
+        jax.tree.map(lambda x: x.shape, training.state_shape),
+    )
+    for leaf, shape in zip(
+        jax.tree.leaves(state), jax.tree.leaves(training.state_shape), strict=True
+    ):
+        assert (leaf.shape, leaf.dtype) == (shape.shape, shape.dtype)
+
+
+def test_an_epoch_uses_its_state_up(one_by_one):
+    _, training = one_by_one
+    state = training.init()
+    training.epoch(state, 0)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.variables))
+
+
+class Convolutional:
+    """A network with Winograd's convolution, trained for an epoch and evaluated."""
+
+    def __init__(self, tiny, ids, **options) -> None:
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 256, (tiny.num_examples, 8, 8, 1), np.uint8)
+        labels = rng.integers(0, 3, tiny.num_examples)
+        network = make_network(
+            Model.MNIST_NET,
+            num_classes=3,
+            input_shape=(8, 8, 1),
+            mean=np.float32([128]),
+            deviation=np.float32([70]),
+            convolution=ConvolutionAlgorithm.WINOGRAD,
+        )
+        placement, self.training = tiny.compile(
+            ids, network=network, examples=(images, labels), optimizer=Optimizer.SGD, **options
+        )
+        state = self.training.init()
+        evaluation = CollectionEvaluation(
+            make_evaluator(network, 3, batch_size=7),
+            placement,
+            state.variables,
+            {"train": place_examples(placement, images, labels)},
+        )
+        state, loss = self.training.epoch(state, 0)
+        evaluated = evaluation(state.variables)["train"]
+        self.state, self.loss, self.evaluation = placement.gather((state, loss, evaluated))
+
+
+@pytest.fixture(scope="module")
+def one_after_another(tiny):
+    return Convolutional(tiny, [0, 1], members_per_call=1)
+
+
+@pytest.fixture(scope="module")
+def on_four_devices(tiny):
+    return Convolutional(tiny, [0, 1, 2, 3], members_per_call=0, devices=4)
+
+
+def test_convolutions_have_the_same_bits_alone_and_among_others(tiny, one_after_another):
+    alone = Convolutional(tiny, [1], members_per_call=1)
+    for name in ("state", "loss", "evaluation"):
+        assert_equal(getattr(alone, name), members(getattr(one_after_another, name), slice(1, 2)))
+
+
+def test_convolutions_are_close_on_other_devices(one_after_another, on_four_devices):
+    """XLA compiles a program for several devices in another way, so that rounding differs."""
+    for name in ("state", "loss"):
+        assert_close(
+            members(getattr(on_four_devices, name), slice(2)), getattr(one_after_another, name)
+        )
+    bits = members(on_four_devices.evaluation, slice(2)).bits ^ one_after_another.evaluation.bits
+    assert np.unpackbits(bits).sum() <= 1
+
+
+COLLECTIVES = (
+    "all-reduce",
+    "all-gather",
+    "all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+    "reduce-scatter",
+    "ragged-all-to-all",
+)
+HOST_TRANSFERS = ("infeed", "outfeed", "send", "recv")
+
+
+def test_the_compiled_epoch_exchanges_nothing(on_four_devices):
+    program = on_four_devices.training.compiled_epoch.as_text()
+    assert "num_partitions=4" in program
+    operations = set(re.findall(r"= .*? ([a-z][a-z0-9-]*)\(", program))
+    assert {"fusion", "while", "parameter"} <= operations, "the program is not read as it should be"
+    exchanges = tuple(COLLECTIVES + HOST_TRANSFERS)
+    assert not {operation for operation in operations if operation.startswith(exchanges)}
+    targets = re.findall(r'custom_call_target="([^"]*)"', program)
+    assert not [target for target in targets if re.search("callback|python|host", target, re.I)]
