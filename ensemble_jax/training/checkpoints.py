@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 _KEPT = 2
+# What Orbax writes guards its own tables by checksums, but not the numbers.
+_CHECKSUM = "checksum"
 
 
 class Checkpoints:
@@ -35,7 +39,9 @@ class Checkpoints:
         for stale in self._manager.all_steps():
             if stale >= extent:
                 self._manager.delete(stale)
-        self._manager.save(extent, args=ocp.args.StandardSave(_by_name(state)), force=True)
+        named = _by_name(state)
+        named[_CHECKSUM] = _checksum(named)
+        self._manager.save(extent, args=ocp.args.StandardSave(named), force=True)
 
     def restore_latest(self, like: Any) -> tuple[int, Any] | None:
         """The newest checkpoint that can be read and its extent; None if there is none.
@@ -47,16 +53,20 @@ class Checkpoints:
             name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
             for name, leaf in _by_name(like).items()
         }
+        wanted = named | {_CHECKSUM: jax.ShapeDtypeStruct((), np.uint32)}
         for extent in sorted(self._manager.all_steps(), reverse=True):
             try:
-                arrays = self._manager.restore(extent, args=ocp.args.StandardRestore(named))
+                arrays = self._manager.restore(extent, args=ocp.args.StandardRestore(wanted))
+                arrays = {name: jax.device_get(array) for name, array in arrays.items()}
+                if arrays.pop(_CHECKSUM) != _checksum(arrays):
+                    raise ValueError("its numbers are not those that were written")
             except Exception as error:  # Orbax and TensorStore raise many kinds for a broken file.
                 warnings.warn(
                     f"the checkpoint of epoch {extent} cannot be read and is left out: {error}",
                     stacklevel=2,
                 )
                 continue
-            leaves = [jax.device_get(arrays[name]) for name in named]
+            leaves = [arrays[name] for name in named]
             return extent, jax.tree.unflatten(jax.tree.structure(like), leaves)
         return None
 
@@ -69,3 +79,11 @@ def _by_name(tree):
     """The leaves of a pytree by their path, so that the file does not depend on Python's types."""
     paths = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
+
+
+def _checksum(named):
+    """CRC-32 of all numbers, in the order of their names."""
+    checksum = 0
+    for name in sorted(named):
+        checksum = zlib.crc32(np.asarray(named[name]).tobytes(), checksum)
+    return np.array(checksum, np.uint32)

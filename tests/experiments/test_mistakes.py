@@ -7,6 +7,8 @@ import sys
 
 import numpy as np
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from ensemble_jax import load_run
 from ensemble_jax.options import Model
@@ -95,37 +97,15 @@ OPTIONS = [
     ("--config={wrong_keyword}", ["--config={wrong_keyword}", "TypeError", "members_count"]),
     ("--config={text_model}", ["model must be of type Model, got 'st_vgg'"]),
     ("--config={text_number}", ["num_members must be of type int, got '3'"]),
-    # Values out of range.
+    # Values out of range; more of them below.
     ("--config.num_members=0", ["num_members must be at least 1, got 0"]),
-    ("--config.members=5:5", ["members must hold at least one member, got '5:5'"]),
-    ("--config.members=5:3", ["members must hold at least one member, got '5:3'"]),
     ("--config.members=x", ["members must be a range FIRST:END such as 0:10, got 'x'"]),
-    ("--config.members=-1:3", ["members must be a range FIRST:END such as 0:10, got '-1:3'"]),
-    ("--config.members=0:99999999999", ["members must be at most 2147483647, got 99999999998"]),
     ("--config.extents=0,2,1", ["extents must be increasing, got (0, 2, 1)"]),
-    ("--config.extents=1,1", ["extents must be increasing, got (1, 1)"]),
-    ("--config.extents=-1,2", ["extents must be numbers of epochs in 0..", "got -1"]),
     ("--config.extents=a,b", ["extents must be numbers of epochs in 0..", "got 'a,b'"]),
-    ("--config.extents=0.5,1", ["extents must be numbers of epochs in 0..", "got 0.5"]),
-    ("--config.extents=", ["extents must be numbers of epochs in 0..", "got ''"]),
-    ("--config.extents=()", ["extents must be", "got ()"]),
-    ("--config.extents=9999999999", ["extents must be numbers of epochs in 0..2147483647"]),
     ("--config.extents=0 1", ["--config.extents", "0 1", "commas"]),
-    ("--config.batch_size=0", ["batch_size must be at least 1, got 0"]),
-    ("--config.batch_size=61", ["batch_size must lie in 1..60", "{toy}", "got 61"]),
-    ("--config.evaluation_batch_size=0", ["evaluation_batch_size must be at least 1, got 0"]),
-    ("--config.members_per_call=-1", ["members_per_call must be at least 0, got -1"]),
     ("--config.seed=-1", ["seed must lie in 0..4294967295, got -1"]),
-    ("--config.seed=4294967296", ["seed must lie in 0..4294967295, got 4294967296"]),
-    ("--config.learning_rate=0", ["learning_rate must be positive, got 0.0"]),
     ("--config.learning_rate=nan", ["learning_rate must be finite, got nan"]),
-    ("--config.decay_factor=0.5", ["decay_factor must be at least 1, got 0.5"]),
-    ("--config.decay_epochs=0", ["decay_epochs must be at least 1, got 0"]),
-    ("--config.decay_epochs=9999999999", ["decay_epochs must be at most 2147483647"]),
-    ("--config.momentum=1", ["momentum must lie in [0, 1), got 1.0"]),
-    ("--config.l2=-1", ["l2 must be at least 0, got -1.0"]),
-    ("--config.l2=inf", ["l2 must be finite, got inf"]),
-    ("--config.dropout_scale=2", ["dropout_scale must lie in [0, 2), got 2.0"]),
+    ("--config.batch_size=61", ["batch_size must lie in 1..60", "{toy}", "got 61"]),
     # Data sets.
     ("--config.dataset=cifar", ["dataset must be one of digits, ", "'cifar', is 'cifar10' meant?"]),
     ("--config.dataset=npz:", ["dataset must be one of digits, ", "npz:PATH", "got 'npz:'"]),
@@ -160,6 +140,53 @@ def test_a_mistake_is_told_in_one_line_without_loading_jax(
         assert part.format(**places) in answer.error
     assert "jax" not in answer.modules
     assert not workdir.exists()
+
+
+# Parsed as the command line is, but within this process.
+VALUES = [
+    ("--config.num_members=0", ["num_members must be at least 1, got 0"]),
+    ("--config.members=5:5", ["members must hold at least one member, got '5:5'"]),
+    ("--config.members=5:3", ["members must hold at least one member, got '5:3'"]),
+    ("--config.members=x", ["members must be a range FIRST:END such as 0:10, got 'x'"]),
+    ("--config.members=-1:3", ["members must be a range FIRST:END such as 0:10, got '-1:3'"]),
+    ("--config.members=0:99999999999", ["members must be at most 2147483647, got 99999999998"]),
+    ("--config.extents=0,2,1", ["extents must be increasing, got (0, 2, 1)"]),
+    ("--config.extents=1,1", ["extents must be increasing, got (1, 1)"]),
+    ("--config.extents=-1,2", ["extents must be numbers of epochs in 0..", "got -1"]),
+    ("--config.extents=a,b", ["extents must be numbers of epochs in 0..", "got 'a,b'"]),
+    ("--config.extents=0.5,1", ["extents must be numbers of epochs in 0..", "got 0.5"]),
+    ("--config.extents=", ["extents must be numbers of epochs in 0..", "got ''"]),
+    ("--config.extents=()", ["extents must be", "got ()"]),
+    ("--config.extents=9999999999", ["extents must be numbers of epochs in 0..2147483647"]),
+    ("--config.batch_size=0", ["batch_size must be at least 1, got 0"]),
+    ("--config.evaluation_batch_size=0", ["evaluation_batch_size must be at least 1, got 0"]),
+    ("--config.members_per_call=-1", ["members_per_call must be at least 0, got -1"]),
+    ("--config.seed=-1", ["seed must lie in 0..4294967295, got -1"]),
+    ("--config.seed=4294967296", ["seed must lie in 0..4294967295, got 4294967296"]),
+    ("--config.learning_rate=0", ["learning_rate must be positive, got 0.0"]),
+    ("--config.learning_rate=nan", ["learning_rate must be finite, got nan"]),
+    ("--config.decay_factor=0.5", ["decay_factor must be at least 1, got 0.5"]),
+    ("--config.decay_epochs=0", ["decay_epochs must be at least 1, got 0"]),
+    ("--config.decay_epochs=9999999999", ["decay_epochs must be at most 2147483647"]),
+    ("--config.momentum=1", ["momentum must lie in [0, 1), got 1.0"]),
+    ("--config.l2=-1", ["l2 must be at least 0, got -1.0"]),
+    ("--config.l2=inf", ["l2 must be finite, got inf"]),
+    ("--config.dropout_scale=2", ["dropout_scale must lie in [0, 2), got 2.0"]),
+]
+
+
+@pytest.mark.parametrize(("option", "parts"), VALUES, ids=[option for option, _ in VALUES])
+def test_a_value_out_of_range_is_refused(option, parts):
+    parsed = flags.FlagValues()
+    arguments = ["train", option]
+    default = ROOT / "experiments" / "configs" / "digits.py"
+    config_flags.DEFINE_config_file("config", str(default), flag_values=parsed, sys_argv=arguments)
+    parsed(arguments)
+    with pytest.raises(ValueError) as raised:  # noqa: PT011  all parts of its text are compared
+        parsed.config.validate()
+    assert "\n" not in str(raised.value)
+    for part in parts:
+        assert part in str(raised.value)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fish"])

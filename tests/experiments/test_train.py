@@ -29,25 +29,40 @@ def directory(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("runs") / "new" / "run"
 
 
+CONFIG = """
+from ensemble_jax.options import ConvolutionAlgorithm, Model
+from experiments.train_config import TrainConfig
+
+def get_config():
+    return TrainConfig(
+        model=Model.SMALL_ST_VGG,
+        extents=(0, 1, 3),
+        batch_size=25,
+        evaluation_batch_size=20,
+        learning_rate=0.05,
+        dropout_scale=1,
+        members_per_call=3,
+        convolution=ConvolutionAlgorithm.PATCHES,
+    )
+"""
+
+
 @pytest.fixture(scope="module")
 def command(directory, toy_arrays, tmp_path_factory) -> tuple[str, ...]:
-    """A convolutional job that trains its members together, on named examples."""
+    """A config file of the user's own, with overrides: a convolutional job on named examples."""
+    folder = tmp_path_factory.mktemp("files")
     ids = {
         f"{split}_ids": np.array([f"{split}-{i:03d}" for i in range(size)])
         for split, size in {"train": 60, "test": 30}.items()
     }
-    path = tmp_path_factory.mktemp("sets") / "named.npz"
-    np.savez(path, **toy_arrays(), **ids, class_names=np.array(CLASSES))
+    np.savez(folder / "named.npz", **toy_arrays(), **ids, class_names=np.array(CLASSES))
+    (folder / "own.py").write_text(CONFIG)
     return (
-        f"--config.dataset=npz:{path}",
-        "--config.model=small_st_vgg",
+        f"--config={folder / 'own.py'}",
+        f"--config.dataset=npz:{folder / 'named.npz'}",
         f"--config.num_members={N}",
-        "--config.batch_size=25",
-        "--config.evaluation_batch_size=20",
         "--config.dropout_scale=0.5",
-        "--config.convolution=patches",
         f"--workdir={directory}",
-        f"--config.extents={','.join(map(str, EXTENTS))}",
     )
 
 
@@ -104,7 +119,7 @@ def test_the_run_is_described(run, command, directory):
     assert run.labels["train"].tolist() == [i % 3 for i in range(60)]
     content = json.loads((directory / "run.json").read_text())
     assert content["config"] == {
-        "dataset": command[0].partition("=")[2],
+        "dataset": command[1].partition("=")[2],
         "model": "small_st_vgg",
         "num_members": N,
         "members": [0, 1, 2],
@@ -119,7 +134,7 @@ def test_the_run_is_described(run, command, directory):
         "momentum": 0.9,
         "l2": 0.0,
         "dropout_scale": 0.5,
-        "members_per_call": 0,
+        "members_per_call": N,
         "convolution": "patches",
     }
     assert content["plan"] == {
@@ -289,9 +304,7 @@ def test_another_config_is_refused_with_the_difference(
     run, binaries, command, directory, contents, override, difference
 ):
     before = contents(directory)
-    # A list that is given twice is one long list.
-    kept = [option for option in command if not option.startswith(override.partition("=")[0])]
-    refused = binaries.run("train", *kept, override)
+    refused = binaries.run("train", *command, override)
     assert refused.returncode == 2
     assert refused.stdout == ""
     assert str(directory) in refused.error

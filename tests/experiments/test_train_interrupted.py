@@ -18,7 +18,7 @@ def count_lines(path):
 
 def truncate(directory, extent):
     """Make a run what it was when the checkpoint of an extent had just been written."""
-    for path in (directory / "records").iterdir():
+    for path in (directory / "records").glob("extent-*.npz"):
         if int(path.stem.rpartition("-")[2]) > extent:
             path.unlink()
     for path in (directory / "checkpoints").iterdir():

@@ -119,7 +119,7 @@ def convolutions(draw):
     return (draw(st.integers(1, 3)), height, width, kernel[2]), kernel, strides, padding
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(convolutions())
 def test_every_algorithm_is_xlas_convolution(convolution):
     assert_like_xla(*convolution)

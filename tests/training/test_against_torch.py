@@ -59,7 +59,10 @@ def build(model: Model, convolution: ConvolutionAlgorithm) -> Network:
 
 
 def init(model: Model) -> Variables:
-    return jax.jit(build(model, ConvolutionAlgorithm.XLA).init)(jax.random.key(3))
+    # Compile time is all the time there is, so nothing is optimised that is run once.
+    quick = {"xla_backend_optimization_level": 0}
+    network = build(model, ConvolutionAlgorithm.XLA)
+    return jax.jit(network.init, compiler_options=quick)(jax.random.key(3))
 
 
 def make_settings(learning_rate: float, momentum: float = 0.0) -> Settings:

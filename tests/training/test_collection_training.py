@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ensemble_jax import ops
 from ensemble_jax.data.sampling import shuffled_batches
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
-from ensemble_jax.models import Variables, make_network
-from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
+from ensemble_jax.models import Network, Variables
+from ensemble_jax.options import Optimizer
 from ensemble_jax.training import (
     NOT_DIVERGED,
     Examples,
@@ -75,9 +76,7 @@ def test_training_changes_every_member_in_its_own_way(reference):
 
 
 @pytest.mark.parametrize(
-    "ids",
-    [[4], [5, 2, 4], [*IDS, 6, 7, 8, 9, 10, 11]],
-    ids=["alone", "in another order", "twice as many"],
+    "ids", [[4], list(range(11, -1, -1))], ids=["alone", "twice as many in another order"]
 )
 def test_a_member_has_the_same_bits_among_any_others(tiny, reference, ids):
     result = tiny.train(ids, EPOCHS)
@@ -86,7 +85,7 @@ def test_a_member_has_the_same_bits_among_any_others(tiny, reference, ids):
     assert_equal(members(result, positions), members(reference, common))
 
 
-@pytest.mark.parametrize(("members_per_call", "devices"), [(0, 1), (4, 1), (1, 4), (2, 2)])
+@pytest.mark.parametrize(("members_per_call", "devices"), [(4, 1), (1, 4)])
 def test_a_member_is_close_however_it_is_computed(tiny, reference, members_per_call, devices):
     result = tiny.train(IDS, EPOCHS, members_per_call=members_per_call, devices=devices)
     assert_close(result, reference)
@@ -101,31 +100,22 @@ def test_a_resumed_training_has_the_bits_of_one_never_interrupted(
     assert_equal(resumed.losses, reference.losses[epoch:])
 
 
-def test_another_seed_gives_other_members(tiny, reference):
-    other = tiny.train([1, 4], 1, seed=1)
-    for ours, theirs in zip(
-        jax.tree.leaves(other.states[0].variables.params),
-        jax.tree.leaves(reference.states[0].variables.params),
-        strict=True,
-    ):
-        assert not ours.any() or not np.isin(ours, theirs).any()
-    assert not np.isin(other.losses, reference.losses).any()
-
-
 class Single:
     """One member in a Python loop over epochs, compiled without any lifting."""
 
     def __init__(self, tiny, optimizer: Optimizer) -> None:
         training = make_member_training(tiny.network(), optimizer, tiny.batch_size)
         self._init, self._epoch = jax.jit(training.init), jax.jit(training.epoch)
-        inputs, labels = tiny.examples()
-        self._examples = Examples(inputs, labels.astype(np.int32))
+        self._inputs, self._labels = tiny.examples()
 
-    def train(self, member: Member, epochs: int):
-        seed = np.uint32(0)
+    def train(self, member: Member, epochs: int, seed: int = 0, inputs: np.ndarray | None = None):
+        examples = Examples(
+            self._inputs if inputs is None else inputs, self._labels.astype(np.int32)
+        )
+        seed = np.uint32(seed)
         state, losses = self._init(seed, member), []
         for epoch in range(epochs):
-            state, loss = self._epoch(state, member, seed, np.int32(epoch), self._examples)
+            state, loss = self._epoch(state, member, seed, np.int32(epoch), examples)
             losses.append(loss)
         return state, losses
 
@@ -167,13 +157,17 @@ def test_every_setting_matters(tiny, single, name):
     assert (kernels[0] != kernels[1]).all()
 
 
-def test_momentum_is_that_of_the_optimizer_momentum_alone(tiny, single):
-    sgd = Single(tiny, Optimizer.SGD)
-    without, some = (members(tiny.settings(1, momentum=m), 0) for m in (0.0, 0.5))
-    plain = sgd.train(Member(np.uint32(0), some), EPOCHS)
-    assert_equal(plain, sgd.train(Member(np.uint32(0), without), EPOCHS))
-    expected = single.train(Member(np.uint32(0), without), EPOCHS)
-    assert_close(plain[0].variables, expected[0].variables)
+def test_another_seed_gives_another_member(tiny, single):
+    member = Member(np.uint32(4), members(tiny.settings(1, l2=0.0, learning_rate=1e-30), 0))
+    ours, theirs = (single.train(member, 1, seed) for seed in (0, 1))
+    for our, their in zip(
+        jax.tree.leaves(ours[0].variables.params),
+        jax.tree.leaves(theirs[0].variables.params),
+        strict=True,
+    ):
+        assert not our.any() or not np.isin(our, their).any()
+    assert ours[1] != theirs[1]
+    assert_equal(single.train(member, 1, 0), ours)
 
 
 def test_one_epoch_is_the_sum_of_its_batches(tiny, single):
@@ -246,12 +240,13 @@ def test_a_member_that_diverges_does_not_touch_the_others(diverging, reference):
     assert_equal(members(diverging, HEALTHY), members(reference, HEALTHY))
 
 
-def test_a_nan_in_an_example_freezes_every_member_as_it_was(tiny):
-    inputs, labels = tiny.examples()
+def test_a_nan_in_an_example_freezes_a_member_as_it_was(tiny, single):
+    inputs, _ = tiny.examples()
     inputs[3, 2] = np.nan
-    result = tiny.train([0, 1], 1, examples=(inputs, labels))
-    np.testing.assert_array_equal(result.states[-1].diverged_at, 1)
-    for leaf in jax.tree.leaves(result.states[-1]):
+    member = Member(np.uint32(0), members(tiny.settings(1), 0))
+    state, _ = single.train(member, 1, inputs=inputs)
+    assert state.diverged_at == 1
+    for leaf in jax.tree.leaves(state):
         assert np.isfinite(leaf).all()
 
 
@@ -288,21 +283,44 @@ def test_an_epoch_uses_its_state_up(one_by_one):
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.variables))
 
 
+def make_convolutional_network() -> Network:
+    """What st-VGG consists of, small enough to be compiled in a second."""
+    shapes = {"Conv_0": (3, 3, 1, 8), "Conv_1": (3, 3, 8, 8), "Dense_0": (4 * 4 * 8, 3)}
+
+    def init(key):
+        keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(shapes)}
+        return Variables(
+            {
+                name: {"kernel": jax.random.uniform(keys[name], shape, minval=-0.2, maxval=0.2)}
+                for name, shape in shapes.items()
+            },
+            {},
+        )
+
+    def evaluate(variables, inputs, drop=lambda x: x):
+        kernels = {name: layer["kernel"] for name, layer in variables.params.items()}
+        x = inputs.astype(jnp.float32) / 128 - 1
+        for name in ("Conv_0", "Conv_1"):
+            x = jax.nn.elu(ops.patches_convolution(x, kernels[name], (1, 1), ((1, 1), (1, 1))))
+        return drop(ops.max_pool(x)).reshape(len(x), -1) @ kernels["Dense_0"]
+
+    def train(variables, inputs, dropout_key, dropout_scale):
+        def drop(x):
+            return ops.dropout(x, 0.25 * dropout_scale, dropout_key)
+
+        return evaluate(variables, inputs, drop), {}
+
+    return Network(init, evaluate, train)
+
+
 class Convolutional:
-    """A network with Winograd's convolution, trained for an epoch and evaluated."""
+    """Convolutional members that are trained for an epoch and evaluated."""
 
     def __init__(self, tiny, ids, **options) -> None:
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (tiny.num_examples, 8, 8, 1), np.uint8)
         labels = rng.integers(0, 3, tiny.num_examples)
-        network = make_network(
-            Model.MNIST_NET,
-            num_classes=3,
-            input_shape=(8, 8, 1),
-            mean=np.float32([128]),
-            deviation=np.float32([70]),
-            convolution=ConvolutionAlgorithm.WINOGRAD,
-        )
+        network = make_convolutional_network()
         placement, self.training = tiny.compile(
             ids, network=network, examples=(images, labels), optimizer=Optimizer.SGD, **options
         )

@@ -1,0 +1,214 @@
+"""The host loop around a training of three numbers, of which only the order of events matters."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ensemble_jax.training import train
+
+
+class CountingTraining:
+    """The state of each of three members is the number of its epochs; an epoch uses it up."""
+
+    num_images = 30
+
+    def __init__(self, fail_in: int | None = None) -> None:
+        self.epochs: list[int] = []
+        self.fail_in = fail_in
+
+    def epoch(self, state, epoch):
+        if epoch == self.fail_in:
+            raise RuntimeError("the device is gone")
+        self.epochs.append(epoch)
+        new = state + 1
+        state.delete()
+        return new, jnp.full(3, 10.0 * epoch)
+
+
+class Journal:
+    """What happened, in order; `write` takes its time and may fail."""
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.events: list[tuple] = []
+        self.measurements = []
+        self.threads: set[int] = set()
+        self.fail_at = fail_at
+
+    def epoch_done(self, epoch, losses):
+        assert isinstance(losses, np.ndarray)
+        self.events.append(("epoch", epoch, losses.tolist()))
+
+    def write(self, measurement):
+        self.threads.add(threading.get_ident())
+        if measurement.extent == self.fail_at:
+            raise OSError(28, "No space left on device")
+        time.sleep(0.01)
+        self.measurements.append(measurement)
+        self.events.append(("write", measurement.extent))
+
+    def extent_written(self, measurement):
+        self.events.append(("written", measurement.extent))
+
+    @property
+    def extents(self):
+        return [measurement.extent for measurement in self.measurements]
+
+
+def run(journal, training=None, *, first_epoch=0, extents=(0, 1, 3)):
+    training = training or CountingTraining()
+    return train(
+        training,
+        jnp.full(3, first_epoch),
+        first_epoch=first_epoch,
+        extents=extents,
+        evaluate=lambda state: {"double": 2 * state},
+        to_host=lambda tree: (
+            {"double": np.array(tree["double"])} if isinstance(tree, dict) else np.array(tree)
+        ),
+        write=journal.write,
+        observer=journal,
+    )
+
+
+@pytest.mark.parametrize(
+    ("first_epoch", "extents", "measured", "epochs"),
+    [
+        (0, (0, 1, 3), [0, 1, 3], [0, 1, 2]),
+        (0, (2, 3), [2, 3], [0, 1, 2]),
+        (0, (0,), [0], []),
+        (1, (0, 1, 3), [3], [1, 2]),
+        # Continued between two extents, as from the checkpoint of another list of extents.
+        (2, (0, 1, 3, 4), [3, 4], [2, 3]),
+        (3, (0, 1, 3), [], []),
+        (4, (0, 1, 3), [], []),
+    ],
+)
+def test_which_extents_are_measured(first_epoch, extents, measured, epochs):
+    journal, training = Journal(), CountingTraining()
+    final = run(journal, training, first_epoch=first_epoch, extents=extents)
+    assert journal.extents == measured
+    assert training.epochs == epochs
+    np.testing.assert_array_equal(final, np.full(3, first_epoch + len(epochs)))
+    for measurement in journal.measurements:
+        np.testing.assert_array_equal(measurement.state, [measurement.extent] * 3)
+        np.testing.assert_array_equal(
+            measurement.evaluation["double"], [2 * measurement.extent] * 3
+        )
+
+
+def test_speed_is_that_of_the_training_since_the_last_extent():
+    class Slow(CountingTraining):
+        def epoch(self, state, epoch):
+            time.sleep(0.05)
+            return super().epoch(state, epoch)
+
+    journal = Journal()
+    started = time.perf_counter()
+    run(journal, Slow())
+    elapsed = time.perf_counter() - started
+    first, second, third = (m.train_images_per_second for m in journal.measurements)
+    assert first is None
+    # Not slower than all that was waited for, not faster than the sleep allows.
+    assert 30 / elapsed <= second <= 30 / 0.05
+    assert 60 / elapsed <= third <= 60 / 0.1
+
+
+def test_no_speed_where_a_continued_run_has_not_trained():
+    journal = Journal()
+    run(journal, first_epoch=0, extents=(0,))
+    assert [m.train_images_per_second for m in journal.measurements] == [None]
+
+
+def test_everything_is_told_in_order():
+    journal = Journal()
+    run(journal)
+    epochs = [event for event in journal.events if event[0] == "epoch"]
+    assert epochs == [("epoch", 1, [0.0] * 3), ("epoch", 2, [10.0] * 3), ("epoch", 3, [20.0] * 3)]
+    written = [event for event in journal.events if event[0] != "epoch"]
+    assert written == [(kind, extent) for extent in (0, 1, 3) for kind in ("write", "written")]
+    assert journal.events.index(("epoch", 1, [0.0] * 3)) < journal.events.index(("write", 1))
+
+
+def test_writing_is_on_one_other_thread():
+    journal = Journal()
+    run(journal)
+    assert len(journal.threads) == 1
+    assert threading.get_ident() not in journal.threads
+
+
+def test_training_goes_on_while_an_extent_is_written():
+    trained = threading.Event()
+
+    class Announcing(CountingTraining):
+        def epoch(self, state, epoch):
+            trained.set()
+            return super().epoch(state, epoch)
+
+    class Waiting(Journal):
+        def write(self, measurement):
+            assert trained.wait(timeout=10), "training waits for the writing"
+            super().write(measurement)
+
+    journal = Waiting()
+    run(journal, Announcing(), extents=(0, 1))
+    assert journal.extents == [0, 1]
+
+
+def test_at_most_one_extent_waits_to_be_written():
+    """What waits holds a copy of the state, so it must not grow."""
+    journal = Journal()
+    waiting = []
+
+    class Watching(CountingTraining):
+        def epoch(self, state, epoch):
+            waiting.append(epoch + 1 - len(journal.measurements))
+            return super().epoch(state, epoch)
+
+    run(journal, Watching(), extents=tuple(range(8)))
+    assert max(waiting) <= 1
+    assert journal.extents == list(range(8))
+
+
+@pytest.mark.parametrize(("fail_at", "written"), [(0, []), (1, [0]), (3, [0, 1])])
+def test_an_error_in_writing_ends_the_training_and_is_raised(fail_at, written):
+    journal, training = Journal(fail_at), CountingTraining()
+    with pytest.raises(OSError, match="No space left on device"):
+        run(journal, training, extents=(0, 1, 3, 4, 5, 6) if fail_at < 3 else (0, 1, 3))
+    assert journal.extents == written
+    assert len(training.epochs) <= fail_at + 3
+
+
+def test_an_error_of_the_observer_is_raised():
+    class Broken(Journal):
+        def extent_written(self, measurement):
+            raise ValueError("nobody listens")
+
+    journal = Broken()
+    with pytest.raises(ValueError, match="nobody listens"):
+        run(journal)
+    assert journal.extents == [0]
+
+
+def test_what_was_measured_is_written_when_the_training_fails():
+    journal = Journal()
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        run(journal, CountingTraining(fail_in=1))
+    assert journal.extents == [0, 1]
+
+
+def test_the_error_of_the_training_comes_first():
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        run(Journal(fail_at=1), CountingTraining(fail_in=1))
+
+
+def test_no_thread_is_left():
+    before = threading.active_count()
+    run(Journal())
+    with pytest.raises(OSError, match="No space"):
+        run(Journal(fail_at=1))
+    assert threading.active_count() == before
