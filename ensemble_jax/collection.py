@@ -71,7 +71,7 @@ class Placement:
             lambda x: np.array(x[: self.num_members], copy=True), jax.device_get(tree)
         )
 
-    def on_host(self, shapes: Any) -> Any:
+    def host_shapes(self, shapes: Any) -> Any:
         """The shapes that `gather` makes of a lifted function's results."""
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((self.num_members, *x.shape[1:]), x.dtype), shapes

@@ -97,7 +97,7 @@ def test_one_member_is_computed_alike_alone_and_among_others():
 def test_shapes_on_the_host():
     placement = make_placement(6)
     lifted = placement.lift(lambda x: (x, x.sum()))
-    shapes = placement.on_host(lifted.lower(np.zeros((8, 3), np.float32)).out_info)
+    shapes = placement.host_shapes(lifted.lower(np.zeros((8, 3), np.float32)).out_info)
     assert [(s.shape, s.dtype) for s in shapes] == [((6, 3), np.float32), ((6,), np.float32)]
 
 

@@ -22,7 +22,7 @@ class FullyConnected(nn.Module):
     depth: int = 2
 
     dense_dropout = 0.5
-    smallest_image = 1
+    smallest_image = None  # inputs of any shape will do
 
     @nn.compact
     def __call__(

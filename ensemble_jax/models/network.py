@@ -153,7 +153,7 @@ def _resize(model, module, sizes):
 
 def _check_input_shape(model, module, input_shape):
     smallest = module.smallest_image
-    if model is Model.FULLY_CONNECTED:
+    if smallest is None:
         return
     if len(input_shape) != 3:
         raise ValueError(

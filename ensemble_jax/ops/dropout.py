@@ -22,7 +22,7 @@ def dropout(
 
     Args:
         inputs: activations of any shape.
-        rate: in [0, 1), exact to 2^-32; it may be traced, so members may differ in it.
+        rate: in [0, 1), as a float32; it may be traced, so members may differ in it.
         key: two equal keys give two equal masks.
     """
     threshold = (jnp.float32(2**32) * jnp.asarray(rate, jnp.float32)).astype(jnp.uint32)

@@ -39,7 +39,7 @@ class CollectionTraining:
         self.num_images = placement.num_members * len(examples.labels)
         init = placement.lift(training.init, shared=(0,)).lower(self._seed, self._members)
         self._init = init.compile()
-        self.state_shape = placement.on_host(init.out_info)
+        self.state_shape = placement.host_shapes(init.out_info)
         epoch = placement.lift(training.epoch, shared=(2, 3, 4), donate=(0,))
         self.compiled_epoch = epoch.lower(*self._arguments(init.out_info, 0)).compile()
         self.compile_seconds = time.perf_counter() - started

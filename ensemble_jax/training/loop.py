@@ -92,6 +92,7 @@ def train(
             seconds += time.perf_counter() - started
             images += training.num_images
             observer.epoch_done(epoch + 1, to_host(losses))
+            recorder.raise_error()
             if epoch + 1 in extents:
                 measure(epoch + 1, seconds, images)
                 seconds, images = 0.0, 0
@@ -110,6 +111,11 @@ class _InOrder:
         """Call the function after the call before has ended; raises what that one raised."""
         self._wait()
         self._in_work = self._executor.submit(self._function, *arguments)
+
+    def raise_error(self) -> None:
+        """Raise what the last call raised, if it has ended; a full disk is not noticed too late."""
+        if self._in_work is not None and self._in_work.done():
+            self._wait()
 
     def _wait(self) -> None:
         if self._in_work is not None:

@@ -179,8 +179,9 @@ VALUES = [
 def test_a_value_out_of_range_is_refused(option, parts):
     parsed = flags.FlagValues()
     arguments = ["train", option]
-    default = ROOT / "experiments" / "configs" / "digits.py"
-    config_flags.DEFINE_config_file("config", str(default), flag_values=parsed, sys_argv=arguments)
+    config_flags.DEFINE_config_dataclass(
+        "config", TrainConfig(), flag_values=parsed, sys_argv=arguments
+    )
     parsed(arguments)
     with pytest.raises(ValueError) as raised:  # noqa: PT011  all parts of its text are compared
         parsed.config.validate()
