@@ -1,0 +1,161 @@
+"""The ways to train N networks that are compared, by name, behind one interface.
+
+Making a contender imports its framework, so only workers do that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Protocol, runtime_checkable
+
+from benchmarks.memory import Memory
+from benchmarks.workloads import Task
+
+
+class UnavailableError(Exception):
+    """A contender cannot take part here, for a reason that is no fault."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a contender is ready to do.
+
+    Attributes:
+        amount: images that one call of `train` trains on, over all members (floating-point
+            operations for the matrix product).
+        num_members: how many members it trains.
+        choice: what it has chosen for itself, in words.
+        compile_seconds: time of the compilation, None where nothing is compiled.
+        temporary_bytes: memory of the compiled program beyond its arguments and results, where it
+            is known.
+    """
+
+    amount: int
+    num_members: int
+    choice: str = ""
+    compile_seconds: float | None = None
+    temporary_bytes: int | None = None
+
+
+@runtime_checkable
+class Contender(Protocol):
+    """A way to train the members of a workload. The data is in memory once it is made."""
+
+    def prepare(self, steps: int) -> Prepared:
+        """Compile, so that each `train` takes every member `steps` steps further."""
+        ...
+
+    def train(self) -> float:
+        """Train all members and wait for the end; returns their mean loss as it was last seen."""
+        ...
+
+    def memory(self) -> Memory:
+        """The most memory held during the last `train`."""
+        ...
+
+
+def _ensemble_jax(task: Task) -> Contender:
+    from benchmarks.collection import Collection
+
+    return Collection(task, task.num_members)
+
+
+def _one_member(task: Task) -> Contender:
+    from benchmarks.collection import Collection
+
+    return Collection(task, 1)
+
+
+def _python_loop(task: Task) -> Contender:
+    from benchmarks.jax_loops import PythonLoop
+
+    return PythonLoop(task.workload)
+
+
+def _lax_map(task: Task) -> Contender:
+    from benchmarks.jax_loops import CompiledLoop, one_by_one
+
+    workload = task.workload
+    members = min(workload.lax_map_members or workload.num_members, workload.num_members)
+    return CompiledLoop(workload, members, one_by_one)
+
+
+def _vmap_of_scan(task: Task) -> Contender:
+    from benchmarks.jax_loops import CompiledLoop, at_once
+
+    return CompiledLoop(task.workload, task.num_members, at_once)
+
+
+def _processes(task: Task) -> Contender:
+    from benchmarks.processes import Processes
+
+    return Processes(task)
+
+
+def _torch_loop(task: Task) -> Contender:
+    _check_torch()
+    from benchmarks.torch_loops import TorchLoop
+
+    return TorchLoop(task.workload, channels_last=False)
+
+
+def _torch_loop_channels_last(task: Task) -> Contender:
+    _check_torch()
+    if not task.workload.has_images:
+        raise UnavailableError("without convolutions there are no memory formats")
+    from benchmarks.torch_loops import TorchLoop
+
+    return TorchLoop(task.workload, channels_last=True)
+
+
+def _torch_func(task: Task) -> Contender:
+    _check_torch()
+    from benchmarks.torch_loops import TorchFunc
+
+    return TorchFunc(task.workload)
+
+
+def _matrix_product(task: Task) -> Contender:
+    from benchmarks.matrix_product import MatrixProduct
+
+    return MatrixProduct()
+
+
+def _check_torch() -> None:
+    if find_spec("torch") is None:
+        raise UnavailableError("PyTorch is not installed (pip install torch)")
+
+
+PROJECT = "ensemble_jax"
+MATRIX_PRODUCT = "matrix_product"
+
+CONTENDERS: dict[str, tuple[str, Callable[[Task], Contender]]] = {
+    PROJECT: ("ensemble_jax", _ensemble_jax),
+    "one_member": ("ensemble_jax with N = 1", _one_member),
+    "python_loop": ("Python loop over a jitted step", _python_loop),
+    "lax_map": ("lax.map of a compiled epoch", _lax_map),
+    "vmap_of_scan": ("naive jit(vmap(scan))", _vmap_of_scan),
+    "processes": ("a process of the Python loop per core", _processes),
+    "torch_loop": ("PyTorch loop", _torch_loop),
+    "torch_loop_channels_last": ("PyTorch loop, channels-last", _torch_loop_channels_last),
+    "torch_func": ("torch.func", _torch_func),
+}
+"""Title and maker of each, by the name that a user gives."""
+
+_ALL = CONTENDERS | {MATRIX_PRODUCT: ("matrix product", _matrix_product)}
+
+
+def contender_title(name: str) -> str:
+    """What a contender is called in tables and figures."""
+    return _ALL[name][0]
+
+
+def make_contender(task: Task) -> Contender:
+    """Import a contender's framework and put the data into memory.
+
+    Raises:
+        UnavailableError: if it cannot take part here.
+    """
+    return _ALL[task.contender][1](task)

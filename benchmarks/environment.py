@@ -1,0 +1,82 @@
+"""What a result was measured on and with, for whoever reads it later."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ensemble_jax.runs.manifest import library_versions
+
+ROOT = Path(__file__).parent.parent
+"""The checkout that is measured."""
+
+_MORE_LIBRARIES = ("torch", "scipy")
+# Prefixes of what changes how fast the libraries are.
+_VARIABLES = ("JAX_", "XLA_", "OMP_", "MKL_", "OPENBLAS_", "GLIBC_", "LD_PRELOAD", "CUDA_")
+
+
+def usable_cores() -> tuple[int, ...]:
+    """The processor cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def describe_environment() -> dict[str, Any]:
+    """Machine, versions, source and command, in plain values; imports neither JAX nor PyTorch."""
+    versions = {"python": platform.python_version()} | library_versions()
+    for name in _MORE_LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "cores": len(usable_cores()),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": platform.platform(),
+        "load_average": list(os.getloadavg()),
+        "versions": versions,
+        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_VARIABLES)},
+        "commit": _commit(),
+        "command": _command(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _processor():
+    """The processor's name; Python knows only its architecture on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _command():
+    """The command line, without the place of the checkout or of Python."""
+    spec = sys.modules["__main__"].__spec__
+    program = ["-m", spec.name] if spec else [Path(sys.argv[0]).name]
+    return shlex.join(["python", *program, *sys.argv[1:]])
+
+
+def _commit():
+    """The checked-out commit, marked where files differ from it; None outside a checkout."""
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

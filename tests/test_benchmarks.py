@@ -1,0 +1,460 @@
+from __future__ import annotations
+
+import doctest
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import memory, operations, remote, results, rounds, summary, workloads
+from benchmarks.contenders import (
+    CONTENDERS,
+    MATRIX_PRODUCT,
+    Prepared,
+    UnavailableError,
+    make_contender,
+)
+from benchmarks.environment import usable_cores
+from benchmarks.jax_networks import make_workload_network
+from benchmarks.memory import Memory
+from benchmarks.remote import ContenderError, RemoteContender, Training
+from benchmarks.rounds import Measurement, Outcome, Protocol
+from benchmarks.summary import Benchmark
+from benchmarks.workloads import WORKLOADS, Task, load_training_set
+from ensemble_jax.models import count_parameters
+from ensemble_jax.options import ConvolutionAlgorithm, Model
+
+ROOT = Path(__file__).parent.parent
+PROTOCOL = Protocol(rounds=4, seconds=1.0, slow_seconds=10.0, slow_rounds=2, limit_seconds=60.0)
+NEEDS_TORCH = ("torch_loop", "torch_loop_channels_last", "torch_func")
+
+
+def tiny_task(contender, workload="mlp_digits", num_members=2, batch_size=50):
+    return Task(contender, workload, num_members, batch_size, members_per_call=0)
+
+
+def make_outcome(contender, speeds, *, num_members=4, **facts):
+    """An outcome whose speed in round i is `speeds[i]`, or None where it was not measured."""
+    prepared = Prepared(amount=100, num_members=num_members, temporary_bytes=2**21)
+    measurements = [
+        Measurement(i, 0, 100, 100 / speed, 1.0, Memory(3 * 2**20), 0.0)
+        for i, speed in enumerate(speeds)
+        if speed is not None
+    ]
+    task = tiny_task(contender, num_members=num_members)
+    return Outcome(task, prepared=prepared, measurements=measurements, **facts)
+
+
+@pytest.mark.parametrize("name", ["operations", "rounds", "summary"])
+def test_examples_are_true(name):
+    tested = doctest.testmod(import_module(f"benchmarks.{name}"))
+    assert tested.attempted > 0
+    assert tested.failed == 0
+
+
+class TestOperations:
+    def test_of_a_convolution_and_a_product_inside_calls(self):
+        @jax.jit
+        def forward(images, kernel, matrix):
+            x = jax.lax.conv_general_dilated(
+                images, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            return jax.nn.elu(x).reshape(len(x), -1) @ matrix
+
+        count = operations.multiply_adds(
+            forward, jnp.ones((7, 4, 4, 2)), jnp.ones((3, 3, 2, 5)), jnp.ones((20, 11))
+        )
+        assert count == 7 * (2 * 2 * 5) * (3 * 3 * 2) + 7 * 20 * 11
+
+    def test_of_a_grouped_convolution(self):
+        def forward(images, kernel):
+            return jax.lax.conv_general_dilated(
+                images,
+                kernel,
+                (1, 1),
+                "SAME",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=2,
+            )
+
+        count = operations.multiply_adds(forward, jnp.ones((1, 4, 4, 6)), jnp.ones((3, 3, 3, 8)))
+        assert count == (4 * 4 * 8) * (3 * 3 * 3)
+
+    def test_of_a_loop_are_refused(self):
+        with pytest.raises(ValueError, match="scan cannot be counted"):
+            operations.multiply_adds(lambda x: jax.lax.scan(lambda c, y: (c, y), x, x), jnp.ones(3))
+
+    def test_of_st_vgg_by_hand(self):
+        layers = [(32, 3, 3, 32), (32, 3, 32, 32), (16, 3, 32, 64), (16, 3, 64, 64)]
+        layers += [(8, 3, 64, 128), (8, 3, 128, 128), (4, 2, 128, 256), (4, 2, 256, 256)]
+        by_hand = sum(side**2 * size**2 * before * after for side, size, before, after in layers)
+        by_hand += 2 * 2 * 256 * 512 + 512 * 5
+        assert operations.training_operations(WORKLOADS["st_vgg"]) == 6 * by_hand
+
+
+@pytest.fixture
+def torch_loops(monkeypatch):
+    """The contenders of PyTorch with one thread: more disturb each other where others work."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from benchmarks import torch_loops
+
+    monkeypatch.setattr(torch_loops, "usable_cores", lambda: (0,))
+    return torch_loops
+
+
+class TestContenders:
+    @pytest.mark.parametrize("name", [name for name in CONTENDERS if name != "processes"])
+    def test_train_the_same_thing(self, name, request):
+        if name in NEEDS_TORCH:
+            request.getfixturevalue("torch_loops")
+        if name == "torch_loop_channels_last":
+            with pytest.raises(UnavailableError, match="memory formats"):
+                make_contender(tiny_task(name))
+            return
+        contender = make_contender(tiny_task(name))
+        prepared = contender.prepare(28)
+        members = 1 if name == "one_member" else 2
+        assert prepared.num_members == members
+        assert prepared.amount == members * 28 * 50
+        losses = [contender.train() for _ in range(6)]
+        assert 3 > losses[0] > 0.8
+        assert losses[-1] < 0.7 * losses[0]
+        assert contender.memory().resident_bytes > 10**7
+
+    def test_train_in_processes(self):
+        with RemoteContender(tiny_task("processes", num_members=3), 60.0) as contender:
+            prepared, _ = contender.prepare(28)
+            processes = min(3, len(usable_cores()))
+            assert prepared.choice == f"{processes} processes"
+            assert (prepared.num_members, prepared.amount) == (3, 3 * 28 * 50)
+            first, last = contender.train(1), contender.train(5)
+            assert 3 > first.loss > 0.8
+            assert last.loss < 0.7 * first.loss
+            assert first.memory.resident_bytes > processes * 10**8
+
+    @pytest.mark.parametrize("name", NEEDS_TORCH)
+    @pytest.mark.usefixtures("torch_loops")
+    def test_train_convolutions_in_torch(self, name):
+        contender = make_contender(tiny_task(name, "small_cnn_digits", batch_size=10))
+        assert contender.prepare(2).amount == 2 * 2 * 10
+        first = contender.train()
+        contender.prepare(70)
+        for _ in range(2):
+            contender.train()
+        assert contender.train() < 0.8 * first
+
+    @pytest.mark.parametrize("name", WORKLOADS)
+    def test_have_the_same_parameters(self, name, torch_loops):
+        workload = WORKLOADS[name]
+        data = load_training_set(workload)
+        network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
+        module = torch_loops.make_module(workload, data)
+        assert sum(x.numel() for x in module.parameters()) == count_parameters(network)
+        images = torch_loops.torch.zeros(3, data.images.shape[3], *data.images.shape[1:3])
+        assert module(images).shape == (3, data.num_classes)
+
+    def test_plan_is_the_fastest_that_fits(self, monkeypatch):
+        from benchmarks import collection
+
+        seconds = {("winograd", 1): 5.0, ("patches", 1): 4.0, ("winograd", 8): 3.0}
+        seconds |= {("patches", 8): 2.0, ("winograd", 0): 1.0, ("patches", 0): 9.0}
+        too_large = ("winograd", 0)
+
+        def choose(task):
+            contender = collection.Collection(task, task.num_members)
+            monkeypatch.setattr(contender, "_compile", lambda plan, steps: FakeTraining(plan))
+            return contender.prepare(2).choice
+
+        class FakeTraining:
+            num_images = 1
+            compile_seconds = 0.0
+
+            def __init__(self, plan):
+                self.compiled_epoch = (plan.convolution.value, plan.members_per_call)
+
+            def init(self):
+                return None
+
+        monkeypatch.setattr(collection, "_seconds_of", lambda t: seconds[t.compiled_epoch])
+        monkeypatch.setattr(
+            collection, "temporary_bytes", lambda epoch: 10**20 if epoch == too_large else 1
+        )
+        assert choose(Task("ensemble_jax", "small_cnn_digits", 20, 100)) == "patches, 8 at a time"
+        forced = Task("ensemble_jax", "small_cnn_digits", 20, 100, 0)
+        assert choose(forced) == "winograd, all members at once", "forced, so it is tried first"
+        forced = Task("ensemble_jax", "small_cnn_digits", 20, 100, 1, "xla")
+        assert choose(forced) == "xla, 1 at a time"
+        assert choose(Task("ensemble_jax", "mlp_digits", 1, 100)) == ""
+
+    def test_matrix_product(self):
+        contender = make_contender(tiny_task(MATRIX_PRODUCT))
+        size = int(contender.prepare(1).choice.split()[-1])
+        assert contender.prepare(3).amount == 3 * contender.prepare(1).amount
+        assert contender.prepare(1).amount % (2 * size**3) == 0
+        contender.train()
+        assert np.isfinite(contender._left).all()
+
+    def test_data_is_what_the_workload_says(self):
+        for workload in WORKLOADS.values():
+            data = load_training_set(workload)
+            assert len(data.images) == len(data.labels) == workload.num_images
+            assert workload.num_images % workload.batch_size == 0
+            assert workload.most_steps >= workloads.LEAST_STEPS
+        assert len(np.unique(load_training_set(WORKLOADS["st_vgg"]).labels)) == 5
+        assert WORKLOADS["mlp_digits"].model is Model.FULLY_CONNECTED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets the peak start anew")
+def test_memory_is_the_peak_since_it_was_forgotten():
+    size = 3 * 10**8
+    memory.release_unused()
+    memory.forget_peak()
+    before = memory.peak_resident_bytes()
+    np.ones(size, np.uint8).sum()
+    assert memory.peak_resident_bytes() > before + 0.9 * size
+    memory.forget_peak()
+    assert memory.peak_resident_bytes() < before + 0.5 * size
+
+
+class TestWorker:
+    def test_failure_is_reported_with_its_traceback(self):
+        with pytest.raises(ContenderError, match="KeyError: 'nobody'") as caught:
+            RemoteContender(tiny_task("nobody"), 60.0)
+        assert "Traceback" in caught.value.details
+
+    def test_what_cannot_take_part_says_why(self):
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+        with pytest.raises(UnavailableError, match="there are no memory formats"):
+            RemoteContender(tiny_task("torch_loop_channels_last"), 60.0)
+
+    def test_death_is_reported(self):
+        with RemoteContender(tiny_task(MATRIX_PRODUCT), 60.0) as contender:
+            contender._process.kill()
+            with pytest.raises(ContenderError, match="ended with signal 9"):
+                contender.train(1)
+
+    def test_limit_of_time_ends_it(self):
+        with pytest.raises(ContenderError, match=r"took longer than 0\.01 s"):
+            RemoteContender(tiny_task(MATRIX_PRODUCT), 0.01)
+
+
+class FakeRemote:
+    """Takes `seconds` for a call and writes down who was called."""
+
+    log: ClassVar[list[str]] = []
+    seconds: ClassVar[dict[str, float]] = {"python_loop": 0.1, "lax_map": 30.0, "processes": 0.5}
+
+    def __init__(self, task, limit_seconds):
+        self.name = task.contender
+        if self.name == "torch_loop":
+            raise UnavailableError("not installed")
+        self.steps = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.log.append(f"close {self.name}")
+
+    def prepare(self, steps):
+        self.steps = steps
+        return Prepared(10 * steps, 2), 1.0
+
+    def train(self, calls):
+        self.log.append(self.name)
+        if self.name == "processes" and self.log.count(self.name) > 4:
+            raise ContenderError("it died", "trace")
+        return Training(self.seconds[self.name] * calls * self.steps / 2, 1.0, Memory(1), 0.0)
+
+
+def test_rounds(monkeypatch):
+    monkeypatch.setattr(rounds, "RemoteContender", FakeRemote)
+    monkeypatch.setattr(FakeRemote, "log", [])
+    lines = []
+    tasks = [tiny_task(name) for name in ("python_loop", "lax_map", "processes", "torch_loop")]
+    loop, slow, dying, absent = rounds.measure(tasks, PROTOCOL, lines.append)
+
+    assert (loop.steps, loop.calls) == (20, 1)
+    assert [m.round for m in loop.measurements] == [0, 1, 2, 3]
+    assert [m.amount for m in loop.measurements] == [200] * 4
+    assert loop.measurements[0].speed == pytest.approx(200)
+    # Three for the choice of steps and three for that of calls; then one in each round.
+    assert FakeRemote.log.count("python_loop") == 3 + 3 + 4
+    assert (slow.steps, slow.calls) == (2, 1)
+    assert [m.round for m in slow.measurements] == [0, 1]
+    assert (dying.state, dying.reason, dying.details) == ("failed", "it died", "trace")
+    assert (absent.state, absent.reason, absent.measurements) == (
+        "unavailable",
+        "not installed",
+        [],
+    )
+    assert FakeRemote.log[-3:] == ["close processes", "close lax_map", "close python_loop"]
+    assert any("failed: it died" in line for line in lines)
+    assert any("unavailable: not installed" in line for line in lines)
+
+
+def test_every_order_of_a_round_has_everyone_once():
+    for count in (1, 2, 5):
+        orders = [rounds.rotated(count, number) for number in range(2 * count)]
+        assert all(sorted(order) == list(range(count)) for order in orders)
+        places = {(place, who) for order in orders for place, who in enumerate(order)}
+        assert len(places) == count**2, "everyone has every place"
+
+
+class TestSummary:
+    benchmark = Benchmark(
+        "a title",
+        10**7,
+        [
+            make_outcome(MATRIX_PRODUCT, [1e10, 2e10, 1e10]),
+            make_outcome("ensemble_jax", [100.0, 400.0, 300.0]),
+            make_outcome("python_loop", [50.0, 100.0, 300.0]),
+            make_outcome("lax_map", [None, 200.0, None]),
+            make_outcome("torch_loop", [10.0, 10.0, 10.0], state="failed", reason="it died"),
+            Outcome(tiny_task("torch_func"), state="unavailable", reason="not | installed"),
+        ],
+    )
+
+    def test_ratios_are_paired_in_rounds(self):
+        project = self.benchmark.find("ensemble_jax")
+        loop = self.benchmark.find("python_loop")
+        assert summary.speedup(project, loop) == (2.0, 1.0, 4.0)
+        assert summary.speedup(project, self.benchmark.find("lax_map")) == (2.0, 2.0, 2.0)
+        assert self.benchmark.peak_fraction(project) == pytest.approx((0.2, 0.1, 0.3))
+        assert summary.peak_memory(project) == 3 * 2**20
+
+    def test_table(self):
+        table = summary.make_table(self.benchmark)
+        rows = {row.split(" | ")[0][2:]: row for row in table.splitlines() if row.startswith("| ")}
+        assert rows["ensemble_jax"] == (
+            "| ensemble_jax | 300 (100-400) |  | 3 | 20% (10%-30%) |  | 3 MiB | 2 MiB | 3 |  |"
+        )
+        assert "| 100 (50-300) | 2.00 (1.00-4.00) | 1 |" in rows["Python loop over a jitted step"]
+        assert "then failed: it died" in rows["PyTorch loop"]
+        assert rows["torch.func"].endswith("|  | unavailable: not \\| installed |")
+        assert "against" in rows
+        assert rows["the better PyTorch loop"].split(" | ")[1] == "PyTorch loop"
+        assert rows["the best loop of any kind"].split(" | ")[1] == "lax.map of a compiled epoch"
+        assert "10 (10-20) GFLOP/s" in table
+
+    def test_files(self, tmp_path):
+        sweep = Benchmark(
+            "a sweep",
+            10**7,
+            [
+                make_outcome(MATRIX_PRODUCT, [1e10, 1e10]),
+                make_outcome("ensemble_jax", [100.0, 110.0], num_members=1),
+                make_outcome("ensemble_jax", [200.0, 220.0], num_members=2),
+            ],
+        )
+        environment = {
+            "created": "now",
+            "commit": None,
+            "command": "python",
+            "processor": "P",
+            "cores": 2,
+            "device": "cpu",
+            "load_average": [0.1, 0.2, 0.3],
+            "versions": {"jax": "1"},
+        }
+        results.write_results(tmp_path, environment, PROTOCOL, [self.benchmark], [sweep])
+        names = {"results.json", "table.md", "speed.png", "speed.svg", "sweep.png", "sweep.svg"}
+        assert {path.name for path in tmp_path.iterdir()} == names
+        content = json.loads((tmp_path / "results.json").read_text())
+        loop = content["benchmarks"][0]["outcomes"][2]
+        assert loop["task"]["contender"] == "python_loop"
+        assert [m["seconds"] for m in loop["measurements"]] == [2.0, 1.0, 100 / 300]
+        assert loop["measurements"][0]["memory"] == {
+            "resident_bytes": 3 * 2**20,
+            "device_bytes": None,
+        }
+        assert "| ensemble_jax | 2 | 210 (200-220) |" in (tmp_path / "table.md").read_text()
+
+    def test_figure_shows_relative_speeds(self):
+        relative = results._relative_speeds(self.benchmark)
+        assert relative["Python loop over a jitted step"] == (0.5, 0.25, 1.0)
+        assert relative["torch.func"] is None
+        display = results.SpeedDisplay({"a title": relative}).plot()
+        bars = display.axes_[0].patches
+        assert [bar.get_x() + bar.get_width() for bar in bars] == pytest.approx([0.5, 0.5, 1 / 30])
+
+
+class TestBinary:
+    def run(self, *options):
+        return subprocess.run(
+            [sys.executable, "-m", "benchmarks.training_speed", *options],
+            cwd=ROOT,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def test_measures_and_writes(self, tmp_path):
+        done = self.run(
+            "--workloads=mlp_digits",
+            "--contenders=ensemble_jax,python_loop",
+            "--members=2",
+            "--batch_size=20",
+            "--members_per_call=0",
+            "--rounds=2",
+            "--seconds=0",
+            "--sweep=",
+            f"--output={tmp_path}",
+        )
+        assert done.returncode == 0, done.stderr
+        content = json.loads((tmp_path / "results.json").read_text())
+        environment = content["environment"]
+        assert environment["platform"] == "cpu"
+        assert environment["versions"]["jax"] == jax.__version__
+        assert environment["command"].startswith("python -m benchmarks.training_speed --workloads")
+        (benchmark,) = content["benchmarks"]
+        names = [outcome["task"]["contender"] for outcome in benchmark["outcomes"]]
+        assert names == ["matrix_product", "ensemble_jax", "python_loop"]
+        for outcome in benchmark["outcomes"]:
+            assert outcome["state"] == "measured"
+            assert [m["round"] for m in outcome["measurements"]] == [0, 1]
+            assert all(m["idle_cpu_seconds"] < 0.5 for m in outcome["measurements"])
+        by_hand = 64 * 128 + 128 * 128 + 128 * 10
+        assert benchmark["operations"] == 6 * by_hand
+        assert (tmp_path / "speed.png").exists()
+        assert not (tmp_path / "sweep.png").exists()
+
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [
+            ("--workloads=st_vg", "must be names of st_vgg, small_cnn_digits"),
+            ("--contenders=torch", "must be names of ensemble_jax"),
+            ("--sweep_members=0", "must be numbers of at least 1"),
+            ("--batch_size=201", "must be at most 200"),
+        ],
+    )
+    def test_wrong_options_are_answered(self, option, message, tmp_path):
+        done = self.run(option, f"--output={tmp_path / 'new'}")
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "new").exists()
+
+
+def test_workers_leave_with_the_driver(monkeypatch):
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        remote.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1]
+    )
+
+    def work():
+        with RemoteContender(tiny_task(MATRIX_PRODUCT), 60.0):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert started[0].poll() is not None
