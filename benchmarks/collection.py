@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from benchmarks.contenders import Prepared
+from benchmarks.contender import Prepared
 from benchmarks.jax_networks import device_bytes, make_workload_network, temporary_bytes
 from benchmarks.memory import Memory, peak_resident_bytes
 from benchmarks.workloads import Task, load_training_set

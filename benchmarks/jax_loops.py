@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from benchmarks.contenders import Prepared
+from benchmarks.contender import Prepared
 from benchmarks.jax_networks import device_bytes, make_workload_network, temporary_bytes
 from benchmarks.memory import Memory, peak_resident_bytes
 from benchmarks.workloads import Workload, load_training_set

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from benchmarks.contenders import Prepared
+from benchmarks.contender import Prepared
 from benchmarks.jax_networks import device_bytes
 from benchmarks.memory import Memory, peak_resident_bytes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.contenders import Prepared
+from benchmarks.contender import Prepared
 from benchmarks.environment import usable_cores
 from benchmarks.memory import Memory, peak_resident_bytes
 from benchmarks.remote import RemoteContender

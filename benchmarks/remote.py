@@ -12,7 +12,7 @@ import threading
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from benchmarks.contenders import Prepared, UnavailableError
+from benchmarks.contender import Prepared, UnavailableError
 from benchmarks.environment import ROOT
 from benchmarks.memory import Memory
 from benchmarks.workloads import Task

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from benchmarks.contenders import Prepared, UnavailableError, contender_title
+from benchmarks.contender import Prepared, UnavailableError
+from benchmarks.contenders import contender_title
 from benchmarks.memory import Memory
 from benchmarks.remote import ContenderError, RemoteContender
 from benchmarks.workloads import LEAST_STEPS, Task

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from benchmarks.contenders import Prepared
+from benchmarks.contender import Prepared
 from benchmarks.environment import usable_cores
 from benchmarks.memory import Memory, peak_resident_bytes
 from benchmarks.workloads import TrainingSet, Workload, load_training_set

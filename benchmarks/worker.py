@@ -14,7 +14,8 @@ import time
 import traceback
 from typing import Any
 
-from benchmarks.contenders import Contender, UnavailableError, make_contender
+from benchmarks.contender import Contender, UnavailableError
+from benchmarks.contenders import make_contender
 from benchmarks.memory import forget_peak, release_unused
 from benchmarks.workloads import WORKLOADS, Task
 

@@ -14,13 +14,8 @@ import numpy as np
 import pytest
 
 from benchmarks import memory, operations, remote, results, rounds, summary, workloads
-from benchmarks.contenders import (
-    CONTENDERS,
-    MATRIX_PRODUCT,
-    Prepared,
-    UnavailableError,
-    make_contender,
-)
+from benchmarks.contender import Prepared, UnavailableError
+from benchmarks.contenders import CONTENDERS, MATRIX_PRODUCT, make_contender
 from benchmarks.environment import usable_cores
 from benchmarks.jax_networks import make_workload_network
 from benchmarks.memory import Memory
