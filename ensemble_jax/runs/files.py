@@ -62,11 +62,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def npz_content(arrays: Mapping[str, np.ndarray]) -> memoryview:
+def npz_content(arrays: Mapping[str, np.ndarray]) -> bytes:
     """The bytes of an uncompressed .npz file; the same arrays give the same bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getbuffer()
+    return buffer.getvalue()
 
 
 def read_npz(path: Path, names: Iterable[str]) -> tuple[np.ndarray, ...]:
