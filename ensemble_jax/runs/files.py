@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 
-def replace_file(path: Path, content: bytes | memoryview) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write a file so that readers see either the old content or the new, never a part.
 
     Raises:
@@ -22,7 +22,7 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     publish_file(path)
 
 
-def stage_file(path: Path, content: bytes | memoryview) -> None:
+def stage_file(path: Path, content: bytes) -> None:
     """Bring the content safely to the disk beside `path`, to be published later."""
     staged = staged_path(path)
     try:

@@ -164,7 +164,7 @@ def _claim_folder(directory: Path) -> None:
     sync_folder(directory.parent)
 
 
-def _fill_folder(directory: Path, manifest: bytes, examples: memoryview) -> None:
+def _fill_folder(directory: Path, manifest: bytes, examples: bytes) -> None:
     """Write everything that a run has before its first extent, or nothing."""
     try:
         # The staged manifest marks the folder as a creation under way until it is published.
