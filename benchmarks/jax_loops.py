@@ -22,7 +22,7 @@ from benchmarks.contender import Prepared
 from benchmarks.jax_networks import device_bytes, make_workload_network, temporary_bytes
 from benchmarks.memory import Memory, peak_resident_bytes
 from benchmarks.workloads import Workload, load_training_set
-from ensemble_jax.models import Network, Variables
+from ensemble_jax.models import Network, TrainingPass, Variables
 from ensemble_jax.options import ConvolutionAlgorithm
 
 
@@ -45,7 +45,9 @@ def plain_step(
     key, dropout_key = jax.random.split(state.key)
 
     def loss_of(params):
-        logits, _ = network.train(Variables(params, {}), images[indices], dropout_key, 1.0)
+        logits, _ = network.train(
+            Variables(params, {}), images[indices], dropout_key, TrainingPass()
+        )
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels[indices])
         return losses.mean()
 

@@ -8,6 +8,7 @@ The same command continues a run that was interrupted.
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 from collections.abc import Sequence
@@ -18,12 +19,15 @@ import numpy as np
 from absl import flags
 
 from ensemble_jax.data import Dataset, channel_statistics, load_dataset
+from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.plan import Plan
 from ensemble_jax.runs import (
     DataSummary,
     ExtentRecord,
     Manifest,
     RunWriter,
     SplitRecord,
+    claim_folder,
     config_differences,
     load_run,
 )
@@ -65,12 +69,15 @@ def main() -> None:
     dataset = load_dataset(config.dataset, data_dir=config.data_dir or None)
     _check_batch_size(config, dataset)
     binary.use_compilation_cache()
+    binary.use_all_cores()
     _train(config, dataset, workdir, resumed)
     _report(workdir)
 
 
 def _train(config: TrainConfig, dataset: Dataset, workdir: Path, resumed: bool) -> None:
     # JAX comes after all that can be answered without it: a wrong option is answered at once.
+    import jax
+
     from ensemble_jax.collection import place
     from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
     from ensemble_jax.training import (
@@ -80,33 +87,39 @@ def _train(config: TrainConfig, dataset: Dataset, workdir: Path, resumed: bool) 
         place_examples,
         train,
     )
+    from experiments.planning import plan_of_run, plan_training
     from experiments.progress import TrainingProgress
 
-    network = _make_network(config, dataset)
     members = _make_members(config)
-    placement = place(len(config.member_ids), config.members_per_call or None)
+    make_network = functools.partial(_make_network, config, dataset)
     if resumed:
         _check_same_examples(workdir, dataset)
         writer = RunWriter.open(workdir)
+        plan, reason, _ = plan_of_run(writer.manifest.plan)
     else:
-        writer = RunWriter.create(
-            workdir, _make_manifest(config, dataset, members, placement), dataset.splits
-        )
+        # What the user may have got wrong comes before what takes time.
+        make_network(ConvolutionAlgorithm.XLA)
+        claim_folder(workdir)
+        plan, reason, _ = plan_training(config, dataset, members, make_network)
+    placement = place(plan, len(config.member_ids), jax.local_devices())
+    network = make_network(plan.convolution)
+    member_training = make_member_training(
+        network, config.optimizer, config.batch_size, plan.passes_per_step
+    )
+    if not resumed:
+        manifest = _make_manifest(config, dataset, members, plan, placement)
+        writer = RunWriter.create(workdir, manifest, dataset.splits)
     checkpoints = Checkpoints(workdir / _CHECKPOINTS)
     # What Orbax cannot do it raises, and logs the same with its tracebacks.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
 
-    print(f"{_describe(config)}: compiling", flush=True)
+    print(f"{_describe(config)}\nplan: {plan} ({reason})\ncompiling", flush=True)
     examples = {
         name: place_examples(placement, split.inputs, split.labels)
         for name, split in dataset.splits.items()
     }
     training = CollectionTraining(
-        make_member_training(network, config.optimizer, config.batch_size),
-        placement,
-        members,
-        config.seed,
-        examples["train"],
+        member_training, placement, members, config.seed, examples["train"]
     )
     first_epoch, state, extents = _start(config, training, checkpoints, placement)
     _check_nothing_lost(writer, [e for e in config.extents if e not in extents])
@@ -166,7 +179,9 @@ def _check_batch_size(config: TrainConfig, dataset: Dataset) -> None:
         )
 
 
-def _make_network(config: TrainConfig, dataset: Dataset) -> Network:
+def _make_network(
+    config: TrainConfig, dataset: Dataset, convolution: ConvolutionAlgorithm
+) -> Network:
     from ensemble_jax.models import make_network
 
     mean, deviation = channel_statistics(dataset.train.inputs)
@@ -176,7 +191,7 @@ def _make_network(config: TrainConfig, dataset: Dataset) -> Network:
         input_shape=dataset.input_shape,
         mean=mean,
         deviation=deviation,
-        convolution=config.convolution,
+        convolution=convolution,
     )
 
 
@@ -197,7 +212,7 @@ def _make_members(config: TrainConfig) -> Member:
 
 
 def _make_manifest(
-    config: TrainConfig, dataset: Dataset, members: Member, placement: Placement
+    config: TrainConfig, dataset: Dataset, members: Member, plan: Plan, placement: Placement
 ) -> Manifest:
     return Manifest(
         config=config.effective(),
@@ -210,11 +225,7 @@ def _make_manifest(
         members=list(config.member_ids),
         extents=config.extents,
         settings={name: values.tolist() for name, values in members.settings._asdict().items()},
-        plan={
-            "members_per_call": placement.members_per_call or placement.members_per_device,
-            "convolution": config.convolution.value,
-            "precision": "float32",
-        },
+        plan=plan.as_plain(),
         devices=[str(device) for device in placement.devices],
     )
 

@@ -8,7 +8,8 @@ import re
 from typing import Any, get_origin
 
 from ensemble_jax.data.sources import check_dataset_name
-from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
+from ensemble_jax.options import Model, Optimizer
+from ensemble_jax.plan import parse_plan_request
 
 _RANGE = re.compile(r"(\d+):(\d+)")
 _MOST_SEED = 2**32 - 1
@@ -41,9 +42,11 @@ class TrainConfig:
         momentum: of the optimizer momentum.
         l2: adds l2 * sum(kernel ** 2) to the loss.
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
-        members_per_call: members that a device computes at once, fewer save memory; 0 means all on
-            a GPU or TPU, and one after another on a CPU.
-        convolution: xla, patches or winograd.
+        plan: how the members are computed, which changes speed, memory and rounding. auto measures,
+            default does not. NAME=VALUE,... forces entries and measures the others:
+            num_devices, members_per_call (a number or all; fewer save memory), convolution (xla,
+            patches or winograd) and passes_per_step (parts of a batch), after the word default
+            without measuring.
     """
 
     dataset: str = "digits"
@@ -62,8 +65,7 @@ class TrainConfig:
     momentum: float = 0.9
     l2: float = 0.0
     dropout_scale: float = 1.0
-    members_per_call: int = 0
-    convolution: ConvolutionAlgorithm = ConvolutionAlgorithm.WINOGRAD
+    plan: str = "auto"
 
     @property
     def member_ids(self) -> range:
@@ -93,7 +95,7 @@ class TrainConfig:
         self._check_extents()
         _check_at_least("batch_size", self.batch_size, 1)
         _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
-        _check_at_least("members_per_call", self.members_per_call, 0)
+        parse_plan_request(self.plan)
         if not 0 <= self.seed <= _MOST_SEED:
             raise ValueError(f"seed must lie in 0..{_MOST_SEED}, got {self.seed}")
         if not self.learning_rate > 0:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from ensemble_jax.collection import Placement, place
+from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.plan import Plan
 
 
 def make_placement(num_members: int, members_per_call: int = 0, devices: int = 4) -> Placement:
@@ -101,10 +103,35 @@ def test_shapes_on_the_host():
     assert [(s.shape, s.dtype) for s in shapes] == [((6, 3), np.float32), ((6,), np.float32)]
 
 
-@pytest.mark.parametrize(("num_members", "devices"), [(1, 1), (3, 3), (4, 4), (9, 4)])
-def test_place_uses_no_more_devices_than_members(num_members, devices):
-    placement = place(num_members, members_per_call=2)
-    assert placement == make_placement(num_members, 2, devices)
+def test_place_uses_the_first_devices():
+    plan = Plan(3, 2, ConvolutionAlgorithm.XLA, passes_per_step=1)
+    assert place(plan, 9, jax.devices()) == make_placement(9, 2, devices=3)
+    message = r"^num_devices of the plan must be at most 2, the devices of this process, got 3$"
+    with pytest.raises(ValueError, match=message):
+        place(plan, 9, jax.devices()[:2])
+
+
+@pytest.mark.parametrize(
+    ("num_members", "members_per_call", "devices", "held"),
+    [(7, 3, 1, 9), (7, 3, 2, 6), (7, 4, 2, 4), (7, 9, 2, 4), (7, 2, 4, 2), (6, 3, 1, 6)],
+)
+def test_calls_are_of_equal_size(num_members, members_per_call, devices, held):
+    assert make_placement(num_members, members_per_call, devices).members_per_device == held
+
+
+def test_no_member_depends_on_its_place_or_on_the_number_of_members():
+    """One size of call is one program: bit for bit, whoever is computed beside it."""
+    rng = np.random.default_rng(0)
+    matrices = rng.normal(size=(11, 17, 17)).astype(np.float32)
+
+    def products(members):
+        placement = make_placement(len(members), members_per_call=3, devices=1)
+        lifted = placement.lift(lambda x: jnp.linalg.matrix_power(jnp.tanh(x), 5))
+        return placement.gather(lifted(placement.spread(matrices[members])))
+
+    every = products(np.arange(11))
+    for members in ([0, 1, 2, 3], [10, 4, 7], [9, 8, 7, 6, 5]):
+        np.testing.assert_array_equal(products(members), every[members])
 
 
 def test_impossible_placements_are_refused():

@@ -41,29 +41,35 @@ def make_evaluator(network: Network, num_classes: int, batch_size: int) -> Evalu
     small = smallest_unsigned(num_classes)
 
     def evaluate(variables, inputs, labels):
-        size = min(batch_size, len(labels))
-        full = len(labels) // size * size
+        total = len(labels)
+        size = min(batch_size, total)
+        # The last batch begins early enough to be full, so that there is one program to compile.
+        starts = jnp.minimum(jnp.arange(0, total, size), total - size)
 
-        def of_batch(examples):
-            images, labels = examples
+        def of_batch(start):
+            images = jax.lax.dynamic_slice_in_dim(inputs, start, size)
             logits = network.evaluate(variables, images)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            batch_labels = jax.lax.dynamic_slice_in_dim(labels, start, size)
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch_labels)
             # Of equal logits the first class wins, as everywhere.
-            return logits.argmax(-1).astype(small), losses.sum()
+            return logits.argmax(-1).astype(small), losses
 
-        whole = jax.tree.map(lambda x: x[:full].reshape(-1, size, *x.shape[1:]), (inputs, labels))
-        predictions, losses = jax.lax.map(of_batch, whole)
-        predictions, loss = predictions.reshape(-1), losses.sum()
-        if full < len(labels):
-            last_predictions, last_loss = of_batch((inputs[full:], labels[full:]))
-            predictions = jnp.concatenate([predictions, last_predictions])
-            loss = loss + last_loss
+        predictions, losses = jax.tree.map(
+            lambda batches: _without_overlap(batches, total), jax.lax.map(of_batch, starts)
+        )
         correct = predictions == labels
         return Evaluation(
-            jnp.packbits(correct), predictions, loss / len(labels), correct.mean(dtype=jnp.float32)
+            jnp.packbits(correct), predictions, losses.mean(), correct.mean(dtype=jnp.float32)
         )
 
     return evaluate
+
+
+def _without_overlap(batches, total):
+    """`[batches, size]` as `[total]`: the last batch repeats the end of the one before it."""
+    size = batches.shape[1]
+    new = total - (len(batches) - 1) * size
+    return jnp.concatenate([batches[:-1].reshape(-1), batches[-1, size - new :]])
 
 
 def smallest_unsigned(num_classes: int) -> jnp.dtype:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 from flax import linen as nn
 
-from ensemble_jax.models.layers import Dropout, glorot_uniform
+from ensemble_jax.models.layers import Dropout, TrainingPass, glorot_uniform
 
 
 class FullyConnected(nn.Module):
@@ -25,12 +25,10 @@ class FullyConnected(nn.Module):
     smallest_image = None  # inputs of any shape will do
 
     @nn.compact
-    def __call__(
-        self, inputs: jax.Array, training: bool, dropout_scale: float | jax.Array = 1.0
-    ) -> jax.Array:
-        """Logits `[B, K]` of inputs `[B, ...]`; `dropout_scale` multiplies every rate."""
+    def __call__(self, inputs: jax.Array, training: TrainingPass | None) -> jax.Array:
+        """Logits `[B, K]` of inputs `[B, ...]`."""
         x = inputs.reshape(len(inputs), -1)
         for _ in range(self.depth):
             x = nn.elu(nn.Dense(self.width, kernel_init=glorot_uniform)(x))
-            x = Dropout(self.dense_dropout * dropout_scale)(x, training)
+            x = Dropout(self.dense_dropout)(x, training)
         return nn.Dense(self.num_classes, kernel_init=glorot_uniform)(x)

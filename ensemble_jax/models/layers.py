@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 from flax import linen as nn
 from jax import lax
+from jaxtyping import Array, Float, Int
 
 from ensemble_jax import ops
 
@@ -16,15 +18,36 @@ Pooling = Callable[[jax.Array], jax.Array]
 glorot_uniform = nn.initializers.xavier_uniform()
 
 
-class Dropout(nn.Module):
-    """Dropout from the stream 'dropout'; the identity in evaluation."""
+class TrainingPass(NamedTuple):
+    """What sets a forward pass of training apart from one of evaluation.
 
-    rate: float | jax.Array
+    Attributes:
+        dropout_scale: multiplies every dropout rate of the architecture.
+        first_example: the place in its batch of the first example; batches may come in parts.
+    """
+
+    dropout_scale: Float[Array, ""] | float = 1.0
+    first_example: Int[Array, ""] | int = 0
+
+
+class Dropout(nn.Module):
+    """Dropout from the stream 'dropout'; the identity in evaluation.
+
+    Attributes:
+        rate: the architecture's, in [0, 1).
+    """
+
+    rate: float
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, training: bool) -> jax.Array:
-        """Drop entries of `inputs` where `training`."""
-        return ops.dropout(inputs, self.rate, self.make_rng("dropout")) if training else inputs
+    def __call__(
+        self, inputs: Float[Array, "B ..."], training: TrainingPass | None
+    ) -> Float[Array, "B ..."]:
+        """Drop entries of `inputs` in training."""
+        if training is None:
+            return inputs
+        key = self.make_rng("dropout")
+        return ops.dropout(inputs, self.rate * training.dropout_scale, key, training.first_example)
 
 
 def convolution_layer(

@@ -6,7 +6,7 @@ import jax
 from flax import linen as nn
 
 from ensemble_jax import ops
-from ensemble_jax.models.layers import Dropout, convolution_layer, glorot_uniform
+from ensemble_jax.models.layers import Dropout, TrainingPass, convolution_layer, glorot_uniform
 
 
 class MnistNet(nn.Module):
@@ -24,14 +24,12 @@ class MnistNet(nn.Module):
     smallest_image = 6
 
     @nn.compact
-    def __call__(
-        self, images: jax.Array, training: bool, dropout_scale: float | jax.Array = 1.0
-    ) -> jax.Array:
-        """Logits `[B, K]` of images `[B, H, W, C]`; `dropout_scale` multiplies every rate."""
+    def __call__(self, images: jax.Array, training: TrainingPass | None) -> jax.Array:
+        """Logits `[B, K]` of images `[B, H, W, C]`."""
         x = nn.relu(convolution_layer(self.convolution, 32, 3, "VALID")(images))
         x = nn.relu(convolution_layer(self.convolution, 64, 3, "VALID")(x))
-        x = Dropout(self.conv_dropout * dropout_scale)(ops.max_pool(x), training)
+        x = Dropout(self.conv_dropout)(ops.max_pool(x), training)
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(128, kernel_init=glorot_uniform)(x))
-        x = Dropout(self.dense_dropout * dropout_scale)(x, training)
+        x = Dropout(self.dense_dropout)(x, training)
         return nn.Dense(self.num_classes, kernel_init=glorot_uniform)(x)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from ensemble_jax import ops
 from ensemble_jax.models.fully_connected import FullyConnected
+from ensemble_jax.models.layers import TrainingPass
 from ensemble_jax.models.mnist_net import MnistNet
 from ensemble_jax.models.vgg import linear_st_vgg, small_st_vgg, st_vgg
 from ensemble_jax.options import ConvolutionAlgorithm, Model
@@ -54,9 +55,9 @@ class TrainFunction(Protocol):
         variables: Variables,
         inputs: Num[Array, "B ..."],
         dropout_key: PRNGKeyArray,
-        dropout_scale: Float[Array, ""] | float,
+        training: TrainingPass,
     ) -> tuple[Float[Array, "B K"], Any]:
-        """Logits and the new `batch_stats`; `dropout_scale` multiplies every dropout rate."""
+        """Logits and the new `batch_stats`."""
         ...
 
 
@@ -109,20 +110,19 @@ def make_network(
         return (inputs.astype(jnp.float32) - mean) / deviation
 
     def init(key):
-        variables = module.init(key, jnp.zeros((1, *input_shape)), training=False)
+        variables = module.init(key, jnp.zeros((1, *input_shape)), training=None)
         return Variables(variables["params"], variables.get("batch_stats", {}))
 
     def evaluate(variables, inputs):
-        logits = module.apply(variables._asdict(), normalise(inputs), training=False)
+        logits = module.apply(variables._asdict(), normalise(inputs), training=None)
         # The type of `apply` allows for updates, which it returns only where they are mutable.
         return cast(jax.Array, logits)
 
-    def train(variables, inputs, dropout_key, dropout_scale):
+    def train(variables, inputs, dropout_key, training):
         logits, updates = module.apply(
             variables._asdict(),
             normalise(inputs),
-            training=True,
-            dropout_scale=dropout_scale,
+            training=training,
             rngs={"dropout": dropout_key},
             mutable=["batch_stats"],
         )

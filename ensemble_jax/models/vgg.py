@@ -10,6 +10,7 @@ from ensemble_jax.models.layers import (
     Activation,
     Dropout,
     Pooling,
+    TrainingPass,
     convolution_layer,
     glorot_uniform,
 )
@@ -47,18 +48,16 @@ class StrippedVGG(nn.Module):
         return 2 ** (len(self.filters) // 2)
 
     @nn.compact
-    def __call__(
-        self, images: jax.Array, training: bool, dropout_scale: float | jax.Array = 1.0
-    ) -> jax.Array:
-        """Logits `[B, K]` of images `[B, H, W, C]`; `dropout_scale` multiplies every rate."""
+    def __call__(self, images: jax.Array, training: TrainingPass | None) -> jax.Array:
+        """Logits `[B, K]` of images `[B, H, W, C]`."""
         x = images
         for i, (features, size) in enumerate(zip(self.filters, self.kernel_sizes, strict=True)):
             x = self.activation(convolution_layer(self.convolution, features, size)(x))
             if i % 2:
-                x = Dropout(self.conv_dropout * dropout_scale)(self.pool(x), training)
+                x = Dropout(self.conv_dropout)(self.pool(x), training)
         x = x.reshape(len(x), -1)
         x = self.activation(nn.Dense(self.dense, kernel_init=glorot_uniform)(x))
-        x = Dropout(self.dense_dropout * dropout_scale)(x, training)
+        x = Dropout(self.dense_dropout)(x, training)
         return nn.Dense(self.num_classes, kernel_init=glorot_uniform)(x)
 
 

@@ -1,12 +1,12 @@
 """The run directory: what is written, atomically, and how it is read back."""
 
 from ensemble_jax.runs.configs import config_differences
-from ensemble_jax.runs.manifest import DataSummary, Manifest
+from ensemble_jax.runs.manifest import DataSummary, Manifest, library_versions
 from ensemble_jax.runs.merging import merge_runs
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
 from ensemble_jax.runs.reader import Run, load_run
 from ensemble_jax.runs.records import ExtentRecord, SplitRecord
-from ensemble_jax.runs.writer import RunWriter
+from ensemble_jax.runs.writer import RunWriter, claim_folder
 
 __all__ = [
     "DataSummary",
@@ -15,7 +15,9 @@ __all__ = [
     "Run",
     "RunWriter",
     "SplitRecord",
+    "claim_folder",
     "config_differences",
+    "library_versions",
     "load_run",
     "merge_runs",
     "pack_correct",

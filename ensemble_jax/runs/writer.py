@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ensemble_jax.runs.examples import Examples, example_arrays
@@ -71,13 +71,9 @@ class RunWriter:
         directory = Path(directory)
         text = format_manifest(manifest)
         examples = npz_content(example_arrays(splits, manifest.data))
-        try:
-            _claim_folder(directory)
+        claim_folder(directory)
+        with _told_if_not_writable(directory):
             _fill_folder(directory, text.encode(), examples)
-        except OSError as error:
-            if error.errno in _NOT_WRITABLE:
-                raise ValueError(f"cannot write a run at {directory}: {error.strerror}") from error
-            raise
         return cls(directory, manifest)
 
     @classmethod
@@ -149,10 +145,16 @@ def finished_extents(directory: Path, manifest: Manifest) -> tuple[int, ...]:
     return tuple(e for e in manifest.extents if record_path(directory, e).exists())
 
 
-def _claim_folder(directory: Path) -> None:
-    """Make the folder, or see that it may be used."""
-    directory.mkdir(parents=True, exist_ok=True)
-    names = {path.name for path in directory.iterdir()}
+def claim_folder(directory: Path) -> None:
+    """Make the folder of a new run, or see that it may be used.
+
+    Raises:
+        ValueError: if it holds a run or anything else, or cannot be made.
+        OSError: if the disk is full.
+    """
+    with _told_if_not_writable(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in directory.iterdir()}
     if MANIFEST in names:
         raise ValueError(f"{directory} already holds a run: resume it or choose another directory")
     unfinished = staged_path(Path(MANIFEST)).name in names and names <= _UNFINISHED
@@ -161,7 +163,18 @@ def _claim_folder(directory: Path) -> None:
             f"{directory} is not empty and not a run (it holds {min(names)}): "
             f"choose another directory"
         )
-    sync_folder(directory.parent)
+    with _told_if_not_writable(directory):
+        sync_folder(directory.parent)
+
+
+@contextmanager
+def _told_if_not_writable(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NOT_WRITABLE:
+            raise ValueError(f"cannot write a run at {directory}: {error.strerror}") from error
+        raise
 
 
 def _fill_folder(directory: Path, manifest: bytes, examples: bytes) -> None:

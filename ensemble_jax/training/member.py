@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from ensemble_jax.data.sampling import shuffled_batches
-from ensemble_jax.models import Network, Variables
+from ensemble_jax.models import Network, TrainingPass, Variables
 from ensemble_jax.options import Optimizer
 from ensemble_jax.training.keys import Stream, member_key
 from ensemble_jax.training.optimizers import Settings, decayed_learning_rate, make_update_rule
@@ -73,8 +73,30 @@ class MemberTraining(NamedTuple):
     ]
 
 
-def make_member_training(network: Network, optimizer: Optimizer, batch_size: int) -> MemberTraining:
-    """Compose a network and an optimizer to the training of one member."""
+def make_member_training(
+    network: Network, optimizer: Optimizer, batch_size: int, passes_per_step: int = 1
+) -> MemberTraining:
+    """Compose a network and an optimizer to the training of one member.
+
+    Args:
+        network: what is trained.
+        optimizer: how.
+        batch_size: examples per step.
+        passes_per_step: into how many equal parts a batch is cut, whose gradients are summed. The
+            activations of a part may stay in a cache or memory that those of the batch exceed.
+
+    Raises:
+        ValueError: if the batch cannot be cut so.
+    """
+    if batch_size % passes_per_step:
+        raise ValueError(
+            f"passes_per_step must divide the batch size {batch_size}, got {passes_per_step}"
+        )
+    if passes_per_step > 1 and jax.eval_shape(network.init, jax.random.key(0)).batch_stats:
+        raise ValueError(
+            f"passes_per_step must be 1 where a network takes averages of whole batches, "
+            f"got {passes_per_step}"
+        )
 
     def init(seed, member):
         variables = network.init(member_key(seed, Stream.INITIALISATION, member.id))
@@ -92,8 +114,9 @@ def make_member_training(network: Network, optimizer: Optimizer, batch_size: int
             number, indices, weights = batch_of_step
             batch = Batch(examples.inputs[indices], examples.labels[indices], weights)
             key = jax.random.fold_in(dropout_key, number)
+            scale = member.settings.dropout_scale
             new, loss = train_step(
-                network, rule, state, batch, key, member.settings.dropout_scale, epoch + 1
+                network, rule, state, batch, key, scale, epoch + 1, passes_per_step
             )
             return new, loss * weights.sum()
 
@@ -112,20 +135,29 @@ def train_step(
     dropout_key: PRNGKeyArray,
     dropout_scale: Float[Array, ""] | float,
     epoch: Int[Array, ""] | int,
+    passes: int = 1,
 ) -> tuple[MemberState, Float[Array, ""]]:
     """Forward, loss, gradient and update on one batch; returns the new state and the mean loss.
 
     A member whose loss or parameters would not be finite is frozen as it was before the step.
     """
+    total_weight = batch.weights.sum()
 
-    def loss_of(params):
+    def loss_of(params, part, first_example):
+        """The part's share of the batch's mean loss."""
         variables = Variables(params, state.variables.batch_stats)
-        logits, batch_stats = network.train(variables, batch.inputs, dropout_key, dropout_scale)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-        return (losses * batch.weights).sum() / batch.weights.sum(), batch_stats
+        training = TrainingPass(dropout_scale, first_example)
+        logits, batch_stats = network.train(variables, part.inputs, dropout_key, training)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.labels)
+        return (losses * part.weights).sum() / total_weight, batch_stats
 
     params = state.variables.params
-    (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+    gradient_of = jax.value_and_grad(loss_of, has_aux=True)
+    if passes == 1:
+        (loss, batch_stats), gradient = gradient_of(params, batch, 0)
+    else:
+        loss, gradient = _sum_over_parts(gradient_of, params, batch, passes)
+        batch_stats = state.variables.batch_stats
     updates, optimizer = rule.update(gradient, state.optimizer, params)
     trained = Variables(optax.apply_updates(params, updates), batch_stats)
 
@@ -143,3 +175,17 @@ def train_step(
     )
     variables, optimizer = kept
     return MemberState(variables, optimizer, diverged_at), loss
+
+
+def _sum_over_parts(gradient_of, params, batch, passes):
+    """Loss and gradient of a batch, computed one part after another."""
+    size = len(batch.labels) // passes
+    parts = jax.tree.map(lambda x: x.reshape(passes, size, *x.shape[1:]), batch)
+
+    def add(sums, part_and_start):
+        (loss, _), gradient = gradient_of(params, *part_and_start)
+        return jax.tree.map(jnp.add, sums, (loss, gradient)), None
+
+    zeros = jnp.float32(0), jax.tree.map(jnp.zeros_like, params)
+    sums, _ = jax.lax.scan(add, zeros, (parts, size * jnp.arange(passes)))
+    return sums

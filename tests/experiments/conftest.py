@@ -148,7 +148,7 @@ def toy_job(toy_set) -> tuple[str, ...]:
         f"--config.dataset=npz:{toy_set}",
         "--config.model=fully_connected",
         "--config.num_members=4",
-        "--config.members_per_call=1",
+        "--config.plan=default,num_devices=1",
         "--config.batch_size=25",
         f"--config.extents={','.join(map(str, range(10)))}",
     )

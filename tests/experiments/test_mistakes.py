@@ -71,7 +71,7 @@ def places(tmp_path_factory, toy_set, toy_arrays):
 # Without `--config.` before it, the first part of a line is a whole option.
 OPTIONS = [
     # Options that do not exist.
-    ("--config.foo=1", ["--config.foo", "no such field", "num_members", "convolution"]),
+    ("--config.foo=1", ["--config.foo", "no such field", "num_members", "plan"]),
     ("--config.num_member=1", ["--config.num_member", "(is --config.num_members meant?)"]),
     ("--config.model.width=3", ["--config.model.width", "no such field"]),
     ("--foo=1", ["unknown option --foo", "--help"]),
@@ -84,7 +84,7 @@ OPTIONS = [
     ("--config.learning_rate=fast", ["--config.learning_rate=fast", "float"]),
     ("--config.model=vgg", ["--config.model=vgg", *(model.value for model in Model)]),
     ("--config.optimizer=sdg", ["--config.optimizer=sdg", "sgd|momentum|adam|adadelta"]),
-    ("--config.convolution=fft", ["--config.convolution=fft", "xla|patches|winograd"]),
+    ("--config.plan=convolution=fft", ["one of xla, patches, winograd, got 'fft'"]),
     # Config files.
     ("--config=nothing.py", ["--config", "'nothing.py', which is not a file"]),
     ("--config=", ["--config", "'', which is not a file"]),
@@ -160,7 +160,8 @@ VALUES = [
     ("--config.extents=9999999999", ["extents must be numbers of epochs in 0..2147483647"]),
     ("--config.batch_size=0", ["batch_size must be at least 1, got 0"]),
     ("--config.evaluation_batch_size=0", ["evaluation_batch_size must be at least 1, got 0"]),
-    ("--config.members_per_call=-1", ["members_per_call must be at least 0, got -1"]),
+    ("--config.plan=fast", ["plan must be auto, default or NAME=VALUE,...", "got 'fast'"]),
+    ("--config.plan=members_per_call=0", ["members_per_call of the plan must be all or at least"]),
     ("--config.seed=-1", ["seed must lie in 0..4294967295, got -1"]),
     ("--config.seed=4294967296", ["seed must lie in 0..4294967295, got 4294967296"]),
     ("--config.learning_rate=0", ["learning_rate must be positive, got 0.0"]),

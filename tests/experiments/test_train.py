@@ -30,7 +30,7 @@ def directory(tmp_path_factory) -> Path:
 
 
 CONFIG = """
-from ensemble_jax.options import ConvolutionAlgorithm, Model
+from ensemble_jax.options import Model
 from experiments.train_config import TrainConfig
 
 def get_config():
@@ -41,8 +41,7 @@ def get_config():
         evaluation_batch_size=20,
         learning_rate=0.05,
         dropout_scale=1,
-        members_per_call=3,
-        convolution=ConvolutionAlgorithm.PATCHES,
+        plan="default,num_devices=1,members_per_call=all,convolution=patches",
     )
 """
 
@@ -79,10 +78,10 @@ def run(answer, directory):
 
 def test_it_says_what_it_does_and_where_everything_is(answer, directory):
     assert answer.returncode == 0
-    described, compiled, accuracy, *written = answer.stdout.splitlines()
-    assert re.fullmatch(
-        r"3 members of small_st_vgg on npz:\S+named\.npz, 3 epochs: compiling", described
-    )
+    described, plan, compiling, compiled, accuracy, *written = answer.stdout.splitlines()
+    assert re.fullmatch(r"3 members of small_st_vgg on npz:\S+named\.npz, 3 epochs", described)
+    assert plan == ("plan: 1 device, all members at a time, patches convolutions (as asked for)")
+    assert compiling == "compiling"
     assert re.fullmatch(r"compiled in \d+\.\d s", compiled)
     assert re.fullmatch(
         r"test accuracy after epoch 3: 0\.\d{4} \(members 0\.\d{4} to [01]\.\d{4}\)", accuracy
@@ -134,13 +133,13 @@ def test_the_run_is_described(run, command, directory):
         "momentum": 0.9,
         "l2": 0.0,
         "dropout_scale": 0.5,
-        "members_per_call": N,
-        "convolution": "patches",
+        "plan": "default,num_devices=1,members_per_call=all,convolution=patches",
     }
     assert content["plan"] == {
-        "members_per_call": N,
+        "num_devices": 1,
+        "members_per_call": 0,
         "convolution": "patches",
-        "precision": "float32",
+        "passes_per_step": 1,
     }
     assert content["data"]["split_sizes"] == {"train": 60, "test": 30}
     assert content["data"]["input_shape"] == [8, 8, 1]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ensemble_jax.models import Network, Variables, count_parameters, make_network
+from ensemble_jax.models import Network, TrainingPass, Variables, count_parameters, make_network
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 
 # Compile time is all the time there is, so nothing is optimised that is run once.
@@ -79,7 +79,7 @@ def shape_of_logits(network: Network, input_shape: tuple[int, ...], batch: int):
     variables = jax.eval_shape(network.init, jax.random.key(0))
     inputs = jax.ShapeDtypeStruct((batch, *input_shape), jnp.uint8)
     evaluated = jax.eval_shape(network.evaluate, variables, inputs)
-    trained, _ = jax.eval_shape(network.train, variables, inputs, jax.random.key(1), 1.0)
+    trained, _ = jax.eval_shape(network.train, variables, inputs, jax.random.key(1), TrainingPass())
     assert (evaluated.shape, evaluated.dtype) == (trained.shape, trained.dtype)
     assert evaluated.dtype == jnp.float32
     return evaluated.shape
@@ -160,7 +160,7 @@ def test_evaluation_has_no_randomness(small_vgg):
     assert "random" not in program
     assert "threefry" not in program
     trained = jax.make_jaxpr(small_vgg.network.train)(
-        small_vgg.variables, small_vgg.inputs, jax.random.key(0), 1.0
+        small_vgg.variables, small_vgg.inputs, jax.random.key(0), TrainingPass()
     )
     assert "random" in str(trained)
 
@@ -168,7 +168,7 @@ def test_evaluation_has_no_randomness(small_vgg):
 def test_training_differs_by_dropout_only(small_vgg):
     def logits(seed, dropout_scale):
         return small_vgg.train(
-            small_vgg.variables, small_vgg.inputs, jax.random.key(seed), dropout_scale
+            small_vgg.variables, small_vgg.inputs, jax.random.key(seed), TrainingPass(dropout_scale)
         )[0]
 
     evaluated = small_vgg.evaluate(small_vgg.variables, small_vgg.inputs)
@@ -185,7 +185,9 @@ def test_layers_have_dropout_keys_of_their_own():
     params["Dense_0"]["bias"] += 1.0
     params["Dense_1"]["kernel"] += jnp.eye(1024)
     params["Dense_2"]["kernel"] += 1.0
-    logits, _ = network.train(Variables(params, {}), np.zeros((64, 4)), jax.random.key(0), 1.0)
+    logits, _ = network.train(
+        Variables(params, {}), np.zeros((64, 4)), jax.random.key(0), TrainingPass()
+    )
     # A unit that both layers keep adds 1 / 0.5**2: of 1024 units one in four, not one in two.
     assert logits.mean() / 4 == pytest.approx(256, rel=0.05)
 
@@ -245,7 +247,7 @@ def test_inputs_are_normalised_inside(training):
 
     def logits(network, inputs):
         if training:
-            return network.train(variables, inputs, jax.random.key(1), 1.0)[0]
+            return network.train(variables, inputs, jax.random.key(1), TrainingPass())[0]
         return network.evaluate(variables, inputs)
 
     for inputs in (images, images.astype(np.float32)):

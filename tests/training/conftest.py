@@ -47,8 +47,10 @@ def make_tiny_network() -> Network:
     def evaluate(variables, inputs):
         return output(variables.params, hidden(variables.params, inputs))
 
-    def train(variables, inputs, dropout_key, dropout_scale):
-        x = ops.dropout(hidden(variables.params, inputs), 0.5 * dropout_scale, dropout_key)
+    def train(variables, inputs, dropout_key, training):
+        x = hidden(variables.params, inputs)
+        rate = 0.5 * training.dropout_scale
+        x = ops.dropout(x, rate, dropout_key, training.first_example)
         mean = 0.9 * variables.batch_stats["mean"] + 0.1 * inputs.mean(0)
         return output(variables.params, x), {"mean": mean}
 

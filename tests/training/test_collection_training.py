@@ -304,9 +304,10 @@ def make_convolutional_network() -> Network:
             x = jax.nn.elu(ops.patches_convolution(x, kernels[name], (1, 1), ((1, 1), (1, 1))))
         return drop(ops.max_pool(x)).reshape(len(x), -1) @ kernels["Dense_0"]
 
-    def train(variables, inputs, dropout_key, dropout_scale):
+    def train(variables, inputs, dropout_key, training):
         def drop(x):
-            return ops.dropout(x, 0.25 * dropout_scale, dropout_key)
+            rate = 0.25 * training.dropout_scale
+            return ops.dropout(x, rate, dropout_key, training.first_example)
 
         return evaluate(variables, inputs, drop), {}
 

@@ -1,0 +1,153 @@
+"""What can be chosen about how a collection is computed, without changing what is computed.
+
+Nothing here needs JAX, so a wrong entry is answered at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ensemble_jax.options import ConvolutionAlgorithm
+
+_ALL = "all"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a collection is computed. Two plans give the same results up to float32 rounding.
+
+    Attributes:
+        num_devices: how many of a process's devices the members are spread over. Of a CPU every
+            core can be a device: one member on each is faster than all cores on one member.
+        members_per_call: how many members a device computes at once; 0 means all that it holds.
+        convolution: how convolutions are computed.
+        passes_per_step: in how many equal parts a batch goes through the network, one after
+            another. The activations of a part may fit into a cache that those of a batch exceed.
+    """
+
+    num_devices: int
+    members_per_call: int
+    convolution: ConvolutionAlgorithm
+    passes_per_step: int
+
+    def __post_init__(self) -> None:
+        if self.num_devices < 1:
+            raise ValueError(f"num_devices must be at least 1, got {self.num_devices}")
+        if self.passes_per_step < 1:
+            raise ValueError(f"passes_per_step must be at least 1, got {self.passes_per_step}")
+        if self.members_per_call < 0:
+            raise ValueError(
+                f"members_per_call must be 0 (all) or positive, got {self.members_per_call}"
+            )
+
+    def as_plain(self) -> dict[str, Any]:
+        """Plain values, for a run's manifest."""
+        values = dataclasses.asdict(self)
+        return {k: v.value if isinstance(v, enum.Enum) else v for k, v in values.items()}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Plan:
+        """What `as_plain` wrote.
+
+        Raises:
+            ValueError: if the values are not those of a plan.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        if sorted(values) != sorted(names):
+            raise ValueError(f"a plan has the entries {', '.join(names)}, got {dict(values)}")
+        return cls(**{**values, "convolution": ConvolutionAlgorithm(values["convolution"])})
+
+    def __str__(self) -> str:
+        devices = "1 device" if self.num_devices == 1 else f"{self.num_devices} devices"
+        at_once = {0: "all members", 1: "one member"}.get(
+            self.members_per_call, f"{self.members_per_call} members"
+        )
+        each = " each" if self.num_devices > 1 else ""
+        parts = f", batches in {self.passes_per_step} parts" if self.passes_per_step > 1 else ""
+        return f"{devices}, {at_once} at a time{each}, {self.convolution.value} convolutions{parts}"
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What a user wants of the plan.
+
+    Attributes:
+        measured: whether the entries that are not forced are measured, or those known to be good
+            by the kind of device.
+        forced: entries of the plan by name.
+    """
+
+    measured: bool = True
+    forced: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def apply(self, plan: Plan) -> Plan:
+        """The plan with what is forced."""
+        return dataclasses.replace(plan, **self.forced)
+
+    def allows(self, plan: Plan) -> bool:
+        """Whether the plan has all that is forced."""
+        return self.apply(plan) == plan
+
+    @property
+    def leaves_a_choice(self) -> bool:
+        """Whether anything is to be measured."""
+        return self.measured and len(self.forced) < len(dataclasses.fields(Plan))
+
+
+def parse_plan_request(text: str) -> PlanRequest:
+    """Read `auto`, `default` or entries such as `members_per_call=8,convolution=patches`.
+
+    `auto`, the same as no word at all, measures what is not given; `default,convolution=xla` does
+    not. `members_per_call` may be `all`.
+
+    Raises:
+        ValueError: naming the entry and what is allowed.
+    """
+    first, *rest = [part.strip() for part in text.split(",")]
+    entries = rest if first in ("auto", "default") else [first, *rest]
+    forced: dict[str, Any] = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not equals or name not in _READERS:
+            raise ValueError(
+                f"plan must be auto, default or NAME=VALUE,... with the names "
+                f"{', '.join(_READERS)}, got {entry!r}"
+            )
+        if name in forced:
+            raise ValueError(f"plan must name {name} only once, got {text!r}")
+        forced[name] = _READERS[name](name, value)
+    return PlanRequest(first != "default", MappingProxyType(forced))
+
+
+def _read_count(name, value):
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"{name} of the plan must be at least 1, got {value!r}")
+    return int(value)
+
+
+def _read_members(name, value):
+    if value == _ALL:
+        return 0
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"{name} of the plan must be {_ALL} or at least 1, got {value!r}")
+    return int(value)
+
+
+def _read_convolution(name, value):
+    known = [algorithm.value for algorithm in ConvolutionAlgorithm]
+    if value not in known:
+        raise ValueError(f"{name} of the plan must be one of {', '.join(known)}, got {value!r}")
+    return ConvolutionAlgorithm(value)
+
+
+_READERS = {
+    "num_devices": _read_count,
+    "members_per_call": _read_members,
+    "convolution": _read_convolution,
+    "passes_per_step": _read_count,
+}

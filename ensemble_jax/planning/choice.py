@@ -1,0 +1,163 @@
+"""The search for the fastest plan that fits, one entry of the plan after another."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.plan import Plan, PlanRequest
+from ensemble_jax.planning.trial import Trial
+
+# What is not clearly faster is noise.
+_GAIN = 1.03
+_CHUNKS = (1, 4, 16, 64, 256)
+
+
+class Tried(NamedTuple):
+    """A plan and what came of it."""
+
+    plan: Plan
+    trial: Trial
+
+
+class PlanChoice(NamedTuple):
+    """The plan to use.
+
+    Attributes:
+        plan: the fastest that was tried.
+        reason: why, in a few words.
+        tried: everything that was tried, in order.
+    """
+
+    plan: Plan
+    reason: str
+    tried: tuple[Tried, ...] = ()
+
+
+def default_plan(num_members: int, devices: Sequence[Any]) -> Plan:
+    """What is known to be good by the kind of device, without measuring.
+
+    A GPU or TPU wants all members at once. A CPU core wants one member, whose activations stay in
+    its cache.
+    """
+    members_per_call = 1 if devices[0].platform == "cpu" else 0
+    num_devices = min(num_members, len(devices))
+    return Plan(num_devices, members_per_call, ConvolutionAlgorithm.WINOGRAD, passes_per_step=1)
+
+
+def choose_plan(
+    first: Plan,
+    try_plan: Callable[[Plan], Trial],
+    *,
+    num_members: int,
+    request: PlanRequest,
+    algorithms: Sequence[ConvolutionAlgorithm],
+    passes: Sequence[int],
+    budget_seconds: float,
+) -> PlanChoice:
+    """Try plans, beginning with `first`, until none is better or the time is used up.
+
+    From the best plan so far one entry is changed at a time: members per call, then devices, then
+    convolution, then passes per step. No plan is tried if the time left is less than the longest
+    trial took; but one that fits into memory is always looked for.
+
+    Args:
+        first: the plan to begin with; it has what the request forces.
+        try_plan: tries a plan.
+        num_members: N.
+        request: what may not be changed.
+        algorithms: those worth trying here; none where nothing is convolved.
+        passes: the numbers of passes per step worth trying here.
+        budget_seconds: the time for all trials; one that has begun is finished.
+
+    Raises:
+        ValueError: if no plan that is allowed fits into memory.
+    """
+    started = time.perf_counter()
+    tried: list[Tried] = []
+    longest = 0.0
+
+    def measure(plan: Plan) -> Tried:
+        nonlocal longest
+        before = time.perf_counter()
+        tried.append(Tried(plan, try_plan(plan)))
+        longest = max(longest, time.perf_counter() - before)
+        return tried[-1]
+
+    best = measure(first)
+    for smaller in _smaller(first, num_members):
+        if best.trial.fits:
+            break
+        if request.allows(smaller):
+            best = measure(smaller)
+    if not best.trial.fits:
+        raise ValueError(_describe_lack(best))
+    stopped = False
+    for neighbours in (
+        lambda plan: _with_other_chunks(plan, num_members),
+        lambda plan: [dataclasses.replace(plan, num_devices=1)],
+        lambda plan: [dataclasses.replace(plan, convolution=a) for a in algorithms],
+        lambda plan: [dataclasses.replace(plan, passes_per_step=p) for p in passes],
+    ):
+        for plan in neighbours(best.plan):
+            if not request.allows(plan) or plan in [t.plan for t in tried]:
+                continue
+            if time.perf_counter() - started + longest > budget_seconds:
+                stopped = True
+                break
+            candidate = measure(plan)
+            if candidate.trial.images_per_second > _GAIN * best.trial.images_per_second:
+                best = candidate
+    return PlanChoice(best.plan, _reason(best, tried, stopped), tuple(tried))
+
+
+def _smaller(plan: Plan, num_members: int) -> Iterator[Plan]:
+    """Plans that take less and less memory: fewer members at once, then on fewer devices."""
+    at_once = plan.members_per_call or -(-num_members // plan.num_devices)
+    for chunk in reversed(_CHUNKS):
+        if chunk < at_once:
+            yield dataclasses.replace(plan, members_per_call=chunk)
+    # Every device of a CPU has its copy of the examples in the same memory.
+    devices = plan.num_devices
+    while devices > 1:
+        devices //= 2
+        yield dataclasses.replace(plan, members_per_call=min(at_once, 1), num_devices=devices)
+
+
+def _with_other_chunks(plan: Plan, num_members: int) -> list[Plan]:
+    """From the number of members at once that is nearest to the plan's to the farthest."""
+    held = -(-num_members // plan.num_devices)
+    at_once = plan.members_per_call or held
+    # Equal calls: the last would else compute copies to fill up.
+    equal = {-(-held // -(-held // chunk)) for chunk in _CHUNKS if chunk < held}
+    ordered = sorted(equal | {held}, key=lambda chunk: max(chunk / at_once, at_once / chunk))
+    return [
+        dataclasses.replace(plan, members_per_call=0 if chunk == held > 1 else chunk)
+        for chunk in ordered
+    ]
+
+
+def _reason(best: Tried, tried: Sequence[Tried], stopped: bool) -> str:
+    speed = f"{best.trial.images_per_second:,.0f} images/s"
+    words = [f"the fastest of {len(tried)} tried, {speed}" if len(tried) > 1 else speed]
+    others = [t for t in tried if t is not best and t.trial.fits]
+    if others:
+        second = max(others, key=lambda t: t.trial.images_per_second)
+        words.append(f"next {second.trial.images_per_second:,.0f} with {second.plan}")
+    if len(others) + 1 < len(tried):
+        words.append(f"{len(tried) - len(others) - 1} did not fit into memory")
+    if stopped:
+        words.append("no time was left for others")
+    return "; ".join(words)
+
+
+def _describe_lack(least: Tried) -> str:
+    needed, usable = least.trial.needed_bytes / 1e9, least.trial.usable_bytes / 1e9
+    return (
+        f"the collection does not fit into memory: {needed:.2f} GB are needed and {usable:.2f} GB "
+        f"usable with {least.plan}; fewer members, fewer members_per_call or a smaller batch_size "
+        f"may fit"
+    )

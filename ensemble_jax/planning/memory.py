@@ -1,0 +1,59 @@
+"""Memory: what a device has left and what a compiled program takes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_CGROUP = Path("/sys/fs/cgroup")
+# Version 2, then version 1: the limit of a container and what it uses of it.
+_CGROUP_FILES = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+
+
+def free_bytes(device: Any) -> int:
+    """What may still be allocated on a device; for a CPU, what the machine or container has left.
+
+    All CPU devices share that memory.
+
+    Args:
+        device: a `jax.Device`, which is a variable that no type checker takes.
+    """
+    stats = device.memory_stats()
+    if stats is not None and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    return min([_free_in_machine(), *_free_in_container()])
+
+
+def program_bytes(compiled: jax.stages.Compiled) -> int:
+    """What one device needs beside the arguments while a program runs: results and temporaries."""
+    analysis: Any = compiled.memory_analysis()
+    if analysis is None:
+        return 0
+    aliased = analysis.alias_size_in_bytes
+    return analysis.temp_size_in_bytes + analysis.output_size_in_bytes - aliased
+
+
+def _free_in_machine() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        fields = dict(line.split(":") for line in lines)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):  # not Linux
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _free_in_container() -> list[int]:
+    for limit, used in _CGROUP_FILES:
+        try:
+            return [
+                int((_CGROUP / limit).read_text()) - int((_CGROUP / used).read_text()),
+            ]
+        except (OSError, ValueError):  # absent, or "max": no limit
+            continue
+    return []

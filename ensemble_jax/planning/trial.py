@@ -1,0 +1,115 @@
+"""One plan tried on the devices: a few steps of the real training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Int, Num
+
+from ensemble_jax.collection import place
+from ensemble_jax.plan import Plan
+from ensemble_jax.planning.memory import free_bytes, program_bytes
+from ensemble_jax.training import CollectionTraining, Member, MemberTraining, place_examples
+
+_STEPS = 4
+_SECONDS = 0.5
+_MOST_ROUNDS = 5
+# Evaluation, copies to the host and whatever else a process keeps need room as well.
+_USABLE = 0.8
+
+
+@dataclass(frozen=True)
+class PlanningTask:
+    """The training to plan.
+
+    Attributes:
+        make_training: the training of one member under a plan.
+        members: all N members.
+        seed: of the run.
+        inputs: the training examples.
+        labels: their labels.
+        batch_size: examples per step.
+        shared_bytes: what every device holds for all members: the examples of all splits.
+        devices: this process's devices.
+    """
+
+    make_training: Callable[[Plan], MemberTraining]
+    members: Member
+    seed: int
+    inputs: Num[np.ndarray, "M ..."]
+    labels: Int[np.ndarray, " M"]
+    batch_size: int
+    shared_bytes: int
+    devices: Sequence[Any]  # of jax.Device, a variable that no type checker takes
+
+    @property
+    def num_members(self) -> int:
+        """N."""
+        return len(self.members.id)
+
+
+class Trial(NamedTuple):
+    """What a plan needs and gives.
+
+    Attributes:
+        needed_bytes: memory of all N members on the fullest device; of all devices together where
+            these share the memory, as CPU devices do.
+        usable_bytes: what of that there is.
+        images_per_second: of all N members together; 0 where they do not fit.
+    """
+
+    needed_bytes: int
+    usable_bytes: int
+    images_per_second: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory is enough."""
+        return self.needed_bytes <= self.usable_bytes
+
+
+def try_plan(plan: Plan, task: PlanningTask) -> Trial:
+    """Compile a plan for a few steps, read its memory and, if all members fit, time it.
+
+    Only as many members are trained as the plan computes at once.
+    """
+    whole = place(plan, task.num_members, task.devices)
+    at_once = min(task.num_members, plan.num_devices * whole.members_at_once)
+    members = jax.tree.map(lambda x: x[:at_once], task.members)
+    placement = place(plan, at_once, task.devices)
+    read = min(len(task.labels), _STEPS * task.batch_size)
+    usable = int(_USABLE * free_bytes(task.devices[0]))
+    examples = place_examples(placement, task.inputs[:read], task.labels[:read])
+    training = CollectionTraining(task.make_training(plan), placement, members, task.seed, examples)
+    # The state stays, and a chunk's is copied while it is computed; the rest is per chunk.
+    state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(training.state_shape))
+    state_per_member = state // at_once
+    needed = (
+        task.shared_bytes
+        + 2 * whole.members_per_device * state_per_member
+        + program_bytes(training.compiled_epoch)
+    )
+    if task.devices[0].platform == "cpu":
+        needed *= plan.num_devices
+    if needed > usable:
+        return Trial(needed, usable, 0.0)
+    # Devices that compute copies of the last member are as busy, and of no use.
+    useful = task.num_members / (whole.members_per_device * plan.num_devices)
+    speed = training.num_images / _seconds_of(training)
+    return Trial(needed, usable, speed * useful)
+
+
+def _seconds_of(training: CollectionTraining) -> float:
+    """The shortest time of a few epochs; the first pays for what happens once."""
+    state = jax.block_until_ready(training.epoch(training.init(), 0)[0])
+    seconds = []
+    while len(seconds) < _MOST_ROUNDS and sum(seconds) < _SECONDS:
+        started = time.perf_counter()
+        state, _ = jax.block_until_ready(training.epoch(state, len(seconds) + 1))
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

@@ -1,0 +1,138 @@
+"""The search with made-up trials: what it tries, when it stops, what it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+
+import jax
+import pytest
+
+from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.plan import Plan, parse_plan_request
+from ensemble_jax.planning import Trial, choose_plan, default_plan
+
+WINOGRAD, PATCHES = ConvolutionAlgorithm.WINOGRAD, ConvolutionAlgorithm.PATCHES
+FIRST = Plan(2, 1, WINOGRAD, passes_per_step=1)
+
+
+def choose(speed, *, first=FIRST, request="auto", num_members=20, seconds=60.0, passes=(5,)):
+    """The choice where `speed(plan)` images/s are measured; None where the plan does not fit."""
+
+    def try_plan(plan):
+        measured = speed(plan)
+        return Trial(10, 5, 0.0) if measured is None else Trial(5, 10, measured)
+
+    return choose_plan(
+        first,
+        try_plan,
+        num_members=num_members,
+        request=parse_plan_request(request),
+        algorithms=(WINOGRAD, PATCHES),
+        passes=passes,
+        budget_seconds=seconds,
+    )
+
+
+def chunks(choice):
+    return [tried.plan.members_per_call for tried in choice.tried]
+
+
+def test_the_default_is_by_kind_of_device():
+    assert default_plan(20, jax.devices()[:4]) == Plan(4, 1, WINOGRAD, 1)
+    assert default_plan(3, jax.devices()[:4]) == Plan(3, 1, WINOGRAD, 1)
+
+    class Accelerator:
+        platform = "gpu"
+
+    assert default_plan(20, [Accelerator()]) == Plan(1, 0, WINOGRAD, 1)
+
+
+def test_entries_are_changed_one_after_another():
+    """Where every entry helps by itself, the best of all is found."""
+    best = Plan(1, 4, PATCHES, 5)
+
+    def speed(plan):
+        agreeing = sum(
+            getattr(plan, field.name) == getattr(best, field.name)
+            for field in dataclasses.fields(Plan)
+        )
+        return 100.0 * 2**agreeing
+
+    choice = choose(speed)
+    assert choice.plan == best
+    # Of one device's ten members and of two devices' twenty.
+    assert chunks(choice)[:4] == [1, 4, 0, 4]
+    assert len({tried.plan for tried in choice.tried}) == len(choice.tried)
+
+
+def test_calls_are_of_equal_size():
+    """Of 50 members 16 at a time are 4 calls, which 13 at a time are, too."""
+    tried = choose(
+        lambda plan: 1.0, first=dataclasses.replace(FIRST, num_devices=1), num_members=50
+    )
+    assert [c for c in chunks(tried) if c != 1] == [4, 13, 0]
+
+
+@pytest.mark.parametrize(("gain", "taken"), [(1.01, False), (1.1, True)])
+def test_what_is_hardly_faster_is_noise(gain, taken):
+    choice = choose(lambda plan: gain if plan.convolution is PATCHES else 1.0)
+    assert (choice.plan.convolution is PATCHES) == taken
+
+
+def test_what_is_forced_is_not_changed():
+    choice = choose(lambda plan: 1.0, request="members_per_call=1,convolution=winograd")
+    assert {t.plan.members_per_call for t in choice.tried} == {1}
+    assert {t.plan.convolution for t in choice.tried} == {WINOGRAD}
+    assert {t.plan.num_devices for t in choice.tried} == {1, 2}
+    assert {t.plan.passes_per_step for t in choice.tried} == {1, 5}
+
+
+def test_time_is_kept():
+    def speed(plan):
+        time.sleep(0.02)
+        return 1.0
+
+    choice = choose(speed, seconds=0.05)
+    assert 1 <= len(choice.tried) <= 2
+    assert choice.reason.endswith("no time was left for others")
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(16, [0, 256, 64, 16]), (1, [0, 256, 64, 16, 4, 1])],
+)
+def test_fewer_members_at_once_are_tried_until_they_fit(limit, expected):
+    first = Plan(1, 0, WINOGRAD, 1)
+
+    def speed(plan):
+        return 1.0 if 0 < plan.members_per_call <= limit else None
+
+    choice = choose(speed, first=first, num_members=300, seconds=0.0)
+    assert chunks(choice) == expected
+    assert choice.plan.members_per_call == limit
+    assert "did not fit into memory" in choice.reason
+
+
+def test_fewer_devices_of_a_cpu_are_tried_last():
+    """Each of them has its own copy of the examples, in one memory."""
+    first = Plan(8, 1, WINOGRAD, 1)
+    choice = choose(lambda p: 1.0 if p.num_devices <= 2 else None, first=first, seconds=0.0)
+    assert choice.plan == dataclasses.replace(first, num_devices=2)
+
+
+def test_where_nothing_fits_it_is_said():
+    message = re.escape(
+        "the collection does not fit into memory: 0.00 GB are needed and 0.00 GB usable with "
+        "1 device, one member at a time, winograd convolutions"
+    )
+    with pytest.raises(ValueError, match=message):
+        choose(lambda plan: None)
+
+
+def test_the_reason_names_the_next_best():
+    choice = choose(
+        lambda plan: 1234.0 if plan == FIRST else 1000.0, request="passes_per_step=1,num_devices=2"
+    )
+    assert choice.reason.startswith("the fastest of 4 tried, 1,234 images/s; next 1,000 with 2 dev")

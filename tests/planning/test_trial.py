@@ -1,0 +1,90 @@
+"""Trials of a real, tiny training."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from ensemble_jax.models import make_network
+from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
+from ensemble_jax.plan import Plan
+from ensemble_jax.planning import PlanningTask, memory, try_plan
+from ensemble_jax.training import Member, Settings, make_member_training
+
+N, M, BATCH = 6, 90, 20
+
+
+@pytest.fixture(scope="module")
+def task() -> PlanningTask:
+    rng = np.random.default_rng(0)
+    network = make_network(
+        Model.FULLY_CONNECTED,
+        num_classes=3,
+        input_shape=(5,),
+        mean=np.zeros(5, np.float32),
+        deviation=np.ones(5, np.float32),
+        sizes={"width": 8},
+    )
+    values = np.ones(N, np.float32)
+    settings = Settings(values, values, np.ones(N, np.int32), 0 * values, 0 * values, values)
+    return PlanningTask(
+        lambda plan: make_member_training(network, Optimizer.SGD, BATCH, plan.passes_per_step),
+        Member(np.arange(N, dtype=np.uint32), settings),
+        seed=0,
+        inputs=rng.normal(size=(M, 5)).astype(np.float32),
+        labels=rng.integers(0, 3, M),
+        batch_size=BATCH,
+        shared_bytes=1000,
+        devices=jax.devices()[:4],
+    )
+
+
+def plan(num_devices, members_per_call, passes_per_step=1):
+    return Plan(num_devices, members_per_call, ConvolutionAlgorithm.PATCHES, passes_per_step)
+
+
+@pytest.mark.parametrize("tried", [plan(1, 0), plan(2, 1), plan(4, 1, 4), plan(1, 4)], ids=str)
+def test_what_fits_is_timed(task, tried):
+    trial = try_plan(tried, task)
+    assert trial.fits
+    assert trial.images_per_second > 0
+    # Weights and biases of 5-8-8-3, of each member that the devices hold, twice.
+    state = 4 * (5 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3)
+    assert trial.needed_bytes > 2 * N * state + 1000 * tried.num_devices
+
+
+def test_memory_grows_with_the_members_at_once(task):
+    needed = [try_plan(plan(1, chunk), task).needed_bytes for chunk in (1, 2, 0)]
+    assert needed == sorted(set(needed))
+
+
+def test_what_does_not_fit_is_not_run(task, monkeypatch):
+    monkeypatch.setattr("ensemble_jax.planning.trial.free_bytes", lambda device: 2000)
+    trial = try_plan(plan(1, 0), task)
+    assert not trial.fits
+    assert trial.usable_bytes == 1600
+    assert trial.images_per_second == 0
+
+
+def test_a_cpu_has_what_the_machine_has():
+    free = memory.free_bytes(jax.devices()[0])
+    assert 2**20 < free < 2**50
+
+
+def test_a_container_has_what_it_is_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("3000\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert memory.free_bytes(jax.devices()[0]) == 2000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_bytes(jax.devices()[0]) > 2**20
+
+
+def test_an_accelerator_has_what_it_says():
+    class Accelerator:
+        @staticmethod
+        def memory_stats():
+            return {"bytes_limit": 100, "bytes_in_use": 30}
+
+    assert memory.free_bytes(Accelerator()) == 70

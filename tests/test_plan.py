@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.plan import Plan, parse_plan_request
+
+PLAN = Plan(2, 1, ConvolutionAlgorithm.WINOGRAD, passes_per_step=1)
+
+plans = st.builds(
+    Plan,
+    num_devices=st.integers(1, 9),
+    members_per_call=st.integers(0, 9),
+    convolution=st.sampled_from(ConvolutionAlgorithm),
+    passes_per_step=st.integers(1, 9),
+)
+
+
+@given(plans)
+def test_plain_values_are_read_back(plan):
+    assert Plan.from_plain(json.loads(json.dumps(plan.as_plain()))) == plan
+
+
+@given(plans)
+def test_a_plan_can_be_asked_for_entry_by_entry(plan):
+    values = plan.as_plain() | {"members_per_call": plan.members_per_call or "all"}
+    request = parse_plan_request(",".join(f"{name}={value}" for name, value in values.items()))
+    assert request.apply(PLAN) == plan
+    assert request.allows(plan)
+    assert not request.leaves_a_choice
+
+
+@pytest.mark.parametrize(
+    ("text", "measured", "changes"),
+    [
+        ("auto", True, {}),
+        ("default", False, {}),
+        ("members_per_call=all", True, {"members_per_call": 0}),
+        ("auto,members_per_call=3", True, {"members_per_call": 3}),
+        (
+            "default, num_devices=4, convolution=xla",
+            False,
+            {"num_devices": 4, "convolution": ConvolutionAlgorithm.XLA},
+        ),
+    ],
+)
+def test_requests(text, measured, changes):
+    request = parse_plan_request(text)
+    assert request.measured == measured
+    assert request.leaves_a_choice == measured
+    assert request.apply(PLAN) == dataclasses.replace(PLAN, **changes)
+    assert request.allows(PLAN) == (not changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "plan must be auto, default or NAME=VALUE,... with the names num_devices, "),
+        ("fast", "got 'fast'"),
+        ("auto,auto", "got 'auto'"),
+        ("chunk=3", "got 'chunk=3'"),
+        ("members_per_call=0", "members_per_call of the plan must be all or at least 1, got '0'"),
+        ("members_per_call=-1", "members_per_call of the plan must be all or at least 1, got '-1'"),
+        ("num_devices=all", "num_devices of the plan must be at least 1, got 'all'"),
+        ("passes_per_step=1.5", "passes_per_step of the plan must be at least 1, got '1.5'"),
+        ("convolution=fft", "must be one of xla, patches, winograd, got 'fft'"),
+        ("num_devices=1,num_devices=2", "plan must name num_devices only once"),
+    ],
+)
+def test_impossible_requests_are_refused(text, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_plan_request(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_devices": 0}, "num_devices must be at least 1, got 0"),
+        ({"members_per_call": -1}, "members_per_call must be 0 (all) or positive, got -1"),
+        ({"passes_per_step": 0}, "passes_per_step must be at least 1, got 0"),
+    ],
+)
+def test_impossible_plans_are_refused(change, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        dataclasses.replace(PLAN, **change)
+
+
+def test_values_of_another_version_are_refused():
+    with pytest.raises(ValueError, match="a plan has the entries num_devices, "):
+        Plan.from_plain({"members_per_call": 1})
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        (PLAN, "2 devices, one member at a time each, winograd convolutions"),
+        (
+            Plan(1, 0, ConvolutionAlgorithm.XLA, 5),
+            "1 device, all members at a time, xla convolutions, batches in 5 parts",
+        ),
+        (
+            Plan(1, 8, ConvolutionAlgorithm.PATCHES, 1),
+            "1 device, 8 members at a time, patches convolutions",
+        ),
+    ],
+)
+def test_a_plan_in_words(plan, text):
+    assert str(plan) == text
