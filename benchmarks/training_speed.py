@@ -12,10 +12,10 @@ in both memory formats and its `torch.func`. All train the same architecture wit
 on batches of the same size drawn anew from the same images, which lie in memory as bytes and are
 normalised in every step; SGD without momentum, float32. Nothing is evaluated or written. The
 digits are those of scikit-learn; st-VGG is given random images of the shape of small_mammals, 400
-of them. All have one device and all of its cores. This project chooses among a few plans while it
-warms up. The loops in JAX have its dropout and pooling, which are faster than Flax's, XLA's
-convolutions, and a step without what the project's does for diverged members and settings of each
-member. `lax.map` trains two of the st-VGG, since its speed does not depend on N.
+of them. All have all cores or one accelerator. This project measures its plans while it warms up,
+as the main job does. The loops in JAX have its dropout and pooling, which are faster than Flax's,
+XLA's convolutions, and a step without what the project's does for diverged members and settings of
+each member. `lax.map` trains two of the st-VGG, since its speed does not depend on N.
 
 How: each contender is a process that lives for the whole workload and waits while another works.
 First each compiles, warms up and chooses as many steps as take `--seconds`. Then come rounds: every
@@ -53,7 +53,7 @@ from benchmarks.results import write_results
 from benchmarks.rounds import Protocol, measure
 from benchmarks.summary import Benchmark
 from benchmarks.workloads import LEAST_STEPS, WORKLOADS, Task
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.plan import parse_plan_request
 
 _WORKLOADS = flags.DEFINE_list(
     "workloads",
@@ -76,17 +76,8 @@ _MEMBERS = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "In place of each workload's own.", lower_bound=1
 )
-_MEMBERS_PER_CALL = flags.DEFINE_integer(
-    "members_per_call",
-    None,
-    "Of this project; 0 means all, by default the fastest is chosen.",
-    lower_bound=0,
-)
-_CONVOLUTION = flags.DEFINE_enum(
-    "convolution",
-    None,
-    [algorithm.value for algorithm in ConvolutionAlgorithm],
-    "Of this project; by default the fastest is chosen.",
+_PLAN = flags.DEFINE_string(
+    "plan", "auto", "Of this project, as --config.plan of the main job; auto tries them all."
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each contender.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 3.0, "Of one measurement.", lower_bound=0.0)
@@ -123,6 +114,10 @@ flags.register_multi_flags_validator(
     ["workloads", "sweep"],
     lambda values: values["workloads"] or values["sweep"],
     message="there must be a workload or a sweep",
+)
+flags.register_validator(
+    "plan",
+    lambda text: parse_plan_request(text) is not None,  # raises what is wrong
 )
 _LARGEST_BATCH = min(w.num_images for w in WORKLOADS.values()) // LEAST_STEPS
 flags.register_validator(
@@ -178,8 +173,7 @@ def _task(contender: str, workload_name: str, num_members: int) -> Task:
         workload_name,
         num_members,
         _BATCH_SIZE.value or WORKLOADS[workload_name].batch_size,
-        _MEMBERS_PER_CALL.value,
-        _CONVOLUTION.value,
+        _PLAN.value,
     )
 
 

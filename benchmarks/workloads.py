@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
 from ensemble_jax.data import channel_statistics, load_dataset
-from ensemble_jax.options import ConvolutionAlgorithm, Model
+from ensemble_jax.options import Model
 
 LEAST_STEPS = 2
 """Of one call of a contender: XLA would turn a loop of one step into no loop, which is faster."""
@@ -129,8 +129,7 @@ class Task:
         workload_name: a name of `WORKLOADS`.
         num_members: N, in place of the workload's.
         batch_size: in place of the workload's.
-        members_per_call: forces this part of this project's plan.
-        convolution: forces this part of this project's plan.
+        plan: what is forced of this project's plan, as `--config.plan` of the main job has it.
         cores: the processor cores to run on; all where it is None.
     """
 
@@ -138,8 +137,7 @@ class Task:
     workload_name: str
     num_members: int
     batch_size: int
-    members_per_call: int | None = None
-    convolution: str | None = None
+    plan: str = "auto"
     cores: tuple[int, ...] | None = None
 
     @property
@@ -150,11 +148,6 @@ class Task:
             num_members=self.num_members,
             batch_size=self.batch_size,
         )
-
-    @property
-    def forced_convolution(self) -> ConvolutionAlgorithm | None:
-        """The algorithm that is forced, if one is."""
-        return None if self.convolution is None else ConvolutionAlgorithm(self.convolution)
 
 
 def load_training_set(workload: Workload) -> TrainingSet:

@@ -7,6 +7,7 @@ them), and on each device run together (`vmap`), in chunks, or one after another
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,3 +150,15 @@ def place(plan: Plan, num_members: int, devices: Sequence[Any]) -> Placement:
             f"got {plan.num_devices}"
         )
     return Placement(num_members, plan.members_per_call, tuple(devices[: plan.num_devices]))
+
+
+def use_all_cores() -> None:
+    """Make every CPU core a device, where the user has not said otherwise.
+
+    A member on each core is faster than all cores on one member: no core waits for another. Must
+    be called before JAX looks for its devices.
+    """
+    own_count = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not own_count and jax.config.values["jax_num_cpu_devices"] == -1:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        jax.config.update("jax_num_cpu_devices", cores)

@@ -49,19 +49,6 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def use_all_cores() -> None:
-    """Make every CPU core a device, where the user has not said otherwise.
-
-    A member on each core is faster than all cores on one member: no core waits for another.
-    """
-    import jax
-
-    own_count = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not own_count and jax.config.values["jax_num_cpu_devices"] == -1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        jax.config.update("jax_num_cpu_devices", cores)
-
-
 @contextlib.contextmanager
 def answered(*kinds: type[Exception], prefix: str = "") -> Iterator[None]:
     """End the process with one line where such an error is raised.

@@ -20,6 +20,7 @@ from ensemble_jax.planning import (
     PlanCache,
     PlanChoice,
     PlanningTask,
+    alternatives_for,
     choose_plan,
     default_plan,
     try_plan,
@@ -83,8 +84,7 @@ def plan_training(
         lambda plan: try_plan(plan, task),
         num_members=num_members,
         request=request,
-        algorithms=_algorithms(network, devices[0].platform),
-        passes=_passes(network, config.batch_size, devices[0].platform),
+        alternatives=alternatives_for(network, config.batch_size, devices[0].platform),
         budget_seconds=budget,
     )
     cache.write(key, choice)
@@ -111,31 +111,6 @@ def _expected_seconds(config, dataset, network, num_members, plan):
     images_in_all = num_members * len(dataset.train) * config.extents[-1]
     speed = _OPERATIONS.get(jax.default_backend(), _OPERATIONS["gpu"]) * plan.num_devices
     return images_in_all * operations / speed
-
-
-def _algorithms(network, kind):
-    """The ways to convolve that are worth trying."""
-    if not _convolves(network):
-        return []
-    # In a loop on a CPU XLA's own is slower than the others by far.
-    return [a for a in ConvolutionAlgorithm if kind != "cpu" or a is not ConvolutionAlgorithm.XLA]
-
-
-def _passes(network, batch_size, kind):
-    """The numbers of parts of a batch that are worth trying.
-
-    On a CPU the activations of 20 images stay in its caches where those of 100 do not: st-VGG
-    trains 1.2 times as fast (2 cores of 1 MB each).
-    """
-    variables = jax.eval_shape(network.init, jax.random.key(0))
-    if kind != "cpu" or variables.batch_stats or not _convolves(network):
-        return []
-    return [min(n for n in range(1, batch_size + 1) if batch_size / n <= 20 and not batch_size % n)]
-
-
-def _convolves(network):
-    variables = jax.eval_shape(network.init, jax.random.key(0))
-    return any(leaf.ndim == 4 for leaf in jax.tree.leaves(variables.params))
 
 
 def _key(config: TrainConfig, dataset: Dataset, num_members: int) -> dict[str, Any]:

@@ -69,7 +69,6 @@ def main() -> None:
     dataset = load_dataset(config.dataset, data_dir=config.data_dir or None)
     _check_batch_size(config, dataset)
     binary.use_compilation_cache()
-    binary.use_all_cores()
     _train(config, dataset, workdir, resumed)
     _report(workdir)
 
@@ -78,7 +77,7 @@ def _train(config: TrainConfig, dataset: Dataset, workdir: Path, resumed: bool) 
     # JAX comes after all that can be answered without it: a wrong option is answered at once.
     import jax
 
-    from ensemble_jax.collection import place
+    from ensemble_jax.collection import place, use_all_cores
     from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
     from ensemble_jax.training import (
         Checkpoints,
@@ -90,6 +89,7 @@ def _train(config: TrainConfig, dataset: Dataset, workdir: Path, resumed: bool) 
     from experiments.planning import plan_of_run, plan_training
     from experiments.progress import TrainingProgress
 
+    use_all_cores()
     members = _make_members(config)
     make_network = functools.partial(_make_network, config, dataset)
     if resumed:

@@ -1,15 +1,24 @@
 """The choice of an execution plan by measuring on the devices at hand."""
 
 from ensemble_jax.planning.cache import PlanCache
-from ensemble_jax.planning.choice import PlanChoice, Tried, choose_plan, default_plan
+from ensemble_jax.planning.choice import (
+    Alternatives,
+    PlanChoice,
+    Tried,
+    alternatives_for,
+    choose_plan,
+    default_plan,
+)
 from ensemble_jax.planning.trial import PlanningTask, Trial, try_plan
 
 __all__ = [
+    "Alternatives",
     "PlanCache",
     "PlanChoice",
     "PlanningTask",
     "Trial",
     "Tried",
+    "alternatives_for",
     "choose_plan",
     "default_plan",
     "try_plan",

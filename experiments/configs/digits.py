@@ -2,7 +2,7 @@
 
 Shows figures 1 and 3 of the paper on 8x8 images: consistency and consensus of 20 members.
 Run: python -m experiments.train
-Takes about 80 seconds on two CPU cores; mean test accuracy above 0.95.
+Takes about two minutes on two CPU cores; mean test accuracy above 0.95.
 """
 
 from experiments.train_config import TrainConfig

@@ -7,11 +7,19 @@ import re
 import time
 
 import jax
+import numpy as np
 import pytest
 
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.models import make_network
+from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.plan import Plan, parse_plan_request
-from ensemble_jax.planning import Trial, choose_plan, default_plan
+from ensemble_jax.planning import (
+    Alternatives,
+    Trial,
+    alternatives_for,
+    choose_plan,
+    default_plan,
+)
 
 WINOGRAD, PATCHES = ConvolutionAlgorithm.WINOGRAD, ConvolutionAlgorithm.PATCHES
 FIRST = Plan(2, 1, WINOGRAD, passes_per_step=1)
@@ -29,8 +37,7 @@ def choose(speed, *, first=FIRST, request="auto", num_members=20, seconds=60.0, 
         try_plan,
         num_members=num_members,
         request=parse_plan_request(request),
-        algorithms=(WINOGRAD, PATCHES),
-        passes=passes,
+        alternatives=Alternatives((WINOGRAD, PATCHES), passes),
         budget_seconds=seconds,
     )
 
@@ -47,6 +54,25 @@ def test_the_default_is_by_kind_of_device():
         platform = "gpu"
 
     assert default_plan(20, [Accelerator()]) == Plan(1, 0, WINOGRAD, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "batch_size", "platform", "algorithms", "passes"),
+    [
+        (Model.FULLY_CONNECTED, 100, "cpu", [], []),
+        (Model.SMALL_ST_VGG, 100, "cpu", [PATCHES, WINOGRAD], [5]),
+        (Model.SMALL_ST_VGG, 50, "cpu", [PATCHES, WINOGRAD], [5]),
+        (Model.SMALL_ST_VGG, 17, "cpu", [PATCHES, WINOGRAD], [1]),
+        (Model.SMALL_ST_VGG, 23, "cpu", [PATCHES, WINOGRAD], [23]),
+        (Model.SMALL_ST_VGG, 100, "gpu", list(ConvolutionAlgorithm), []),
+    ],
+)
+def test_alternatives(model, batch_size, platform, algorithms, passes):
+    network = make_network(
+        model, num_classes=3, input_shape=(8, 8, 1), mean=np.zeros(1), deviation=np.ones(1)
+    )
+    found = alternatives_for(network, batch_size, platform)
+    assert (list(found.algorithms), list(found.passes)) == (algorithms, passes)
 
 
 def test_entries_are_changed_one_after_another():
