@@ -25,14 +25,16 @@ from benchmarks.summary import Benchmark
 from benchmarks.workloads import WORKLOADS, Task, load_training_set
 from ensemble_jax.models import count_parameters
 from ensemble_jax.options import ConvolutionAlgorithm, Model
+from ensemble_jax.planning import Trial
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = Protocol(rounds=4, seconds=1.0, slow_seconds=10.0, slow_rounds=2, limit_seconds=60.0)
+PLAN = "default,num_devices=1,members_per_call=all"
 NEEDS_TORCH = ("torch_loop", "torch_loop_channels_last", "torch_func")
 
 
 def tiny_task(contender, workload="mlp_digits", num_members=2, batch_size=50):
-    return Task(contender, workload, num_members, batch_size, members_per_call=0)
+    return Task(contender, workload, num_members, batch_size, plan=PLAN)
 
 
 def make_outcome(contender, speeds, *, num_members=4, **facts):
@@ -155,38 +157,19 @@ class TestContenders:
         images = torch_loops.torch.zeros(3, data.images.shape[3], *data.images.shape[1:3])
         assert module(images).shape == (3, data.num_classes)
 
-    def test_plan_is_the_fastest_that_fits(self, monkeypatch):
+    def test_the_plan_is_measured_unless_it_is_forced(self, monkeypatch):
         from benchmarks import collection
 
-        seconds = {("winograd", 1): 5.0, ("patches", 1): 4.0, ("winograd", 8): 3.0}
-        seconds |= {("patches", 8): 2.0, ("winograd", 0): 1.0, ("patches", 0): 9.0}
-        too_large = ("winograd", 0)
+        def choose(plan):
+            task = Task("ensemble_jax", "mlp_digits", 20, 100, plan)
+            return collection.Collection(task, 20).prepare(2).choice
 
-        def choose(task):
-            contender = collection.Collection(task, task.num_members)
-            monkeypatch.setattr(contender, "_compile", lambda plan, steps: FakeTraining(plan))
-            return contender.prepare(2).choice
-
-        class FakeTraining:
-            num_images = 1
-            compile_seconds = 0.0
-
-            def __init__(self, plan):
-                self.compiled_epoch = (plan.convolution.value, plan.members_per_call)
-
-            def init(self):
-                return None
-
-        monkeypatch.setattr(collection, "_seconds_of", lambda t: seconds[t.compiled_epoch])
+        forced = "num_devices=2,members_per_call=5,convolution=xla,passes_per_step=1"
+        assert choose(forced) == "2 devices, 5 members at a time each, xla convolutions"
         monkeypatch.setattr(
-            collection, "temporary_bytes", lambda epoch: 10**20 if epoch == too_large else 1
+            collection, "try_plan", lambda plan, task: Trial(1, 2, plan.members_per_call == 4)
         )
-        assert choose(Task("ensemble_jax", "small_cnn_digits", 20, 100)) == "patches, 8 at a time"
-        forced = Task("ensemble_jax", "small_cnn_digits", 20, 100, 0)
-        assert choose(forced) == "winograd, all members at once", "forced, so it is tried first"
-        forced = Task("ensemble_jax", "small_cnn_digits", 20, 100, 1, "xla")
-        assert choose(forced) == "xla, 1 at a time"
-        assert choose(Task("ensemble_jax", "mlp_digits", 1, 100)) == ""
+        assert choose("num_devices=2").startswith("2 devices, 4 members at a time each")
 
     def test_matrix_product(self):
         contender = make_contender(tiny_task(MATRIX_PRODUCT))
@@ -398,7 +381,7 @@ class TestBinary:
             "--contenders=ensemble_jax,python_loop",
             "--members=2",
             "--batch_size=20",
-            "--members_per_call=0",
+            f"--plan={PLAN}",
             "--rounds=2",
             "--seconds=0",
             "--sweep=",
