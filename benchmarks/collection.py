@@ -23,6 +23,7 @@ from ensemble_jax.training import (
     CollectionTraining,
     Member,
     Settings,
+    StreamIds,
     make_member_training,
     place_examples,
 )
@@ -82,7 +83,6 @@ class Collection:
         task = PlanningTask(
             self._make_training,
             self._members(),
-            _SEED,
             self._data.images,
             self._data.labels,
             self._workload.batch_size,
@@ -109,9 +109,7 @@ class Collection:
         placement = place(plan, self._num_members, self._devices)
         read = steps * self._workload.batch_size
         examples = place_examples(placement, self._data.images[:read], self._data.labels[:read])
-        return CollectionTraining(
-            self._make_training(plan), placement, self._members(), _SEED, examples
-        )
+        return CollectionTraining(self._make_training(plan), placement, self._members(), examples)
 
     def _members(self):
         """All members with the settings that the main job gives them."""
@@ -124,4 +122,5 @@ class Collection:
             "dropout_scale": np.float32(1),
         }
         settings = Settings(**{k: np.full(self._num_members, v) for k, v in values.items()})
-        return Member(np.arange(self._num_members, dtype=np.uint32), settings)
+        ids = np.arange(self._num_members, dtype=np.uint32)
+        return Member(np.full_like(ids, _SEED), StreamIds.own(ids), settings)

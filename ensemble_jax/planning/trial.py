@@ -14,7 +14,13 @@ from jaxtyping import Int, Num
 from ensemble_jax.collection import place
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning.memory import free_bytes, program_bytes
-from ensemble_jax.training import CollectionTraining, Member, MemberTraining, place_examples
+from ensemble_jax.training import (
+    CollectionTraining,
+    Member,
+    MemberTraining,
+    Subset,
+    place_examples,
+)
 
 _STEPS = 4
 _SECONDS = 0.5
@@ -30,7 +36,6 @@ class PlanningTask:
     Attributes:
         make_training: the training of one member under a plan.
         members: all N members.
-        seed: of the run.
         inputs: the training examples.
         labels: their labels.
         batch_size: examples per step.
@@ -40,7 +45,6 @@ class PlanningTask:
 
     make_training: Callable[[Plan], MemberTraining]
     members: Member
-    seed: int
     inputs: Num[np.ndarray, "M ..."]
     labels: Int[np.ndarray, " M"]
     batch_size: int
@@ -50,7 +54,7 @@ class PlanningTask:
     @property
     def num_members(self) -> int:
         """N."""
-        return len(self.members.id)
+        return len(self.members.seed)
 
 
 class Trial(NamedTuple):
@@ -80,12 +84,12 @@ def try_plan(plan: Plan, task: PlanningTask) -> Trial:
     """
     whole = place(plan, task.num_members, task.devices)
     at_once = min(task.num_members, plan.num_devices * whole.members_at_once)
-    members = jax.tree.map(lambda x: x[:at_once], task.members)
     placement = place(plan, at_once, task.devices)
     read = min(len(task.labels), _STEPS * task.batch_size)
+    members = _of_first(jax.tree.map(lambda x: x[:at_once], task.members), read)
     usable = int(_USABLE * free_bytes(task.devices[0]))
     examples = place_examples(placement, task.inputs[:read], task.labels[:read])
-    training = CollectionTraining(task.make_training(plan), placement, members, task.seed, examples)
+    training = CollectionTraining(task.make_training(plan), placement, members, examples)
     # The state stays, and a chunk's is copied while it is computed; the rest is per chunk.
     state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(training.state_shape))
     state_per_member = state // at_once
@@ -102,6 +106,17 @@ def try_plan(plan: Plan, task: PlanningTask) -> Trial:
     useful = task.num_members / (whole.members_per_device * plan.num_devices)
     speed = training.num_images / _seconds_of(training)
     return Trial(needed, usable, speed * useful)
+
+
+def _of_first(members: Member, num_examples: int) -> Member:
+    """The members where there are only the first examples."""
+    subset, labels = members.subset, members.labels
+    if subset is not None:
+        indices = np.asarray(subset.indices)[:, :num_examples] % num_examples
+        subset = Subset(indices, np.minimum(subset.size, num_examples))
+    return members._replace(
+        subset=subset, labels=None if labels is None else labels[:, :num_examples]
+    )
 
 
 def _seconds_of(training: CollectionTraining) -> float:

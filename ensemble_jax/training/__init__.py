@@ -2,6 +2,7 @@
 
 from ensemble_jax.training.checkpoints import Checkpoints
 from ensemble_jax.training.collection_training import CollectionTraining, place_examples
+from ensemble_jax.training.keys import Stream, StreamIds
 from ensemble_jax.training.loop import Measurement, Observer, train
 from ensemble_jax.training.member import (
     NOT_DIVERGED,
@@ -9,6 +10,7 @@ from ensemble_jax.training.member import (
     Member,
     MemberState,
     MemberTraining,
+    Subset,
     make_member_training,
 )
 from ensemble_jax.training.optimizers import Settings
@@ -24,6 +26,9 @@ __all__ = [
     "MemberTraining",
     "Observer",
     "Settings",
+    "Stream",
+    "StreamIds",
+    "Subset",
     "make_member_training",
     "place_examples",
     "train",

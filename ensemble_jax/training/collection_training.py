@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from typing import Self
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -17,7 +19,7 @@ class CollectionTraining:
     Constructing it compiles, so that no call does.
 
     Attributes:
-        num_images: images times members that one epoch reads.
+        num_images: images that one epoch reads, of all members together.
         state_shape: shapes and types of the state of all members on the host, `[N, ...]`.
         compile_seconds: how long the compilation took.
         compiled_epoch: the compiled epoch, for reading its program and memory.
@@ -28,25 +30,34 @@ class CollectionTraining:
         training: MemberTraining,
         placement: Placement,
         members: Member,
-        seed: int,
         examples: Examples,
     ) -> None:
         started = time.perf_counter()
         self._placement = placement
         self._members = placement.spread(members)
-        self._seed = placement.share(np.uint32(seed))
         self._examples = examples
-        self.num_images = placement.num_members * len(examples.labels)
-        init = placement.lift(training.init, shared=(0,)).lower(self._seed, self._members)
+        subset = members.subset
+        self.num_images = (
+            placement.num_members * len(examples.labels)
+            if subset is None
+            else int(np.sum(subset.size))
+        )
+        init = placement.lift(training.init).lower(self._members)
         self._init = init.compile()
         self.state_shape = placement.host_shapes(init.out_info)
-        epoch = placement.lift(training.epoch, shared=(2, 3, 4), donate=(0,))
+        epoch = placement.lift(training.epoch, shared=(2, 3), donate=(0,))
         self.compiled_epoch = epoch.lower(*self._arguments(init.out_info, 0)).compile()
         self.compile_seconds = time.perf_counter() - started
 
+    def of(self, members: Member) -> Self:
+        """The same programs for other members of the same shapes; compiles nothing."""
+        other = copy.copy(self)
+        other._members = self._placement.spread(members)
+        return other
+
     def init(self) -> MemberState:
         """The state of every member at initialisation, `[N, ...]` on the devices."""
-        return self._init(self._seed, self._members)
+        return self._init(self._members)
 
     def epoch(self, state: MemberState, epoch: int) -> tuple[MemberState, Float[Array, " N"]]:
         """Train every member for one epoch, counted from 0. `state` is used up.
@@ -57,7 +68,7 @@ class CollectionTraining:
 
     def _arguments(self, state, epoch):
         number = self._placement.share(np.int32(epoch))
-        return state, self._members, self._seed, number, self._examples
+        return state, self._members, number, self._examples
 
 
 def place_examples(placement: Placement, inputs: np.ndarray, labels: np.ndarray) -> Examples:

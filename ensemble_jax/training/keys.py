@@ -7,8 +7,10 @@ it, on the devices, or on whether the run was resumed.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple, Self
 
 import jax
+import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
 
@@ -18,6 +20,22 @@ class Stream(IntEnum):
     INITIALISATION = 0
     ORDER = 1
     DROPOUT = 2
+
+
+class StreamIds(NamedTuple):
+    """Whose randomness a member has, by source; members that share a number share the source.
+
+    Scalars of one member, or `[N]` before they are lifted.
+    """
+
+    initialisation: Int[Array | np.ndarray, ...] | int
+    order: Int[Array | np.ndarray, ...] | int
+    dropout: Int[Array | np.ndarray, ...] | int
+
+    @classmethod
+    def own(cls, member: Int[Array | np.ndarray, ...] | int) -> Self:
+        """Everything of the member's own."""
+        return cls(member, member, member)
 
 
 def member_key(

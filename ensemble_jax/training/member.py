@@ -11,20 +11,44 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
-from ensemble_jax.data.sampling import shuffled_batches
+from ensemble_jax.data.sampling import shuffled_batches, shuffled_subset_batches
 from ensemble_jax.models import Network, TrainingPass, Variables
 from ensemble_jax.options import Optimizer
-from ensemble_jax.training.keys import Stream, member_key
+from ensemble_jax.training.keys import Stream, StreamIds, member_key
 from ensemble_jax.training.optimizers import Settings, decayed_learning_rate, make_update_rule
 
 NOT_DIVERGED = -1
 
 
-class Member(NamedTuple):
-    """Who a member is: its number in the collection and what sets it apart."""
+class Subset(NamedTuple):
+    """The training examples that a member sees.
 
-    id: Int[Array | np.ndarray, ...]
+    Attributes:
+        indices: `[m]`, their positions in the training set; m is the same for all members of a
+            collection, so that positions from `size` on only fill up.
+        size: how many there are, in 1..m.
+    """
+
+    indices: Int[Array | np.ndarray, "*N m"]
+    size: Int[Array | np.ndarray, "*N"]
+
+
+class Member(NamedTuple):
+    """What sets a member apart: of one member, or with a leading axis `[N]` before it is lifted.
+
+    Attributes:
+        seed: of its randomness.
+        streams: which of the seed's streams of randomness are its own.
+        settings: numbers of its optimizer and dropout.
+        subset: what it is trained on; None (of all members) for the whole training set.
+        labels: `[M]`, what it is taught; None (of all members) for the labels of the examples.
+    """
+
+    seed: Int[Array | np.ndarray, "*N"]
+    streams: StreamIds
     settings: Settings
+    subset: Subset | None = None
+    labels: Int[Array | np.ndarray, "*N M"] | None = None
 
 
 class MemberState(NamedTuple):
@@ -61,15 +85,14 @@ class MemberTraining(NamedTuple):
     """One member's training.
 
     Attributes:
-        init: `(seed, member) -> state` at epoch 0.
-        epoch: `(state, member, seed, epoch, examples) -> (state, loss)`: one pass over the
-            examples in the member's own order; `loss` is the mean over them as they were seen.
+        init: `member -> state` at epoch 0.
+        epoch: `(state, member, epoch, examples) -> (state, loss)`: one pass over the member's
+            examples in its own order; `loss` is the mean over them as they were seen.
     """
 
-    init: Callable[[Int[Array, ""], Member], MemberState]
+    init: Callable[[Member], MemberState]
     epoch: Callable[
-        [MemberState, Member, Int[Array, ""], Int[Array, ""], Examples],
-        tuple[MemberState, Float[Array, ""]],
+        [MemberState, Member, Int[Array, ""], Examples], tuple[MemberState, Float[Array, ""]]
     ]
 
 
@@ -98,21 +121,24 @@ def make_member_training(
             f"got {passes_per_step}"
         )
 
-    def init(seed, member):
-        variables = network.init(member_key(seed, Stream.INITIALISATION, member.id))
+    def init(member):
+        key = member_key(member.seed, Stream.INITIALISATION, member.streams.initialisation)
+        variables = network.init(key)
         rule = make_update_rule(optimizer, member.settings, member.settings.learning_rate)
         return MemberState(variables, rule.init(variables.params), jnp.int32(NOT_DIVERGED))
 
-    def epoch(state, member, seed, epoch, examples):
-        order_key = jax.random.fold_in(member_key(seed, Stream.ORDER, member.id), epoch)
-        dropout_key = jax.random.fold_in(member_key(seed, Stream.DROPOUT, member.id), epoch)
-        batches = shuffled_batches(order_key, len(examples.labels), batch_size)
+    def epoch(state, member, epoch, examples):
+        seed, streams = member.seed, member.streams
+        order_key = jax.random.fold_in(member_key(seed, Stream.ORDER, streams.order), epoch)
+        dropout_key = jax.random.fold_in(member_key(seed, Stream.DROPOUT, streams.dropout), epoch)
+        batches = _member_batches(order_key, member.subset, len(examples.labels), batch_size)
+        labels = examples.labels if member.labels is None else member.labels
         rate = decayed_learning_rate(member.settings, epoch)
         rule = make_update_rule(optimizer, member.settings, rate)
 
         def step(state, batch_of_step):
             number, indices, weights = batch_of_step
-            batch = Batch(examples.inputs[indices], examples.labels[indices], weights)
+            batch = Batch(examples.inputs[indices], labels[indices], weights)
             key = jax.random.fold_in(dropout_key, number)
             scale = member.settings.dropout_scale
             new, loss = train_step(
@@ -122,9 +148,16 @@ def make_member_training(
 
         steps = jnp.arange(len(batches.indices))
         state, losses = jax.lax.scan(step, state, (steps, *batches))
-        return state, losses.sum() / len(examples.labels)
+        return state, losses.sum() / batches.weights.sum()
 
     return MemberTraining(init, epoch)
+
+
+def _member_batches(key, subset, num_examples, batch_size):
+    """One epoch's batches of a member."""
+    if subset is None:
+        return shuffled_batches(key, num_examples, batch_size)
+    return shuffled_subset_batches(key, subset.indices, subset.size, batch_size)
 
 
 def train_step(
@@ -139,9 +172,11 @@ def train_step(
 ) -> tuple[MemberState, Float[Array, ""]]:
     """Forward, loss, gradient and update on one batch; returns the new state and the mean loss.
 
-    A member whose loss or parameters would not be finite is frozen as it was before the step.
+    A member whose loss or parameters would not be finite is frozen as it was before the step; a
+    batch of padding alone changes nothing and has the loss 0.
     """
-    total_weight = batch.weights.sum()
+    num_examples = batch.weights.sum()
+    total_weight = jnp.maximum(num_examples, 1)
 
     def loss_of(params, part, first_example):
         """The part's share of the batch's mean loss."""
@@ -164,7 +199,7 @@ def train_step(
     # What is not finite in the gradient is not in the parameters either, and an update can overflow
     # by itself. One sum is enough to notice a single infinity or NaN.
     finite = jnp.isfinite(loss + sum(p.sum() for p in jax.tree.leaves(trained.params)))
-    healthy = finite & (state.diverged_at == NOT_DIVERGED)
+    healthy = finite & (state.diverged_at == NOT_DIVERGED) & (num_examples > 0)
     diverged_at = jnp.where(
         finite | (state.diverged_at != NOT_DIVERGED), state.diverged_at, jnp.int32(epoch)
     )

@@ -18,6 +18,7 @@ from ensemble_jax.training import (
     Member,
     MemberState,
     Settings,
+    StreamIds,
     make_member_training,
     place_examples,
 )
@@ -83,6 +84,18 @@ def make_settings(num_members: int, **values) -> Settings:
     )
 
 
+def make_members(ids, seed: int = 0, **settings) -> Member:
+    """`[N]` members with the randomness of their numbers."""
+    numbers = np.array(ids, np.uint32)
+    seeds = np.full_like(numbers, seed)
+    return Member(seeds, StreamIds.own(numbers), make_settings(len(ids), **settings))
+
+
+def make_member(number: int, seed: int = 0, **settings) -> Member:
+    """One member, as no collection has it."""
+    return jax.tree.map(lambda x: x[0], make_members([number], seed, **settings))
+
+
 class Trained(NamedTuple):
     """Host copies: the state after each epoch, the first being 0, and each epoch's losses."""
 
@@ -96,6 +109,8 @@ class Tiny:
     network = staticmethod(make_tiny_network)
     examples = staticmethod(make_examples)
     settings = staticmethod(make_settings)
+    members = staticmethod(make_members)
+    member = staticmethod(make_member)
     batch_size = BATCH_SIZE
     num_examples = NUM_EXAMPLES
 
@@ -109,14 +124,14 @@ class Tiny:
         optimizer: Optimizer = Optimizer.MOMENTUM,
         network: Network | None = None,
         examples: tuple[np.ndarray, np.ndarray] | None = None,
+        members: Member | None = None,
         **settings,
     ) -> tuple[Placement, CollectionTraining]:
         placement = Placement(len(ids), members_per_call, tuple(jax.devices()[:devices]))
         return placement, CollectionTraining(
             make_member_training(network or make_tiny_network(), optimizer, BATCH_SIZE),
             placement,
-            Member(np.array(ids, np.uint32), make_settings(len(ids), **settings)),
-            seed,
+            members or make_members(ids, seed, **settings),
             place_examples(placement, *(examples or make_examples())),
         )
 

@@ -11,7 +11,6 @@ import pytest
 
 from ensemble_jax.options import Optimizer
 from ensemble_jax.training import Checkpoints, MemberState, make_member_training
-from ensemble_jax.training.member import Member
 
 # Orbax leaves coroutines of a reading that failed, and Python complains when it collects them.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -26,8 +25,7 @@ def collect_what_orbax_leaves():
 def make_state(tiny, optimizer: Optimizer) -> MemberState:
     """A real state of three members with numbers that differ everywhere."""
     init = make_member_training(tiny.network(), optimizer, tiny.batch_size).init
-    member = Member(np.uint32(0), jax.tree.map(lambda x: x[0], tiny.settings(1)))
-    shapes = jax.eval_shape(init, np.uint32(0), member)
+    shapes = jax.eval_shape(init, tiny.member(0))
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda x: (100 * rng.normal(size=(3, *x.shape))).astype(x.dtype), shapes)
 

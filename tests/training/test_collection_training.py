@@ -14,6 +14,7 @@ import pytest
 
 from ensemble_jax import ops
 from ensemble_jax.data.sampling import shuffled_batches
+from ensemble_jax.data.subsets import stack_padded
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
 from ensemble_jax.models import Network, Variables
 from ensemble_jax.options import Optimizer
@@ -21,10 +22,13 @@ from ensemble_jax.training import (
     NOT_DIVERGED,
     Examples,
     Member,
+    Stream,
+    StreamIds,
+    Subset,
     make_member_training,
     place_examples,
 )
-from ensemble_jax.training.keys import Stream, member_key
+from ensemble_jax.training.keys import member_key
 
 IDS = [0, 1, 2, 3, 4, 5]
 EPOCHS = 3
@@ -108,14 +112,13 @@ class Single:
         self._init, self._epoch = jax.jit(training.init), jax.jit(training.epoch)
         self._inputs, self._labels = tiny.examples()
 
-    def train(self, member: Member, epochs: int, seed: int = 0, inputs: np.ndarray | None = None):
+    def train(self, member: Member, epochs: int, inputs: np.ndarray | None = None):
         examples = Examples(
             self._inputs if inputs is None else inputs, self._labels.astype(np.int32)
         )
-        seed = np.uint32(seed)
-        state, losses = self._init(seed, member), []
+        state, losses = self._init(member), []
         for epoch in range(epochs):
-            state, loss = self._epoch(state, member, seed, np.int32(epoch), examples)
+            state, loss = self._epoch(state, member, np.int32(epoch), examples)
             losses.append(loss)
         return state, losses
 
@@ -137,9 +140,9 @@ DIFFERENT_SETTINGS = {
 
 def test_members_of_different_settings_are_single_trainings(tiny, single):
     together = tiny.train(IDS, EPOCHS, members_per_call=0, **DIFFERENT_SETTINGS)
-    settings = tiny.settings(len(IDS), **DIFFERENT_SETTINGS)
+    collection = tiny.members(IDS, **DIFFERENT_SETTINGS)
     for i in IDS:
-        state, losses = single.train(Member(np.uint32(i), members(settings, i)), EPOCHS)
+        state, losses = single.train(members(collection, i), EPOCHS)
         assert_close(members(together.states[-1], i), state)
         assert_close([loss[i] for loss in together.losses], losses)
 
@@ -147,7 +150,7 @@ def test_members_of_different_settings_are_single_trainings(tiny, single):
 @pytest.mark.parametrize("name", DIFFERENT_SETTINGS)
 def test_every_setting_matters(tiny, single, name):
     usual, changed = (
-        single.train(Member(np.uint32(0), members(tiny.settings(1, **values), 0)), EPOCHS)[0]
+        single.train(tiny.member(0, **values), EPOCHS)[0]
         for values in (
             {},
             {name: DIFFERENT_SETTINGS[name][1] * 0.9 if name != "decay_epochs" else 1},
@@ -158,8 +161,9 @@ def test_every_setting_matters(tiny, single, name):
 
 
 def test_another_seed_gives_another_member(tiny, single):
-    member = Member(np.uint32(4), members(tiny.settings(1, l2=0.0, learning_rate=1e-30), 0))
-    ours, theirs = (single.train(member, 1, seed) for seed in (0, 1))
+    ours, theirs = (
+        single.train(tiny.member(4, seed, l2=0.0, learning_rate=1e-30), 1) for seed in (0, 1)
+    )
     for our, their in zip(
         jax.tree.leaves(ours[0].variables.params),
         jax.tree.leaves(theirs[0].variables.params),
@@ -167,15 +171,14 @@ def test_another_seed_gives_another_member(tiny, single):
     ):
         assert not our.any() or not np.isin(our, their).any()
     assert ours[1] != theirs[1]
-    assert_equal(single.train(member, 1, 0), ours)
+    assert_equal(single.train(tiny.member(4, 0, l2=0.0, learning_rate=1e-30), 1), ours)
 
 
 def test_one_epoch_is_the_sum_of_its_batches(tiny, single):
     """Steps on exact batches, the last one short, with plain gradients and no weights."""
     network, (inputs, labels) = tiny.network(), tiny.examples()
     values = {"dropout_scale": 0.0, "momentum": 0.0, "learning_rate": 0.5, "l2": 0.02}
-    settings = members(tiny.settings(1, **values), 0)
-    state, [loss] = single.train(Member(np.uint32(3), settings), 1)
+    state, [loss] = single.train(tiny.member(3, **values), 1)
 
     params = network.init(member_key(0, Stream.INITIALISATION, 3)).params
     key = jax.random.fold_in(member_key(0, Stream.ORDER, 3), 0)
@@ -204,8 +207,8 @@ def test_each_epoch_has_an_order_and_masks_of_its_own(tiny, single):
     """Almost without learning, what differs between epochs is randomness alone."""
 
     def losses(**values):
-        settings = tiny.settings(1, learning_rate=1e-30, l2=0.0, **values)
-        return np.array(single.train(Member(np.uint32(0), members(settings, 0)), EPOCHS)[1])
+        member = tiny.member(0, learning_rate=1e-30, l2=0.0, **values)
+        return np.array(single.train(member, EPOCHS)[1])
 
     assert np.ptp(losses()) > 0.01
     assert np.ptp(losses(dropout_scale=0.0)) < 1e-6
@@ -243,7 +246,7 @@ def test_a_member_that_diverges_does_not_touch_the_others(diverging, reference):
 def test_a_nan_in_an_example_freezes_a_member_as_it_was(tiny, single):
     inputs, _ = tiny.examples()
     inputs[3, 2] = np.nan
-    member = Member(np.uint32(0), members(tiny.settings(1), 0))
+    member = tiny.member(0)
     state, _ = single.train(member, 1, inputs=inputs)
     assert state.diverged_at == 1
     for leaf in jax.tree.leaves(state):
@@ -384,3 +387,95 @@ def test_the_compiled_epoch_exchanges_nothing(on_four_devices):
     assert not {operation for operation in operations if operation.startswith(exchanges)}
     targets = re.findall(r'custom_call_target="([^"]*)"', program)
     assert not [target for target in targets if re.search("callback|python|host", target, re.I)]
+
+
+def subset_of(*subsets: list[int]) -> Subset:
+    return Subset(*stack_padded([np.array(subset) for subset in subsets]))
+
+
+def trained(training, position):
+    """What steps change; the averages that the tiny network keeps count padding as well."""
+    state = members(training.states[-1], position)
+    return state.variables.params, state.optimizer
+
+
+SUBSETS = ([0, 2, 3, 5, 9], [1], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [4, 5, 6, 7])
+
+
+def test_members_of_different_subsets_are_trained_on_these_alone(tiny):
+    """Each as if its subset were the training set of a collection of its own."""
+    together = tiny.train(
+        IDS[:4], EPOCHS, members=tiny.members(IDS[:4])._replace(subset=subset_of(*SUBSETS))
+    )
+    inputs, labels = tiny.examples()
+    for i, subset in enumerate(SUBSETS):
+        # Nothing but its subset is there; what fills up is not read.
+        nothing = np.full_like(inputs, np.nan)
+        nothing[subset] = inputs[subset]
+        padded = members(subset_of(subset, list(range(tiny.batch_size))), [0])
+        alone = tiny.train(
+            [i],
+            EPOCHS,
+            members=tiny.members([i])._replace(subset=padded),
+            examples=(nothing, labels),
+        )
+        assert_close(trained(together, i), trained(alone, 0))
+        assert_close([loss[i] for loss in together.losses], [loss[0] for loss in alone.losses])
+
+
+def test_a_subset_of_everything_sees_every_example_once(tiny):
+    whole = tiny.members([0], learning_rate=1e-30, l2=0.0, dropout_scale=0.0)
+    subset = subset_of(list(range(tiny.num_examples)))
+    all_at_once, as_subset = (
+        tiny.train([0], 1, members=member) for member in (whole, whole._replace(subset=subset))
+    )
+    assert_close(all_at_once.losses, as_subset.losses)
+
+
+def test_steps_on_padding_alone_change_nothing(tiny):
+    """Adam and momentum move on by themselves where they are asked to."""
+    long, short = (
+        tiny.train(
+            [0],
+            EPOCHS,
+            optimizer=Optimizer.ADAM,
+            members=tiny.members([0])._replace(subset=members(subset_of([3, 4], longest), [0])),
+        )
+        for longest in (list(range(10)), list(range(tiny.batch_size)))
+    )
+    assert_close(trained(long, 0), trained(short, 0))
+
+
+def test_members_learn_labels_of_their_own(tiny):
+    inputs, labels = tiny.examples()
+    other = (labels + 1) % 3
+    taught = np.stack([labels, other]).astype(np.int32)
+    together = tiny.train([0, 1], EPOCHS, members=tiny.members([0, 1])._replace(labels=taught))
+    for i, own in enumerate((labels, other)):
+        alone = tiny.train([i], EPOCHS, examples=(inputs, own))
+        assert_close(members(together.states[-1], i), members(alone.states[-1], 0))
+
+
+@pytest.mark.parametrize("tied", Stream)
+def test_members_can_share_one_source_of_randomness(tiny, tied):
+    """Two members that differ in nothing but the other two sources."""
+    name = tied.name.lower()
+    shared = tiny.members([1, 2], learning_rate=1e-30, l2=0.0)
+    shared = shared._replace(streams=shared.streams._replace(**{name: np.zeros(2, np.uint32)}))
+    trained = tiny.train([1, 2], 1, members=shared)
+    kernels = trained.states[0].variables.params["Dense_0"]["kernel"]
+    assert (kernels[0] == kernels[1]).all() == (tied is Stream.INITIALISATION)
+    everything = tiny.members([1, 2], learning_rate=1e-30, l2=0.0)._replace(
+        streams=StreamIds.own(np.zeros(2, np.uint32))
+    )
+    all_tied = tiny.train([1, 2], 1, members=everything)
+    assert_equal(members(all_tied.states[-1], 0), members(all_tied.states[-1], 1))
+    assert trained.losses[0][0] != trained.losses[0][1]
+
+
+def test_other_members_need_no_compilation(tiny, reference):
+    placement, training = tiny.compile(IDS, seed=1)
+    with counted_compilations() as compilations:
+        other = tiny.run(placement, training.of(tiny.members(IDS)), EPOCHS)
+    assert not compilations
+    assert_equal(other.losses, reference.losses)
