@@ -28,3 +28,20 @@ class ConvolutionAlgorithm(Enum):
     XLA = "xla"
     PATCHES = "patches"
     WINOGRAD = "winograd"
+
+
+class Protocol(Enum):
+    """How a collection is measured at several extents (Hacohen & Weinshall 2019, Appendix D)."""
+
+    TRAJECTORY = "trajectory"
+    INDEPENDENT = "independent"
+
+
+class Source(Enum):
+    """The sources of randomness that make members differ."""
+
+    INITIALISATION = "initialisation"
+    ORDER = "order"
+    DROPOUT = "dropout"
+    SUBSET = "subset"
+    LABELS = "labels"

@@ -63,6 +63,12 @@ def get_config(config_class: type) -> Any:
             f"--config must be a Python file whose get_config() returns a {config_class.__name__}, "
             f"got {config_path()!r}{', which is not a file' if missing else ''}"
         )
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        # A list of texts on the command line comes as one text.
+        if field.type == tuple[str, ...] and all(isinstance(text, str) for text in value):
+            texts = (part.strip() for text in value for part in text.split(","))
+            setattr(config, field.name, tuple(part for part in texts if part))
     return config
 
 

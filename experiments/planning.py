@@ -14,7 +14,7 @@ import numpy as np
 
 from ensemble_jax.data import Dataset
 from ensemble_jax.models import Network
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.options import ConvolutionAlgorithm, Protocol
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
     PlanCache,
@@ -26,7 +26,7 @@ from ensemble_jax.planning import (
     try_plan,
 )
 from ensemble_jax.runs import library_versions
-from ensemble_jax.training import Member, make_member_training
+from ensemble_jax.training import Member, images_per_epoch, make_member_training
 from experiments.train_config import TrainConfig
 
 # Trials take at most this share of the time that the training is expected to take,
@@ -49,18 +49,18 @@ def plan_training(
         ValueError: if it is not possible here: too few devices, too little memory.
     """
     devices = jax.local_devices()
-    num_members = len(members.id)
+    num_members = len(members.seed)
     request = parse_plan_request(config.plan)
     first = request.apply(default_plan(num_members, devices))
     if not request.leaves_a_choice:
         return PlanChoice(first, "as asked for" if request.forced else "the default")
     network = make_network(first.convolution)
-    seconds = _expected_seconds(config, dataset, network, num_members, first)
+    seconds = _expected_seconds(config, dataset, network, members, first)
     budget = min(_SHARE * seconds, _MOST_SECONDS)
     if budget < _LEAST_SECONDS:
         return PlanChoice(first, "the default: too short a training to try others")
     cache = PlanCache(_cache_folder())
-    key = _key(config, dataset, num_members)
+    key = _key(config, dataset, members)
     if (known := cache.read(key)) is not None:
         return known
     print(f"choosing a plan, which takes about {budget:.0f} s", flush=True)
@@ -72,7 +72,6 @@ def plan_training(
             plan.passes_per_step,
         ),
         members,
-        config.seed,
         dataset.train.inputs,
         dataset.train.labels,
         config.batch_size,
@@ -101,26 +100,30 @@ def plan_of_run(stored: Mapping[str, Any]) -> PlanChoice:
     return PlanChoice(fewer, f"as before, but for {plan.num_devices} devices: rounds differently")
 
 
-def _expected_seconds(config, dataset, network, num_members, plan):
+def _expected_seconds(config, dataset, network, members, plan):
     """A guess, by the operations of the forward passes."""
     variables = jax.eval_shape(network.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((config.batch_size, *dataset.input_shape), np.float32)
     cost = jax.jit(network.evaluate).lower(variables, images).cost_analysis() or {}
     # A training step is three forward passes.
     operations = 3 * cost.get("flops", 0.0) / config.batch_size
-    images_in_all = num_members * len(dataset.train) * config.extents[-1]
+    whole = config.protocol is Protocol.TRAJECTORY
+    epochs = config.extents[-1] if whole else sum(config.extents)
+    images_in_all = images_per_epoch(members, len(dataset.train)) * epochs
     speed = _OPERATIONS.get(jax.default_backend(), _OPERATIONS["gpu"]) * plan.num_devices
     return images_in_all * operations / speed
 
 
-def _key(config: TrainConfig, dataset: Dataset, num_members: int) -> dict[str, Any]:
+def _key(config: TrainConfig, dataset: Dataset, members: Member) -> dict[str, Any]:
     """All that decides which plan is fast and fits."""
     names = ("model", "optimizer", "batch_size", "plan")
     effective = config.effective()
     devices = jax.local_devices()
     return {
         "config": {name: effective[name] for name in names},
-        "num_members": num_members,
+        "num_members": len(members.seed),
+        "own_labels": members.labels is not None,
+        "most_examples": None if members.subset is None else members.subset.indices.shape[1],
         "num_classes": dataset.num_classes,
         "input_shape": list(dataset.input_shape),
         "sizes": [len(split) for split in dataset.splits.values()],

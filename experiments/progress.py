@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 from tqdm import tqdm
@@ -16,29 +17,35 @@ class TrainingProgress:
     """A bar over epochs with ETA; accuracy, its spread and bimodality are as of the last extent.
 
     Args:
-        first_epoch: epochs completed before.
-        last_epoch: at which the training ends.
+        num_epochs: of the whole training, all collections of it together.
+        completed: how many of them were completed before.
         member_ids: by which members that diverge are named.
         split_sizes: the number of examples M of each split.
     """
 
     def __init__(
         self,
-        first_epoch: int,
-        last_epoch: int,
+        num_epochs: int,
+        completed: int,
         member_ids: Sequence[int],
-        split_sizes: dict[str, int],
+        split_sizes: Mapping[str, int],
     ) -> None:
         self._member_ids = np.array(member_ids)
         self._split_sizes = split_sizes
         self._diverged = np.zeros(len(member_ids), bool)
+        self._epochs_before = 0
         self._bar = tqdm(
-            total=last_epoch, initial=first_epoch, unit="epoch", desc="training", dynamic_ncols=True
+            total=num_epochs, initial=completed, unit="epoch", desc="training", dynamic_ncols=True
         )
+
+    def begin_collection(self) -> None:
+        """What follows is another collection, whose epochs begin anew."""
+        self._epochs_before = self._bar.n
+        self._diverged[:] = False
 
     def epoch_done(self, epoch: int, losses: np.ndarray) -> None:
         """Move the bar."""
-        self._bar.update(epoch - self._bar.n)
+        self._bar.update(self._epochs_before + epoch - self._bar.n)
 
     def extent_written(self, measurement: Measurement) -> None:
         """Show accuracy and bimodality, and name the members that have diverged since."""
@@ -53,8 +60,10 @@ class TrainingProgress:
         if not diverged.all():
             self._bar.set_postfix_str(self._summary(measurement.evaluation, ~diverged))
 
-    def close(self) -> None:
-        """Leave the bar as it is."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
 
     def _summary(self, evaluation, healthy):

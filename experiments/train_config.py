@@ -8,7 +8,7 @@ import re
 from typing import Any, get_origin
 
 from ensemble_jax.data.sources import check_dataset_name
-from ensemble_jax.options import Model, Optimizer
+from ensemble_jax.options import Model, Optimizer, Protocol, Source
 from ensemble_jax.plan import parse_plan_request
 
 _RANGE = re.compile(r"(\d+):(\d+)")
@@ -42,6 +42,17 @@ class TrainConfig:
         momentum: of the optimizer momentum.
         l2: adds l2 * sum(kernel ** 2) to the loss.
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
+        tied: the sources of randomness that all members share, of initialisation, order, dropout,
+            subset and labels; what differs between members comes from the others alone.
+        partitions: P, into how many parts the training set is split at random; member i is trained
+            on part i % P. 0 trains everyone on everything.
+        subset_fraction: the share of the training set that each member is trained on, drawn at
+            random for each.
+        member_label_noise: the probability with which each label that a member is taught is
+            replaced by a random class, drawn for each member; what is recorded as correct is still
+            measured against the data set's labels.
+        protocol: trajectory measures one collection at every extent; independent trains a fresh
+            collection from scratch for each extent.
         plan: how the members are computed, which changes speed, memory and rounding. auto measures,
             default does not. NAME=VALUE,... forces entries and measures the others:
             num_devices, members_per_call (a number or all; fewer save memory), convolution (xla,
@@ -65,6 +76,11 @@ class TrainConfig:
     momentum: float = 0.9
     l2: float = 0.0
     dropout_scale: float = 1.0
+    tied: tuple[str, ...] = ()
+    partitions: int = 0
+    subset_fraction: float = 1.0
+    member_label_noise: float = 0.0
+    protocol: Protocol = Protocol.TRAJECTORY
     plan: str = "auto"
 
     @property
@@ -109,6 +125,24 @@ class TrainConfig:
         # The largest rate of any architecture is 0.5, and a rate must stay below 1.
         if not 0 <= self.dropout_scale < 2:
             raise ValueError(f"dropout_scale must lie in [0, 2), got {self.dropout_scale}")
+        self._check_shares()
+
+    def _check_shares(self) -> None:
+        sources = [source.value for source in Source]
+        for name in self.tied:
+            if name not in sources:
+                raise ValueError(f"tied must be of {', '.join(sources)}, got {name!r}")
+        _check_at_least("partitions", self.partitions, 0)
+        if not 0 < self.subset_fraction <= 1:
+            raise ValueError(f"subset_fraction must lie in (0, 1], got {self.subset_fraction}")
+        if self.partitions and self.subset_fraction != 1:
+            raise ValueError(
+                f"subset_fraction must be 1 with partitions, got {self.subset_fraction}"
+            )
+        if not 0 <= self.member_label_noise <= 1:
+            raise ValueError(
+                f"member_label_noise must lie in [0, 1], got {self.member_label_noise}"
+            )
 
     def _check_extents(self) -> None:
         wrong = [e for e in self.extents if not isinstance(e, int) or not 0 <= e <= _MOST]

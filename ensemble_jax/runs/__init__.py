@@ -1,6 +1,7 @@
 """The run directory: what is written, atomically, and how it is read back."""
 
 from ensemble_jax.runs.configs import config_differences
+from ensemble_jax.runs.examples import TrainingSets
 from ensemble_jax.runs.manifest import DataSummary, Manifest, library_versions
 from ensemble_jax.runs.merging import merge_runs
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
@@ -15,6 +16,7 @@ __all__ = [
     "Run",
     "RunWriter",
     "SplitRecord",
+    "TrainingSets",
     "claim_folder",
     "config_differences",
     "library_versions",

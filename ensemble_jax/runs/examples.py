@@ -1,17 +1,26 @@
-"""`examples.npz`: the label and the id of every example, in the order of the axis M."""
+"""`examples.npz`: the label and the id of every example, in the order of the axis M.
+
+Where members are not all trained on the whole training set with its own labels, also what each is
+trained on: `trained_on`, packed bits `[N, ceil(M / 8)]`, and `taught_labels`, `[N, M]`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 
-from ensemble_jax.runs.files import read_npz
+from ensemble_jax.runs.files import names_in_npz, read_npz
 from ensemble_jax.runs.layout import EXAMPLES
-from ensemble_jax.runs.manifest import DataSummary
+from ensemble_jax.runs.manifest import DataSummary, Manifest
+from ensemble_jax.runs.packing import pack_correct, unpack_correct
+
+TRAIN = "train"
+_TRAINED_ON, _TAUGHT = "trained_on", "taught_labels"
 
 
 @runtime_checkable
@@ -78,3 +87,64 @@ def read_examples(
                 f"got {list(labels[split].shape)} and {list(ids[split].shape)}"
             )
     return labels, ids
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSets:
+    """What each of N members is trained on, of the M examples of the split `train`.
+
+    Attributes:
+        trained_on: `[N, M]`, whether a member is trained on an example.
+        taught_labels: `[N, M]`, the labels it is taught; None for those of the data set.
+    """
+
+    trained_on: Bool[np.ndarray, "N M"]
+    taught_labels: Int[np.ndarray, "N M"] | None = None
+
+
+def training_set_arrays(sets: TrainingSets, manifest: Manifest) -> dict[str, np.ndarray]:
+    """The arrays by the names they are written under, checked.
+
+    Raises:
+        ValueError: if the shapes or values are not those of the manifest's members and examples.
+    """
+    shape = (manifest.num_members, manifest.data.split_sizes[TRAIN])
+    if sets.trained_on.shape != shape or sets.trained_on.dtype != bool:
+        raise ValueError(
+            f"trained_on must be bool {list(shape)}, "
+            f"got {sets.trained_on.dtype} {list(sets.trained_on.shape)}"
+        )
+    arrays = {_TRAINED_ON: pack_correct(sets.trained_on)}
+    labels = sets.taught_labels
+    if labels is not None:
+        num_classes = manifest.data.num_classes
+        if labels.shape != shape or labels.min() < 0 or labels.max() >= num_classes:
+            raise ValueError(
+                f"taught_labels must be {list(shape)} in 0..{num_classes - 1}, "
+                f"got {list(labels.shape)} in {labels.min()}..{labels.max()}"
+            )
+        arrays[_TAUGHT] = labels.astype(np.min_scalar_type(num_classes - 1))
+    return arrays
+
+
+def read_training_sets(directory: Path, manifest: Manifest) -> TrainingSets | None:
+    """Read what each member is trained on; None if that is the whole split with its own labels.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is damaged or is not that of the manifest.
+    """
+    path = directory / EXAMPLES
+    names = names_in_npz(path)
+    if _TRAINED_ON not in names:
+        return None
+    size = manifest.data.split_sizes[TRAIN]
+    bits, *labels = read_npz(path, [name for name in (_TRAINED_ON, _TAUGHT) if name in names])
+    expected = [(manifest.num_members, -(-size // 8)), (manifest.num_members, size)]
+    if any(x.shape != shape for x, shape in zip((bits, *labels), expected, strict=False)):
+        raise ValueError(
+            f"{path} does not belong to its run: what members are trained on must be "
+            f"{list(expected[1])}"
+        )
+    taught = labels[0].astype(np.int32) if labels else None
+    return TrainingSets(unpack_correct(bits, size), taught)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -69,16 +70,39 @@ def npz_content(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
+def names_in_npz(path: Path) -> frozenset[str]:
+    """The names of the arrays in an .npz file.
+
+    Raises:
+        ValueError: if the file is no archive.
+    """
+    with (
+        _told_if_damaged(path),
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):
+        return frozenset(arrays)
+
+
 def read_npz(path: Path, names: Iterable[str]) -> tuple[np.ndarray, ...]:
     """Read some arrays of an .npz file and none of the others.
 
     Raises:
         ValueError: if the file is cut off, overwritten or lacks one of the arrays.
     """
-    try:
-        # NumPy leaves a file open that is no archive, so it is not NumPy that opens it.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return tuple(arrays[name] for name in names)
+    # NumPy leaves a file open that is no archive, so it is not NumPy that opens it.
+    with (
+        _told_if_damaged(path),
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):
+        return tuple(arrays[name] for name in names)
+
+
+@contextlib.contextmanager
+def _told_if_damaged(path: Path) -> Iterator[None]:
     # NumPy does not say what it raises for a file that is no .npz file, or no longer one.
+    try:
+        yield
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -1,7 +1,8 @@
 """Where everything lies in a run directory.
 
     run.json                      what the run is: see `Manifest`; it makes the folder a run
-    examples.npz                  labels_SPLIT int32 [M], ids_SPLIT [M]
+    examples.npz                  labels_SPLIT int32 [M], ids_SPLIT [M]; where members are trained
+                                  on different examples or labels, which: see `TrainingSets`
     records/extent-000010.npz     what the members did after 10 epochs: see `ExtentRecord`
     metrics.jsonl                 one line for each extent, for people and other tools; it holds
                                   nothing that the records do not, and is never read back

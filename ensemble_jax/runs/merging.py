@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ensemble_jax.runs.configs import config_differences
+from ensemble_jax.runs.examples import TrainingSets, read_training_sets
 from ensemble_jax.runs.files import sync_folder
 from ensemble_jax.runs.layout import record_path
 from ensemble_jax.runs.manifest import Manifest
@@ -70,7 +71,8 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
     if unfinished.exists():
         shutil.rmtree(unfinished)
     try:
-        writer = RunWriter.create(unfinished, manifest, examples)
+        sets = _merged_training_sets(runs, order)
+        writer = RunWriter.create(unfinished, manifest, examples, sets)
         for extent in runs[0].extents:
             writer.write_extent(_merged_record(runs, order, extent))
         os.rename(unfinished, destination)
@@ -145,6 +147,17 @@ def _merged_manifest(runs: Sequence[Run], order: np.ndarray) -> Manifest:
             | {name: getattr(run.manifest, name) for name in _ORIGIN}
             for run in runs
         ],
+    )
+
+
+def _merged_training_sets(runs: Sequence[Run], order: np.ndarray) -> TrainingSets | None:
+    sets = [read_training_sets(run.directory, run.manifest) for run in runs]
+    if all(part is None for part in sets):
+        return None
+    has_labels = any(part is not None and part.taught_labels is not None for part in sets)
+    return TrainingSets(
+        np.concatenate([run.trained_on for run in runs])[order],
+        np.concatenate([run.taught_labels for run in runs])[order] if has_labels else None,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt, UInt8
 
-from ensemble_jax.runs.examples import read_examples
+from ensemble_jax.runs.examples import TRAIN, read_examples, read_training_sets
 from ensemble_jax.runs.layout import record_path
 from ensemble_jax.runs.manifest import Manifest, read_manifest
 from ensemble_jax.runs.metrics import metric_names
@@ -88,6 +88,22 @@ class Run:
             name: np.array([values[row] for row in self._rows])
             for name, values in self.manifest.settings.items()
         }
+
+    @property
+    def trained_on(self) -> Bool[np.ndarray, "N M"]:
+        """`[N, M]`, whether each member was trained on each example of the split `train`."""
+        sets = read_training_sets(self.directory, self.manifest)
+        if sets is None:
+            return np.ones((len(self.members), len(self.labels[TRAIN])), bool)
+        return sets.trained_on[self._rows]
+
+    @property
+    def taught_labels(self) -> Int[np.ndarray, "N M"]:
+        """`[N, M]`, the label that each member was taught of each example of the split `train`."""
+        sets = read_training_sets(self.directory, self.manifest)
+        if sets is None or sets.taught_labels is None:
+            return np.broadcast_to(self.labels[TRAIN], (len(self.members), len(self.labels[TRAIN])))
+        return sets.taught_labels[self._rows]
 
     @cached_property
     def metrics(self) -> dict[str, Float[np.ndarray, "E N"]]:

@@ -8,7 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ensemble_jax.runs.examples import Examples, example_arrays
+from ensemble_jax.runs.examples import (
+    Examples,
+    TrainingSets,
+    example_arrays,
+    training_set_arrays,
+)
 from ensemble_jax.runs.files import (
     npz_content,
     publish_file,
@@ -51,7 +56,11 @@ class RunWriter:
 
     @classmethod
     def create(
-        cls, directory: str | os.PathLike, manifest: Manifest, splits: Mapping[str, Examples]
+        cls,
+        directory: str | os.PathLike,
+        manifest: Manifest,
+        splits: Mapping[str, Examples],
+        training_sets: TrainingSets | None = None,
     ) -> RunWriter:
         """Make a new run directory.
 
@@ -62,6 +71,7 @@ class RunWriter:
             directory: a path that does not exist, or an empty folder.
             manifest: what the run is.
             splits: labels and ids of the examples, for example `dataset.splits`.
+            training_sets: what each member is trained on; None for the whole split `train`.
 
         Raises:
             ValueError: if the folder holds a run or anything else, if it may not be written, or if
@@ -70,7 +80,10 @@ class RunWriter:
         """
         directory = Path(directory)
         text = format_manifest(manifest)
-        examples = npz_content(example_arrays(splits, manifest.data))
+        arrays = example_arrays(splits, manifest.data)
+        if training_sets is not None:
+            arrays |= training_set_arrays(training_sets, manifest)
+        examples = npz_content(arrays)
         claim_folder(directory)
         with _told_if_not_writable(directory):
             _fill_folder(directory, text.encode(), examples)

@@ -1,8 +1,12 @@
 """Training: one member as pure functions, lifted to a collection, and the host loop around it."""
 
 from ensemble_jax.training.checkpoints import Checkpoints
-from ensemble_jax.training.collection_training import CollectionTraining, place_examples
-from ensemble_jax.training.keys import Stream, StreamIds
+from ensemble_jax.training.collection_training import (
+    CollectionTraining,
+    images_per_epoch,
+    place_examples,
+)
+from ensemble_jax.training.keys import Stream, StreamIds, independent_seeds
 from ensemble_jax.training.loop import Measurement, Observer, train
 from ensemble_jax.training.member import (
     NOT_DIVERGED,
@@ -29,6 +33,8 @@ __all__ = [
     "Stream",
     "StreamIds",
     "Subset",
+    "images_per_epoch",
+    "independent_seeds",
     "make_member_training",
     "place_examples",
     "train",

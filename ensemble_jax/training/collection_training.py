@@ -21,6 +21,7 @@ class CollectionTraining:
     Attributes:
         num_images: images that one epoch reads, of all members together.
         state_shape: shapes and types of the state of all members on the host, `[N, ...]`.
+        placed_state_shape: those of the state on the devices, copies that fill up included.
         compile_seconds: how long the compilation took.
         compiled_epoch: the compiled epoch, for reading its program and memory.
     """
@@ -36,14 +37,10 @@ class CollectionTraining:
         self._placement = placement
         self._members = placement.spread(members)
         self._examples = examples
-        subset = members.subset
-        self.num_images = (
-            placement.num_members * len(examples.labels)
-            if subset is None
-            else int(np.sum(subset.size))
-        )
+        self.num_images = images_per_epoch(members, len(examples.labels))
         init = placement.lift(training.init).lower(self._members)
         self._init = init.compile()
+        self.placed_state_shape = init.out_info
         self.state_shape = placement.host_shapes(init.out_info)
         epoch = placement.lift(training.epoch, shared=(2, 3), donate=(0,))
         self.compiled_epoch = epoch.lower(*self._arguments(init.out_info, 0)).compile()
@@ -74,3 +71,10 @@ class CollectionTraining:
 def place_examples(placement: Placement, inputs: np.ndarray, labels: np.ndarray) -> Examples:
     """Labelled examples on every device, once for training and evaluation."""
     return placement.share(Examples(inputs, labels.astype(np.int32)))
+
+
+def images_per_epoch(members: Member, num_examples: int) -> int:
+    """The examples that one epoch reads, of all members together."""
+    if members.subset is None:
+        return len(members.seed) * num_examples
+    return int(np.sum(members.subset.size))

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 
 class Stream(IntEnum):
@@ -43,3 +43,16 @@ def member_key(
 ) -> PRNGKeyArray:
     """The key of one member's source of randomness."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), member)
+
+
+def independent_seeds(seeds: UInt32[np.ndarray, " N"], extent: int) -> UInt32[np.ndarray, " N"]:
+    """Seeds of the members that the protocol `independent` trains for just this extent.
+
+    Members with equal seeds get equal ones; different extents give different ones.
+
+    Source: Hacohen & Weinshall, 'All Neural Networks Are Created Equal' (2019), Appendix D.
+    """
+    return np.array(
+        [np.random.SeedSequence([int(seed), extent]).generate_state(1)[0] for seed in seeds],
+        np.uint32,
+    )

@@ -106,6 +106,10 @@ OPTIONS = [
     ("--config.seed=-1", ["seed must lie in 0..4294967295, got -1"]),
     ("--config.learning_rate=nan", ["learning_rate must be finite, got nan"]),
     ("--config.batch_size=61", ["batch_size must lie in 1..60", "{toy}", "got 61"]),
+    ("--config.subset_fraction=0.2", ["batch_size must lie in 1..12", "{toy}", "got 20"]),
+    ("--config.partitions=61", ["partitions must lie in 1..60", "got 61"]),
+    ("--config.protocol=both", ["--config.protocol", "both"]),
+    ("--config.tied=order,seed", ["tied must be of initialisation, order, ", "got 'seed'"]),
     # Data sets.
     ("--config.dataset=cifar", ["dataset must be one of digits, ", "'cifar', is 'cifar10' meant?"]),
     ("--config.dataset=npz:", ["dataset must be one of digits, ", "npz:PATH", "got 'npz:'"]),
@@ -173,6 +177,11 @@ VALUES = [
     ("--config.l2=-1", ["l2 must be at least 0, got -1.0"]),
     ("--config.l2=inf", ["l2 must be finite, got inf"]),
     ("--config.dropout_scale=2", ["dropout_scale must lie in [0, 2), got 2.0"]),
+    ("--config.tied=seed", ["tied must be of initialisation, order, ", "got 'seed'"]),
+    ("--config.partitions=-1", ["partitions must be at least 0, got -1"]),
+    ("--config.subset_fraction=0", ["subset_fraction must lie in (0, 1], got 0.0"]),
+    ("--config.subset_fraction=1.1", ["subset_fraction must lie in (0, 1], got 1.1"]),
+    ("--config.member_label_noise=2", ["member_label_noise must lie in [0, 1], got 2.0"]),
 ]
 
 

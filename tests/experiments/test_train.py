@@ -133,6 +133,11 @@ def test_the_run_is_described(run, command, directory):
         "momentum": 0.9,
         "l2": 0.0,
         "dropout_scale": 0.5,
+        "tied": [],
+        "partitions": 0,
+        "subset_fraction": 1.0,
+        "member_label_noise": 0.0,
+        "protocol": "trajectory",
         "plan": "default,num_devices=1,members_per_call=all,convolution=patches",
     }
     assert content["plan"] == {

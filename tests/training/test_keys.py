@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from ensemble_jax.training.keys import Stream, member_key
+from ensemble_jax.training.keys import Stream, independent_seeds, member_key
 
 LARGE = [0, 1, 2**16, 2**31, 2**32 - 1]
 # Of seed 7 and member 5: a run that is resumed after an update must go on with its own.
+GOLDEN_INDEPENDENT = [3611831057]
 GOLDEN = [
     (Stream.INITIALISATION, (3728983260, 3940825189)),
     (Stream.ORDER, (1260689740, 3470158378)),
@@ -42,3 +43,13 @@ def test_a_key_is_the_same_traced():
 @pytest.mark.parametrize(("stream", "golden"), GOLDEN)
 def test_golden_keys(stream, golden):
     assert data(7, stream, 5) == golden
+
+
+def test_independent_seeds_depend_on_seed_and_extent_alone():
+    seeds = np.array([0, 1, 0, 2**32 - 1], np.uint32)
+    by_extent = {extent: independent_seeds(seeds, extent) for extent in (0, 1, 140)}
+    for extent, own in by_extent.items():
+        assert own.dtype == np.uint32
+        assert own[0] == own[2] == independent_seeds(seeds[:1], extent)[0]
+    assert len({int(seed) for own in by_extent.values() for seed in own}) == 9
+    assert independent_seeds(np.array([7], np.uint32), 10).tolist() == GOLDEN_INDEPENDENT
