@@ -63,7 +63,7 @@ def get_config(config_class: type) -> Any:
             f"--config must be a Python file whose get_config() returns a {config_class.__name__}, "
             f"got {config_path()!r}{', which is not a file' if missing else ''}"
         )
-    for field in dataclasses.fields(config):
+    for field in dataclasses.fields(config_class):
         value = getattr(config, field.name)
         # A list of texts on the command line comes as one text.
         if field.type == tuple[str, ...] and all(isinstance(text, str) for text in value):

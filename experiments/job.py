@@ -177,7 +177,7 @@ def _train_trajectory(
     try:
         first_epoch, state, extents = _start(wanted, training, checkpoints, placement)
         _check_nothing_lost(writer, [e for e in wanted if e not in extents])
-        if first_epoch:
+        if writer.extents:
             print(f"continuing {writer.directory} after epoch {first_epoch}", flush=True)
         with TrainingProgress(wanted[-1], first_epoch, roster.ids, split_sizes) as progress:
             train(

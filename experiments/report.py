@@ -50,8 +50,8 @@ def write_report(run: Run, directory: Path) -> list[Path]:
     if not len(run.members):
         raise ValueError(f"{run.directory}: all members have diverged, there is nothing to score")
     consistency, consensus, dynamics = _scores_of_extents(run)
-    _write_table(directory / SCORES, _score_rows(run, consistency, consensus))
-    _write_table(directory / DYNAMICS, dynamics)
+    write_table(directory / SCORES, _score_rows(run, consistency, consensus))
+    write_table(directory / DYNAMICS, dynamics)
     (directory / FIGURES).mkdir(exist_ok=True)
     figures = _draw(run, consistency, directory / FIGURES)
     return [directory / SCORES, directory / DYNAMICS, *figures]
@@ -124,7 +124,7 @@ def _draw(run, consistency, directory):
     return [directory / f"{name}.png" for name in displays]
 
 
-def _write_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+def write_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file as a whole or not at all."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)

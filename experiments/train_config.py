@@ -17,6 +17,20 @@ _MOST = 2**31 - 1  # of everything else that is counted: it becomes int32
 # What a config file may give where a field is declared with one type.
 _ALLOWED_TYPES = {float: (float, int), tuple: (tuple, list)}
 
+PER_MEMBER = (
+    "seed",
+    "learning_rate",
+    "decay_factor",
+    "decay_epochs",
+    "momentum",
+    "l2",
+    "dropout_scale",
+    "tied",
+    "subset_fraction",
+    "member_label_noise",
+)
+"""The fields in which members of one collection may differ; the others change shapes or data."""
+
 
 @dataclasses.dataclass
 class TrainConfig:
