@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from ensemble_jax.data.dataset import Dataset, Split
+from ensemble_jax.data.classes import select_classes
+from ensemble_jax.data.dataset import Dataset
 from ensemble_jax.data.folders import Folders
-from ensemble_jax.data.prepared import prepared_arrays
+from ensemble_jax.data.prepared import prepared_arrays, prepared_dataset
 
 SUPERCLASSES = (
     "aquatic_mammals",
@@ -41,21 +44,6 @@ def load_superclass(name: str, folders: Folders) -> Dataset:
     """
     arrays = prepared_arrays("cifar100", folders)
     coarse_label = arrays["coarse_label_names"].tolist().index(name)
-    rows = {
-        split: np.flatnonzero(arrays[f"{split}_coarse_label"] == coarse_label)
-        for split in ("train", "test")
-    }
-    fine_labels = np.unique(arrays["train_label"][rows["train"]])
-
-    def split_of(split: str) -> Split:
-        images, labels, ids = (
-            arrays[f"{split}_{feature}"][rows[split]] for feature in ("image", "label", "id")
-        )
-        return Split(images, np.searchsorted(fine_labels, labels).astype(np.int32), ids)
-
-    return Dataset(
-        name=name,
-        train=split_of("train"),
-        test=split_of("test"),
-        class_names=tuple(arrays["label_names"][fine_labels].tolist()),
-    )
+    fine_labels = np.unique(arrays["train_label"][arrays["train_coarse_label"] == coarse_label])
+    class_names = arrays["label_names"][fine_labels].tolist()
+    return replace(select_classes(prepared_dataset("cifar100", arrays), class_names), name=name)

@@ -47,7 +47,11 @@ def load_prepared(name: str, folders: Folders) -> Dataset:
             without random access.
         ModuleNotFoundError: if it must be decoded and tensorflow-datasets is not installed.
     """
-    arrays = prepared_arrays(name, folders)
+    return prepared_dataset(name, prepared_arrays(name, folders))
+
+
+def prepared_dataset(name: str, arrays: Arrays) -> Dataset:
+    """The images, labels and ids among the `prepared_arrays` of a set."""
     splits = {}
     for split in _SPLITS:
         labels = arrays[f"{split}_label"]

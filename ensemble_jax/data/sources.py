@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ensemble_jax.data.arrays import NPZ_PREFIX, load_npz
+from ensemble_jax.data.cifar10 import CATS_AND_DOGS, load_cats_and_dogs
 from ensemble_jax.data.cifar100 import SUPERCLASSES, load_superclass
 from ensemble_jax.data.dataset import Dataset
 from ensemble_jax.data.digits import load_digits
@@ -20,6 +21,7 @@ Loader = Callable[[str, Folders], Dataset]
 _NAMED: Mapping[str, Loader] = {
     "digits": load_digits,
     **dict.fromkeys(PREPARED, load_prepared),
+    CATS_AND_DOGS: load_cats_and_dogs,
     **dict.fromkeys(SUPERCLASSES, load_superclass),
 }
 _PREFIXED: Mapping[str, Loader] = {NPZ_PREFIX: load_npz}
@@ -34,6 +36,7 @@ def load_dataset(
     |---|---|
     | `digits` | scikit-learn's handwritten digits, 8x8, see `digits.load_digits` |
     | `mnist`, `fashion_mnist`, `cifar10`, `cifar100` | prepared by tensorflow-datasets in `data_dir`, see `prepared.load_prepared` |
+    | `cats_and_dogs` | the cats and dogs of `cifar10`, which must be prepared, see `cifar10.load_cats_and_dogs` |
     | `small_mammals`, `fish`, ... | one of the 20 superclasses of CIFAR-100, see `cifar100.SUPERCLASSES` |
     | `npz:PATH` | arrays of the user's own, see `arrays.load_npz` |
 

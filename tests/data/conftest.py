@@ -50,6 +50,7 @@ def prepare(folders: Folders) -> Prepare:
         ids: dict[str, list[str]] | None = None,
         version: str = "3.0.2",
         num_shards: int = 1,
+        class_names: tuple[str, ...] = ("0", "1", "2"),
     ) -> Path:
         folder = folders.data / name / version
         folder.mkdir(parents=True)
@@ -83,8 +84,11 @@ def prepare(folders: Folders) -> Prepare:
                 "image_feature.Image",
                 image={"dtype": "uint8", "shape": {"dimensions": list(map(str, shape))}},
             ),
-            "label": _feature("class_label_feature.ClassLabel", classLabel={"numClasses": str(3)}),
+            "label": _feature(
+                "class_label_feature.ClassLabel", classLabel={"numClasses": str(len(class_names))}
+            ),
         }
+        (folder / "label.labels.txt").write_text("\n".join(class_names))
         if ids:
             features["id"] = _feature("text_feature.Text", text={})
         (folder / "features.json").write_text(

@@ -1,0 +1,67 @@
+"""Some classes of a data set as a set of its own."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ensemble_jax.data.dataset import Dataset, Split
+
+# So many names are told in an error; more would hide what it says.
+_NAMES_SHOWN = 20
+
+
+def select_classes(dataset: Dataset, class_names: Sequence[str]) -> Dataset:
+    """The examples of the named classes, from both splits, in the order of the data set.
+
+    Label k is `class_names[k]`, whatever its number was; ids stay. Inputs are copied, so that the
+    rest of the set needs no memory. The result has the data set's own name.
+
+    Raises:
+        ValueError: if fewer than two classes are named, or one twice, or one that is not there.
+
+    >>> split = Split(np.eye(3, 2), np.arange(3, dtype=np.int32), np.arange(3))
+    >>> pets = select_classes(Dataset("all", split, split, ("cat", "cow", "dog")), ["dog", "cat"])
+    >>> pets.class_names, pets.train.ids.tolist(), pets.train.labels.tolist()
+    (('dog', 'cat'), [0, 2], [1, 0])
+    """
+    if len(class_names) < 2:
+        raise ValueError(
+            f"classes of {dataset.name} must be at least two, got {', '.join(class_names) or None}"
+        )
+    new_label = np.full(dataset.num_classes, -1, np.int32)
+    for number, class_name in enumerate(class_names):
+        label = _label(dataset, class_name)
+        if new_label[label] >= 0:
+            raise ValueError(f"classes of {dataset.name} must all differ, got {class_name} twice")
+        new_label[label] = number
+
+    def selected(split: Split) -> Split:
+        labels = new_label[split.labels]
+        rows = np.flatnonzero(labels >= 0)
+        return Split(split.inputs[rows], labels[rows], split.ids[rows])
+
+    return replace(
+        dataset,
+        train=selected(dataset.train),
+        test=selected(dataset.test),
+        class_names=tuple(class_names),
+    )
+
+
+def _label(dataset: Dataset, class_name: str) -> int:
+    """The label of the one class of that name."""
+    known = dataset.class_names
+    if known.count(class_name) == 1:
+        return known.index(class_name)
+    if class_name in known:
+        raise ValueError(f"{dataset.name} has several classes of the name {class_name}")
+    shown = ", ".join(known[:_NAMES_SHOWN]) + (", ..." if len(known) > _NAMES_SHOWN else "")
+    close = difflib.get_close_matches(class_name, known, n=1)
+    suggestion = f", is {close[0]!r} meant?" if close else ""
+    raise ValueError(
+        f"classes of {dataset.name} must be among {shown}; got {class_name!r}{suggestion}"
+    )
