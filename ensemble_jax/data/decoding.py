@@ -1,12 +1,39 @@
-"""Images from the bytes of their files."""
+"""Images from the bytes of their files, many at once."""
 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import UInt8
+from tqdm import tqdm
+
+
+def decode_rows(
+    decode: Callable[[range], None],
+    count: int,
+    *,
+    description: str,
+    rows_per_call: int,
+    max_threads: int,
+) -> None:
+    """Calls `decode` on pieces of the rows 0..count-1 in threads, under a progress bar.
+
+    `decode` puts what it makes of its rows where it belongs. After an error nothing more is
+    started, and of several errors the one of the first rows is raised.
+    """
+    pieces = [
+        range(start, min(start + rows_per_call, count)) for start in range(0, count, rows_per_call)
+    ]
+    with (
+        tqdm(total=count, desc=description, unit="image") as bar,
+        ThreadPoolExecutor(min(max_threads, os.cpu_count() or 1)) as pool,
+    ):
+        for piece, _ in zip(pieces, pool.map(decode, pieces), strict=True):
+            bar.update(len(piece))
 
 
 def image_decoder() -> Callable[[bytes], UInt8[np.ndarray, "height width channels"]]:

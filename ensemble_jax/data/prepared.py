@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ensemble_jax.data.cache import Arrays, cached_arrays
 from ensemble_jax.data.dataset import Dataset, Split
-from ensemble_jax.data.decoding import image_decoder
+from ensemble_jax.data.decoding import decode_rows, image_decoder
 from ensemble_jax.data.folders import Folders
 
 PREPARED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -197,8 +194,7 @@ def _decode_split(builder: Any, split: str) -> Mapping[str, np.ndarray]:
     columns |= {name: np.empty(len(source), np.int32) for name in labels}
     columns |= {name: np.empty(len(source), object) for name in texts}
 
-    def fill(start: int) -> int:
-        rows = range(start, min(start + _RECORDS_PER_READ, len(source)))
+    def decode(rows: range) -> None:
         for row, record in zip(rows, source.__getitems__(rows), strict=True):
             values = parse(record).features.feature
             for name in images:
@@ -207,14 +203,13 @@ def _decode_split(builder: Any, split: str) -> Mapping[str, np.ndarray]:
                 columns[name][row] = values[name].int64_list.value[0]
             for name in texts:
                 columns[name][row] = values[name].bytes_list.value[0].decode()
-        return len(rows)
 
-    # Threads share the decoder's unlocked time; Python's share of the work gains nothing by more.
-    starts = range(0, len(source), _RECORDS_PER_READ)
-    with (
-        tqdm(total=len(source), desc=f"decoding {builder.name} {split}", unit="image") as bar,
-        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
-    ):
-        for decoded in pool.map(fill, starts):
-            bar.update(decoded)
+    decode_rows(
+        decode,
+        len(source),
+        description=f"decoding {builder.name} {split}",
+        rows_per_call=_RECORDS_PER_READ,
+        # Threads share the decoder's unlocked time; Python's share gains nothing by more.
+        max_threads=4,
+    )
     return columns | {name: columns[name].astype(np.str_) for name in texts}

@@ -5,26 +5,45 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ensemble_jax.data.arrays import NPZ_PREFIX, load_npz
 from ensemble_jax.data.cifar10 import CATS_AND_DOGS, load_cats_and_dogs
 from ensemble_jax.data.cifar100 import SUPERCLASSES, load_superclass
+from ensemble_jax.data.class_folders import FOLDER_PREFIX, load_folder, parse_folder_name
 from ensemble_jax.data.dataset import Dataset
 from ensemble_jax.data.digits import load_digits
 from ensemble_jax.data.folders import Folders, resolve_folders
+from ensemble_jax.data.imagenet import IMAGENET, load_imagenet
 from ensemble_jax.data.prepared import PREPARED, load_prepared
+from ensemble_jax.data.tiny_imagenet import TINY_IMAGENET, load_tiny_imagenet
+from ensemble_jax.data.vggface2 import VGGFACE2, load_vggface2
 
 Loader = Callable[[str, Folders], Dataset]
 """From the whole name as the user gave it, and the folders, to the data set."""
 
+
+class _Source(NamedTuple):
+    """What loads a set, and what raises ValueError for a name that it cannot understand."""
+
+    load: Loader
+    check: Callable[[str], object] = lambda name: None
+
+
 # The modules of the loaders import nothing heavy before a loader is called.
-_NAMED: Mapping[str, Loader] = {
-    "digits": load_digits,
-    **dict.fromkeys(PREPARED, load_prepared),
-    CATS_AND_DOGS: load_cats_and_dogs,
-    **dict.fromkeys(SUPERCLASSES, load_superclass),
+_NAMED: Mapping[str, _Source] = {
+    "digits": _Source(load_digits),
+    **dict.fromkeys(PREPARED, _Source(load_prepared)),
+    CATS_AND_DOGS: _Source(load_cats_and_dogs),
+    **dict.fromkeys(SUPERCLASSES, _Source(load_superclass)),
+    TINY_IMAGENET: _Source(load_tiny_imagenet),
+    VGGFACE2: _Source(load_vggface2),
+    IMAGENET: _Source(load_imagenet),
 }
-_PREFIXED: Mapping[str, Loader] = {NPZ_PREFIX: load_npz}
+_PREFIXED: Mapping[str, _Source] = {
+    NPZ_PREFIX: _Source(load_npz),
+    FOLDER_PREFIX: _Source(load_folder, parse_folder_name),
+}
 
 
 def load_dataset(
@@ -32,23 +51,26 @@ def load_dataset(
 ) -> Dataset:
     """The data set of that name.
 
-    | name | content |
-    |---|---|
-    | `digits` | scikit-learn's handwritten digits, 8x8, see `digits.load_digits` |
-    | `mnist`, `fashion_mnist`, `cifar10`, `cifar100` | prepared by tensorflow-datasets in `data_dir`, see `prepared.load_prepared` |
-    | `cats_and_dogs` | the cats and dogs of `cifar10`, which must be prepared, see `cifar10.load_cats_and_dogs` |
-    | `small_mammals`, `fish`, ... | one of the 20 superclasses of CIFAR-100, see `cifar100.SUPERCLASSES` |
-    | `npz:PATH` | arrays of the user's own, see `arrays.load_npz` |
+    | name | content, where it comes from, licence | what is checked |
+    |---|---|---|
+    | `digits` | scikit-learn's handwritten digits, 8x8, nothing to prepare, see `digits.load_digits`; CC BY 4.0 | |
+    | `mnist`, `fashion_mnist`, `cifar10`, `cifar100` | prepared by tensorflow-datasets in `data_dir`, see `prepared.load_prepared`; Fashion-MNIST: MIT, the CIFAR sets: none stated | that all files are there and undamaged |
+    | `cats_and_dogs` | two classes of `cifar10`, which must be prepared, see `cifar10.load_cats_and_dogs` | as `cifar10` |
+    | `small_mammals`, `fish`, ... | the 20 superclasses of `cifar100`, which must be prepared, see `cifar100.SUPERCLASSES` | as `cifar100` |
+    | `tiny_imagenet` | 200 classes, 64x64; the authors' archive unpacked in `data_dir`, see `tiny_imagenet.load_tiny_imagenet`; for research, as ImageNet | that all classes have equally many images, and each decodes |
+    | `vggface2` | 10 identities, 64x64; the authors' folders in `data_dir/VGGFace2`, see `vggface2.load_vggface2`; CC BY-NC 4.0 | that ten have more than 600 images, and each of these decodes |
+    | `imagenet2012` | not loaded: the error says what can be used instead | |
+    | `npz:PATH` | arrays of the user's own, see `arrays.load_npz` | types, shapes, ranges |
+    | `folder:PATH`, `folder:PATH?size=64` | images of the user's own, a folder per class, see `class_folders.load_folder` | layout, sizes, and that each image decodes |
 
     The same name and files give the same examples in the same order, always. Arrays that come from
     the cache are read-only.
 
     Args:
         name: which set.
-        data_dir: the folder of prepared sets; by default `$TFDS_DATA_DIR`, else
+        data_dir: the folder of prepared and unpacked sets; by default `$TFDS_DATA_DIR`, else
             `~/tensorflow_datasets`.
-        cache_dir: where prepared sets are kept after they have been decoded for the first time; by
-            default `$ENSEMBLE_JAX_CACHE`, else `$XDG_CACHE_HOME/ensemble_jax`, else
+        cache_dir: where images are kept after they have been decoded for the first time; by default `$ENSEMBLE_JAX_CACHE`, else `$XDG_CACHE_HOME/ensemble_jax`, else
             `~/.cache/ensemble_jax`.
 
     Raises:
@@ -59,28 +81,29 @@ def load_dataset(
     >>> digits.train.inputs.shape, len(digits.test), digits.num_classes
     ((1438, 8, 8, 1), 359, 10)
     """  # noqa: E501
-    return _loader(name)(name, resolve_folders(data_dir, cache_dir))
+    return _source(name).load(name, resolve_folders(data_dir, cache_dir))
 
 
 def check_dataset_name(name: str) -> None:
-    """Raises ValueError unless `load_dataset` knows the name; reads and imports nothing.
+    """Raises ValueError unless `load_dataset` knows the name and options; reads, imports nothing.
 
     >>> check_dataset_name("fish")
     >>> check_dataset_name("cifar")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: dataset must be one of digits, ..., npz:PATH; got 'cifar', is 'cifar10' meant?
+    ValueError: dataset must be one of digits, ..., folder:PATH; got 'cifar', is 'cifar10' meant?
     """
-    _loader(name)
+    _source(name)
 
 
-def _loader(name: str) -> Loader:
-    """What loads the set of that name."""
+def _source(name: str) -> _Source:
+    """What loads the set of that name, after a check of the name."""
     if name in _NAMED:
         return _NAMED[name]
-    for prefix, loader in _PREFIXED.items():
+    for prefix, source in _PREFIXED.items():
         if name.startswith(prefix) and name != prefix:
-            return loader
+            source.check(name)
+            return source
     allowed = ", ".join([*_NAMED, *(f"{prefix}PATH" for prefix in _PREFIXED)])
     close = difflib.get_close_matches(name.lower(), _NAMED, n=1)
     suggestion = f", is {close[0]!r} meant?" if close else ""

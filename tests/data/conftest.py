@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
@@ -100,5 +101,24 @@ def prepare(folders: Folders) -> Prepare:
             )
         )
         return folder
+
+    return write
+
+
+WriteImage = Callable[..., Path]
+
+
+@pytest.fixture
+def write_image(tmp_path: Path) -> WriteImage:
+    """Writes an image file below the test's folder, of random pixels unless some are given."""
+
+    def write(path: str, pixels: np.ndarray | None = None, size: tuple[int, int] = (8, 8)) -> Path:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if pixels is None:
+            seed = int.from_bytes(path.encode()) % 2**32
+            pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(file)
+        return file
 
     return write

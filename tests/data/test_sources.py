@@ -7,19 +7,25 @@ from ensemble_jax.data import check_dataset_name, load_dataset
 from ensemble_jax.data.cifar100 import SUPERCLASSES
 from ensemble_jax.data.prepared import PREPARED
 
+OTHERS = ["digits", "cats_and_dogs", "tiny_imagenet", "vggface2", "imagenet2012"]
+PATHS = ["npz:x", "npz:~/a b.npz", "folder:x", "folder:~/a b?size=64&skip_broken=1"]
+PATH_NAMES = ["npz:PATH", "folder:PATH"]
 
-@pytest.mark.parametrize("name", ["digits", *PREPARED, *SUPERCLASSES, "npz:x", "npz:~/a b.npz"])
+
+@pytest.mark.parametrize("name", [*OTHERS, *PREPARED, *SUPERCLASSES, *PATHS])
 def test_known_names(name):
     check_dataset_name(name)
 
 
 @pytest.mark.parametrize("ask", [check_dataset_name, load_dataset])
-@pytest.mark.parametrize("name", ["", "imagenet22k", "npz", "npz:", "x.npz", "digits "])
+@pytest.mark.parametrize(
+    "name", ["", "imagenet22k", "npz", "npz:", "x.npz", "digits ", "folder", "folder:"]
+)
 def test_unknown_names(ask, name):
     with pytest.raises(ValueError, match="dataset must be one of digits, mnist, ") as caught:
         ask(name)
     message = str(caught.value)
-    assert all(known in message for known in ["cifar100", *SUPERCLASSES, "npz:PATH", repr(name)])
+    assert all(known in message for known in [*OTHERS, *SUPERCLASSES, *PATH_NAMES, repr(name)])
     assert "\n" not in message
 
 
@@ -42,6 +48,13 @@ def test_no_suggestion_without_a_close_name():
         check_dataset_name("zzz")
 
 
+def test_imagenet_says_what_can_be_used_instead():
+    problem = r"^imagenet2012 does not fit into memory .* work at a smaller size: folder:PATH\?size"
+    with pytest.raises(ValueError, match=problem) as caught:
+        load_dataset("imagenet2012")
+    assert "\n" not in str(caught.value)
+
+
 def run_python(code):
     """Runs code in a fresh interpreter, where nothing has been imported yet."""
     completed = subprocess.run(
@@ -55,6 +68,7 @@ def test_names_are_checked_without_heavy_imports():
         "import sys\n"
         "from ensemble_jax.data.sources import check_dataset_name\n"
         "check_dataset_name('cifar100')\n"
+        "check_dataset_name('folder:x?size=3')\n"
         "heavy = {'tensorflow_datasets', 'tensorflow', 'sklearn', 'cv2', 'PIL', 'array_record'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )

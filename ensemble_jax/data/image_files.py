@@ -1,0 +1,374 @@
+"""Image files of any kind and size, decoded into one array and kept in the cache."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Int, Shaped, UInt8
+
+from ensemble_jax.data.cache import cached_arrays
+from ensemble_jax.data.decoding import decode_rows
+from ensemble_jax.data.folders import Folders
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+IMAGE_SUFFIXES = (
+    ".bmp",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".pgm",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+"""What a file must end in, in any case of letters, to count as an image."""
+
+# What may be inside; others of Pillow's formats would start programs.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N")
+_FILES_PER_CALL = 64
+_MAX_THREADS = 16
+# So many files are told in a warning; more would hide what it says.
+_FILES_SHOWN = 20
+# To be raised whenever the arrays made from the same files change.
+_LAYOUT = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """What all images of a set are made to be.
+
+    Attributes:
+        size: height and width; None keeps the files' own size, of which there must be one.
+        channels: 1 (grey) or 3 (red, green, blue); None is 1 if all files are grey, else 3.
+        skip_broken: whether files that cannot be decoded are left out, with a warning.
+        advice: what the error for such a file tells the user to do.
+    """
+
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    skip_broken: bool = False
+    advice: str = "mend or remove it"
+
+    def __post_init__(self) -> None:
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(f"size must be at least 1 in height and width, got {self.size}")
+        if self.channels not in (None, 1, 3):
+            raise ValueError(f"channels must be 1 or 3, got {self.channels}")
+
+
+class DecodedImages(NamedTuple):
+    """Images, and which of the files they come from.
+
+    Attributes:
+        images: uint8 `[M, height, width, channels]`.
+        rows: `[M]`, the position of each among the files; all of them, but for broken ones.
+    """
+
+    images: UInt8[np.ndarray, "M height width channels"]
+    rows: Int[np.ndarray, " M"]
+
+
+class _Header(NamedTuple):
+    """What a file says of itself before it is decoded; size is height and width."""
+
+    size: tuple[int, int]
+    grey: bool
+
+
+def load_images(
+    path: Path,
+    size: tuple[int, int],
+    channels: int,
+    folders: Folders,
+    *,
+    skip_broken: bool = False,
+) -> tuple[UInt8[np.ndarray, "M height width channels"], Shaped[np.ndarray, " M"]]:
+    """Every image in a folder and its subfolders, in one form, and its path relative to the folder.
+
+    In the order of their paths; hidden files and folders, links to folders and files of other
+    kinds (see `IMAGE_SUFFIXES`) are passed over. Images are cut and converted as `decode_images`
+    says, and read-only.
+
+    Args:
+        path: the folder.
+        size: the height and width that each image is cropped and resized to.
+        channels: 1 for grey, 3 for red, green, blue.
+        folders: only the cache is used.
+        skip_broken: whether files that cannot be decoded are left out, with a warning.
+
+    Raises:
+        ValueError: if there is no such folder, or no image in it, or a broken one.
+    """
+    name = f"images:{path}"
+    if not path.is_dir():
+        raise ValueError(f"{name}: {path} is not a folder")
+    ids = []
+    for folder, subfolders, _ in os.walk(path):
+        subfolders[:] = [subfolder for subfolder in subfolders if not subfolder.startswith(".")]
+        ids += list_images(path, Path(folder))
+    if not ids:
+        raise ValueError(f"{name}: {path} holds no images; they end in {' '.join(IMAGE_SUFFIXES)}")
+    ids.sort()
+    form = ImageForm(size, channels, skip_broken, "mend or remove it, or skip such by skip_broken")
+    decoded = decode_images(name, path, {"images": ids}, form, folders.cache)["images"]
+    return decoded.images, np.array(ids)[decoded.rows]
+
+
+def list_images(root: Path, folder: Path) -> list[str]:
+    """The images that lie directly in a folder, as sorted paths relative to the root."""
+    start = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+    with os.scandir(folder) as entries:
+        return sorted(
+            start + entry.name
+            for entry in entries
+            if entry.name.lower().endswith(IMAGE_SUFFIXES)
+            and not entry.name.startswith(".")
+            and entry.is_file()
+        )
+
+
+def decode_images(
+    name: str,
+    root: Path,
+    files: Mapping[str, Sequence[str]],
+    form: ImageForm,
+    cache_dir: Path,
+) -> Mapping[str, DecodedImages]:
+    """Groups of files, each as one array, decoded once and then mapped from the cache.
+
+    - Photographs are turned upright as their camera says (EXIF; not in PNG files).
+    - Transparency is laid on white. 16 bits per value become 8; of moving images the first counts.
+    - Colour becomes grey by ITU-R 601 (0.299 red, 0.587 green, 0.114 blue); grey becomes colour by
+      repetition; palettes and other colour spaces become red, green, blue.
+    - The largest centred rectangle of the wanted shape is cut out and resized with a triangular
+      filter that covers all its pixels (no aliasing). Images of the wanted size stay as they are.
+
+    Pillow decodes, whatever else is installed, so that the pixels are the same everywhere. Files
+    are decoded straight into their place in the array, which is all the memory this needs. The
+    cache follows the files' paths, sizes and times, and the form.
+
+    Args:
+        name: what messages begin with.
+        root: the folder that paths are relative to.
+        files: the paths in each group; some name for the group.
+        form: what the images of all groups are made to be.
+        cache_dir: the folder of the cache.
+
+    Raises:
+        ValueError: if a file is broken, or all of a group, or sizes differ and none is wanted.
+    """
+    states = {group: [(root / path).stat() for path in paths] for group, paths in files.items()}
+    key = {
+        "layout": _LAYOUT,
+        "root": str(root.resolve()),
+        "files": {
+            group: [
+                [path, state.st_size, state.st_mtime_ns]
+                for path, state in zip(paths, states[group], strict=True)
+            ]
+            for group, paths in files.items()
+        },
+        "form": [form.size, form.channels, form.skip_broken],
+    }
+    label = f"images-{root.resolve().name[:40]}"
+    arrays = cached_arrays(cache_dir, label, key, lambda: _decode(name, root, files, form))
+    decoded = {
+        group: DecodedImages(arrays[f"{group}_images"], arrays[f"{group}_rows"]) for group in files
+    }
+    _tell_skipped(name, files, decoded)
+    return decoded
+
+
+def _tell_skipped(
+    name: str, files: Mapping[str, Sequence[str]], decoded: Mapping[str, DecodedImages]
+) -> None:
+    """A warning that names the files that were left out, if there are any."""
+    skipped: list[str] = []
+    for group, paths in files.items():
+        skipped += np.delete(np.array(paths), decoded[group].rows).tolist()
+    if skipped:
+        more = len(skipped) - _FILES_SHOWN
+        warnings.warn(
+            f"{name}: skipped {len(skipped)} broken of {sum(map(len, files.values()))} images: "
+            f"{', '.join(skipped[:_FILES_SHOWN])}{f' and {more} more' if more > 0 else ''}",
+            stacklevel=3,
+        )
+
+
+def _decode(
+    name: str, root: Path, files: Mapping[str, Sequence[str]], form: ImageForm
+) -> dict[str, np.ndarray]:
+    """The arrays that are kept in the cache."""
+    if form.size is None or form.channels is None:
+        form = _completed(name, root, files, form)
+    assert form.size is not None
+    assert form.channels is not None
+    arrays: dict[str, np.ndarray] = {}
+    for group, paths in files.items():
+        images = np.empty((len(paths), *form.size, form.channels), np.uint8)
+        whole = np.zeros(len(paths), bool)
+
+        def decode(rows: range, paths=paths, images=images, whole=whole) -> None:
+            for row in rows:
+                image = _attempt(name, root / paths[row], form, partial(_pixels, form=form))
+                if image is not None:
+                    images[row] = image
+                    whole[row] = True
+
+        _decode_files(decode, len(paths), f"decoding {root.resolve().name} {group}")
+        rows = np.flatnonzero(whole)
+        if not rows.size:
+            raise _all_broken(name, paths)
+        # In place, as a copy would need the memory twice; a row never comes before its target.
+        for target, row in enumerate(rows):
+            if target != row:
+                images[target] = images[row]
+        arrays |= {f"{group}_images": images[: len(rows)], f"{group}_rows": rows}
+    return arrays
+
+
+def _completed(
+    name: str, root: Path, files: Mapping[str, Sequence[str]], form: ImageForm
+) -> ImageForm:
+    """The form with what the user left to the files, from their headers."""
+    paths = [path for group in files.values() for path in group]
+    headers: list[_Header | None] = [None] * len(paths)
+
+    def read(rows: range) -> None:
+        for row in rows:
+            headers[row] = _attempt(name, root / paths[row], form, _header)
+
+    _decode_files(read, len(paths), f"looking at {root.resolve().name}")
+    known = {path: header for path, header in zip(paths, headers, strict=True) if header}
+    if not known:
+        raise _all_broken(name, paths)
+    if form.channels is None:
+        form = replace(form, channels=1 if all(header.grey for header in known.values()) else 3)
+    if form.size is None:
+        sizes: dict[tuple[int, int], str] = {}
+        for path, header in known.items():
+            sizes.setdefault(header.size, path)
+        if len(sizes) > 1:
+            (a, a_path), (b, b_path), *_ = sizes.items()
+            raise ValueError(
+                f"{name}: images have {len(sizes)} different sizes (height x width: {a[0]}x{a[1]} "
+                f"in {a_path}, {b[0]}x{b[1]} in {b_path}); size=PIXELS crops and resizes them to "
+                "one, such as size=64"
+            )
+        form = replace(form, size=next(iter(sizes)))
+    return form
+
+
+def _all_broken(name: str, paths: Sequence[str]) -> ValueError:
+    """The error where skipping leaves nothing."""
+    return ValueError(f"{name}: all {len(paths)} images are broken, such as {paths[0]}")
+
+
+def _decode_files(decode: Callable[[range], None], count: int, description: str) -> None:
+    """`decode_rows` as it suits files."""
+    decode_rows(
+        decode,
+        count,
+        description=description,
+        rows_per_call=_FILES_PER_CALL,
+        max_threads=_MAX_THREADS,
+    )
+
+
+def _attempt(
+    name: str, path: Path, form: ImageForm, read: Callable[[PIL.Image.Image], T]
+) -> T | None:
+    """What `read` makes of an image, or None where it is broken and such are skipped."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path, formats=_FORMATS) as file:
+            return read(file)
+    except Exception as error:  # Damaged bytes make Pillow's parsers raise nearly anything.
+        # What the system refuses is no fault of the file.
+        of_system = isinstance(error, MemoryError) or getattr(error, "errno", None) is not None
+        if form.skip_broken and not of_system:
+            return None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        advice = "" if of_system else f"; {form.advice}"
+        raise ValueError(f"{name}: {path} cannot be read as an image ({reason}){advice}") from error
+
+
+def _header(file: PIL.Image.Image) -> _Header:
+    """The size as it is after turning, and whether there is no colour."""
+    width, height = file.size
+    turned = _orientation(file) >= 5
+    return _Header((width, height) if turned else (height, width), file.mode in _GREY_MODES)
+
+
+def _orientation(file: PIL.Image.Image) -> int:
+    """How EXIF says that the camera was held, 1..8, where 1 is upright and 5..8 are sideways."""
+    import PIL.ExifTags
+
+    # Pillow turns TIFF itself; a PNG file may say it after the pixels, so that asking decodes all.
+    if file.format not in ("JPEG", "MPO", "WEBP"):
+        return 1
+    return file.getexif().get(PIL.ExifTags.Base.Orientation, 1)
+
+
+def _pixels(file: PIL.Image.Image, form: ImageForm) -> UInt8[np.ndarray, "height width channels"]:
+    """An image in a form that leaves nothing open."""
+    import PIL.Image
+    import PIL.ImageOps
+
+    assert form.size is not None
+    height, width = form.size
+    # A JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size, several times as fast; twice the
+    # wanted size leaves the filter below enough to average over.
+    file.draft(None, (2 * max(form.size), 2 * max(form.size)))
+    image = PIL.ImageOps.exif_transpose(file) if _orientation(file) != 1 else file
+    image = _with_channels(image, form.channels)
+    if image.size != (width, height):
+        # Not by the filter's own box, which averages over pixels beyond it.
+        image = image.crop(_centred_box(image.size, (width, height)))
+        image = image.resize((width, height), PIL.Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, -1)
+
+
+def _with_channels(image: PIL.Image.Image, channels: int | None) -> PIL.Image.Image:
+    """The image in 8 bits, grey or red, green, blue, without transparency."""
+    import PIL.Image
+
+    if image.mode in ("I", "F"):
+        raise ValueError(f"32 bits per value (mode {image.mode}) have no known range")
+    if image.mode.startswith("I;16"):
+        image = PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _centred_box(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest centred rectangle in `size` with the ratio of `shape`, both width and height.
+
+    >>> _centred_box((100, 40), (64, 64)), _centred_box((30, 40), (2, 1))
+    ((30, 0, 70, 40), (0, 12, 30, 27))
+    """
+    width, height = size
+    wide, high = shape
+    if width * high > height * wide:
+        width = max(1, round(height * wide / high))
+    else:
+        height = max(1, round(width * high / wide))
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return left, top, left + width, top + height
