@@ -94,7 +94,11 @@ def run_job(job: Job, workdir: Path) -> Run:
         if run.finished:
             print(f"{workdir} is finished: {job}")
             return run
-    dataset = load_dataset(job.shared.dataset, data_dir=job.shared.data_dir or None)
+    dataset = load_dataset(
+        job.shared.dataset,
+        data_dir=job.shared.data_dir or None,
+        word_vectors=job.shared.word_vectors or None,
+    )
     roster = make_roster(job.settings, dataset)
     for line in roster.remarks:
         print(line)
@@ -261,7 +265,10 @@ def _make_network(
 ) -> Network:
     from ensemble_jax.models import make_network
 
-    mean, deviation = channel_statistics(dataset.train.inputs)
+    if dataset.word_vectors is None:
+        mean, deviation = channel_statistics(dataset.train.inputs)
+    else:  # the inputs are ids of words, which stay as they are
+        mean, deviation = np.zeros(1, np.float32), np.ones(1, np.float32)
     return make_network(
         config.model,
         num_classes=dataset.num_classes,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from ensemble_jax.data import Dataset
 from ensemble_jax.models import Network
@@ -103,7 +102,9 @@ def plan_of_run(stored: Mapping[str, Any]) -> PlanChoice:
 def _expected_seconds(config, dataset, network, members, plan):
     """A guess, by the operations of the forward passes."""
     variables = jax.eval_shape(network.init, jax.random.key(0))
-    images = jax.ShapeDtypeStruct((config.batch_size, *dataset.input_shape), np.float32)
+    images = jax.ShapeDtypeStruct(
+        (config.batch_size, *dataset.input_shape), dataset.train.inputs.dtype
+    )
     cost = jax.jit(network.evaluate).lower(variables, images).cost_analysis() or {}
     # A training step is three forward passes.
     operations = 3 * cost.get("flops", 0.0) / config.batch_size

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any, get_origin
 
-from ensemble_jax.data.sources import check_dataset_name
+from ensemble_jax.data.sources import check_dataset_name, check_word_vectors
 from ensemble_jax.options import Model, Optimizer, Protocol, Source
 from ensemble_jax.plan import parse_plan_request
 
@@ -38,8 +38,10 @@ class TrainConfig:
 
     Attributes:
         dataset: digits, mnist, fashion_mnist, cifar10, cifar100, a CIFAR-100 superclass such as
-            small_mammals, or npz:PATH.
+            small_mammals, gabor, gabor24, gaussian, stackoverflow, npz:PATH, tsv:PATH or csv:PATH.
         data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
+        word_vectors: a file of word vectors in GloVe's text format, for texts (stackoverflow,
+            tsv:PATH, csv:PATH) and only for them.
         model: st_vgg, small_st_vgg, linear_st_vgg, mnist_net or fully_connected.
         num_members: N.
         members: a range FIRST:END of member numbers to train instead of 0:num_members, so that a
@@ -76,6 +78,7 @@ class TrainConfig:
 
     dataset: str = "digits"
     data_dir: str = ""
+    word_vectors: str = ""
     model: Model = Model.SMALL_ST_VGG
     num_members: int = 20
     members: str = ""
@@ -118,6 +121,7 @@ class TrainConfig:
         for field in dataclasses.fields(self):
             _check_type(field, getattr(self, field.name))
         check_dataset_name(self.dataset)
+        check_word_vectors(self.dataset, self.word_vectors)
         _check_at_least("num_members", self.num_members, 1)
         if not self.member_ids:
             raise ValueError(f"members must hold at least one member, got {self.members!r}")

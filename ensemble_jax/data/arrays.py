@@ -58,7 +58,7 @@ def load_npz(name: str, folders: Folders) -> Dataset:
         )
         for split in _SPLITS
     }
-    return Dataset(name, **splits, class_names=class_names)
+    return Dataset(name, splits["train"], splits["test"], class_names)
 
 
 def _read(name: str, path: Path) -> Mapping[str, np.ndarray]:

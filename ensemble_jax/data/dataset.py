@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float32, Int, Shaped
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Split:
     """Labelled examples.
 
     Attributes:
-        inputs: `[M, ...]`, images as `[M, height, width, channels]`; uint8 (0..255) or float32.
+        inputs: `[M, ...]`, images as `[M, height, width, channels]`, uint8 (0..255) or float32;
+            texts as `[M, L]` int32 ids of words, 0 after the last.
         labels: `[M]` int32, in 0..K-1.
         ids: `[M]`, what names an example wherever it appears: the data set's own id where it has
             one (text), else its position in the source (integers). Unique within a split.
@@ -45,12 +46,16 @@ class Dataset:
         train: what members are trained on.
         test: what they never see.
         class_names: one name for each label, in the order of the labels.
+        word_vectors: for texts, `[V, D]`: what the ids in the inputs stand for, as an embedding
+            that is not trained; row 0, the padding, is zeros. None for everything else. Inputs of
+            texts are ids and are not to be normalised.
     """
 
     name: str
     train: Split
     test: Split
     class_names: tuple[str, ...]
+    word_vectors: Float32[np.ndarray, "V D"] | None = None
 
     def __post_init__(self) -> None:
         for split_name, split in self.splits.items():
@@ -65,6 +70,28 @@ class Dataset:
                 f"{self.name}: train and test examples must have one shape, got "
                 f"{self.train.inputs.shape[1:]} and {self.test.inputs.shape[1:]}"
             )
+        if self.word_vectors is not None:
+            self._check_texts(self.word_vectors)
+
+    def _check_texts(self, word_vectors: Float32[np.ndarray, "V D"]) -> None:
+        if word_vectors.dtype != np.float32 or word_vectors.ndim != 2 or word_vectors[0].any():
+            raise ValueError(
+                f"{self.name}: word_vectors must be float32 [V, D] with zeros in row 0, got "
+                f"{word_vectors.dtype} of the shape {word_vectors.shape}"
+            )
+        for split_name, split in self.splits.items():
+            ids = split.inputs
+            if ids.dtype != np.int32 or ids.ndim != 2:
+                raise ValueError(
+                    f"{self.name}: {split_name} inputs with word_vectors must be int32 [M, L], got "
+                    f"{ids.dtype} of the shape {ids.shape}"
+                )
+            outside = (ids < 0) | (ids >= len(word_vectors))
+            if outside.any():
+                raise ValueError(
+                    f"{self.name}: {split_name} inputs must lie in 0..{len(word_vectors) - 1}, the "
+                    f"rows of word_vectors, got {ids[outside][0]}"
+                )
 
     @property
     def splits(self) -> Mapping[str, Split]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ensemble_jax.data.dataset import Dataset, Split
+from ensemble_jax.data.draws import stratified_split
 from ensemble_jax.data.folders import Folders
 
 # Part of the data set's definition: another number is another set.
@@ -34,19 +35,14 @@ def load_digits(name: str, folders: Folders) -> Dataset:
     pixels, labels = sklearn.datasets.load_digits(return_X_y=True)
     images = (np.asarray(pixels) * _PIXEL_FACTOR).astype(np.uint8).reshape(-1, 8, 8, 1)
     labels = np.asarray(labels, np.int32)
-    # The raw stream of a bit generator is what NumPy promises never to change.
-    order = np.argsort(np.random.PCG64(_SPLIT_SEED).random_raw(len(labels)), kind="stable")
-    in_test = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        in_test[members[: round(_TEST_FRACTION * len(members))]] = True
+    train, test = stratified_split(labels, _TEST_FRACTION, _SPLIT_SEED)
 
     def split(ids: np.ndarray) -> Split:
         return Split(images[ids], labels[ids], ids.astype(np.int64))
 
     return Dataset(
         name=name,
-        train=split(order[~in_test[order]]),
-        test=split(order[in_test[order]]),
+        train=split(train),
+        test=split(test),
         class_names=tuple(str(digit) for digit in range(10)),
     )

@@ -1,4 +1,4 @@
-"""Where prepared data sets are read from and where decoded ones are kept."""
+"""Where data sets are read from and where decoded ones are kept."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Folders:
-    """The two folders that a loader may use; neither needs to exist.
+    """What a loader may use beside the data set's name; none of it needs to exist.
 
     Attributes:
-        data: what tensorflow-datasets has prepared, one subfolder per set.
+        data: what tensorflow-datasets has prepared, one subfolder per set, and published files.
         cache: decoded arrays, which may be deleted at any time.
+        word_vectors: a file of GloVe's, for texts.
     """
 
     data: Path
     cache: Path
+    word_vectors: Path | None = None
 
 
-def resolve_folders(data_dir: str | Path | None, cache_dir: str | Path | None) -> Folders:
+def resolve_folders(
+    data_dir: str | Path | None,
+    cache_dir: str | Path | None,
+    word_vectors: str | Path | None = None,
+) -> Folders:
     """The folders that the user named, else those of the environment, else the usual ones.
 
     Data: `data_dir`, `$TFDS_DATA_DIR`, `~/tensorflow_datasets`, which is what tensorflow-datasets
     itself does. Cache: `cache_dir`, `$ENSEMBLE_JAX_CACHE`, `$XDG_CACHE_HOME/ensemble_jax`,
-    `~/.cache/ensemble_jax`. A leading `~` is expanded everywhere.
+    `~/.cache/ensemble_jax`. Word vectors are only where the user says. A leading `~` is expanded
+    everywhere.
 
     >>> resolve_folders("/data", "/scratch/cache").cache.as_posix()
     '/scratch/cache'
@@ -38,4 +45,5 @@ def resolve_folders(data_dir: str | Path | None, cache_dir: str | Path | None) -
         cache=Path(
             cache_dir or os.environ.get("ENSEMBLE_JAX_CACHE") or Path(user_cache, "ensemble_jax")
         ).expanduser(),
+        word_vectors=Path(word_vectors).expanduser() if word_vectors else None,
     )

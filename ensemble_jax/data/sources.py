@@ -14,8 +14,18 @@ from ensemble_jax.data.class_folders import FOLDER_PREFIX, load_folder, parse_fo
 from ensemble_jax.data.dataset import Dataset
 from ensemble_jax.data.digits import load_digits
 from ensemble_jax.data.folders import Folders, resolve_folders
+from ensemble_jax.data.gabor import GABOR, GABOR_24, load_gabor
+from ensemble_jax.data.gaussian import GAUSSIAN, load_gaussian
 from ensemble_jax.data.imagenet import IMAGENET, load_imagenet
 from ensemble_jax.data.prepared import PREPARED, load_prepared
+from ensemble_jax.data.text import (
+    CSV_PREFIX,
+    STACK_OVERFLOW,
+    TSV_PREFIX,
+    load_csv,
+    load_stack_overflow,
+    load_tsv,
+)
 from ensemble_jax.data.tiny_imagenet import TINY_IMAGENET, load_tiny_imagenet
 from ensemble_jax.data.vggface2 import VGGFACE2, load_vggface2
 
@@ -24,10 +34,11 @@ Loader = Callable[[str, Folders], Dataset]
 
 
 class _Source(NamedTuple):
-    """What loads a set, and what raises ValueError for a name that it cannot understand."""
+    """What loads a set, what raises ValueError for a wrong name, and whether words need vectors."""
 
     load: Loader
     check: Callable[[str], object] = lambda name: None
+    of_texts: bool = False
 
 
 # The modules of the loaders import nothing heavy before a loader is called.
@@ -39,15 +50,24 @@ _NAMED: Mapping[str, _Source] = {
     TINY_IMAGENET: _Source(load_tiny_imagenet),
     VGGFACE2: _Source(load_vggface2),
     IMAGENET: _Source(load_imagenet),
+    **dict.fromkeys((GABOR, GABOR_24), _Source(load_gabor)),
+    GAUSSIAN: _Source(load_gaussian),
+    STACK_OVERFLOW: _Source(load_stack_overflow, of_texts=True),
 }
 _PREFIXED: Mapping[str, _Source] = {
     NPZ_PREFIX: _Source(load_npz),
     FOLDER_PREFIX: _Source(load_folder, parse_folder_name),
+    TSV_PREFIX: _Source(load_tsv, of_texts=True),
+    CSV_PREFIX: _Source(load_csv, of_texts=True),
 }
 
 
 def load_dataset(
-    name: str, *, data_dir: str | Path | None = None, cache_dir: str | Path | None = None
+    name: str,
+    *,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    word_vectors: str | Path | None = None,
 ) -> Dataset:
     """The data set of that name.
 
@@ -60,8 +80,13 @@ def load_dataset(
     | `tiny_imagenet` | 200 classes, 64x64; the authors' archive unpacked in `data_dir`, see `tiny_imagenet.load_tiny_imagenet`; for research, as ImageNet | that all classes have equally many images, and each decodes |
     | `vggface2` | 10 identities, 64x64; the authors' folders in `data_dir/VGGFace2`, see `vggface2.load_vggface2`; CC BY-NC 4.0 | that ten have more than 600 images, and each of these decodes |
     | `imagenet2012` | not loaded: the error says what can be used instead | |
+    | `gabor`, `gabor24` | Gabor patches of 12 or 24 classes, drawn, see `gabor.load_gabor` | |
+    | `gaussian` | vectors from two normal distributions, drawn, see `gaussian.load_gaussian` | |
+    | `stackoverflow` | 40,000 posts of 20 tags; the published file in `data_dir`, see `text.load_stack_overflow`; CC BY-SA | as `csv:PATH` |
     | `npz:PATH` | arrays of the user's own, see `arrays.load_npz` | types, shapes, ranges |
     | `folder:PATH`, `folder:PATH?size=64` | images of the user's own, a folder per class, see `class_folders.load_folder` | layout, sizes, and that each image decodes |
+    | `tsv:PATH` | texts of the user's own, one a line, see `text.load_tsv` | encoding, a label and a text in each line, classes |
+    | `csv:PATH` | posts of the user's own, see `text.load_csv` | encoding, columns, a text in each row, classes |
 
     The same name and files give the same examples in the same order, always. Arrays that come from
     the cache are read-only.
@@ -72,6 +97,8 @@ def load_dataset(
             `~/tensorflow_datasets`.
         cache_dir: where images are kept after they have been decoded for the first time; by default `$ENSEMBLE_JAX_CACHE`, else `$XDG_CACHE_HOME/ensemble_jax`, else
             `~/.cache/ensemble_jax`.
+        word_vectors: a file of word vectors in GloVe's text format, for texts and only for them;
+            see `check_word_vectors`.
 
     Raises:
         ValueError: if there is no such set, or it is not what the loader can read.
@@ -81,7 +108,8 @@ def load_dataset(
     >>> digits.train.inputs.shape, len(digits.test), digits.num_classes
     ((1438, 8, 8, 1), 359, 10)
     """  # noqa: E501
-    return _source(name).load(name, resolve_folders(data_dir, cache_dir))
+    check_word_vectors(name, word_vectors)
+    return _source(name).load(name, resolve_folders(data_dir, cache_dir, word_vectors))
 
 
 def check_dataset_name(name: str) -> None:
@@ -91,9 +119,31 @@ def check_dataset_name(name: str) -> None:
     >>> check_dataset_name("cifar")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: dataset must be one of digits, ..., folder:PATH; got 'cifar', is 'cifar10' meant?
+    ValueError: dataset must be one of digits, ..., csv:PATH; got 'cifar', is 'cifar10' meant?
     """
     _source(name)
+
+
+def check_word_vectors(name: str, word_vectors: str | Path | None) -> None:
+    """Raises ValueError unless there are word vectors for a set of texts and none for another.
+
+    There is no default, because which vectors the words have is part of what is trained. The
+    published GloVe vectors are at https://nlp.stanford.edu/projects/glove. Nothing is read.
+
+    >>> check_word_vectors("tsv:questions", "glove.6B.300d.txt")
+    >>> check_word_vectors("digits", None)
+    """
+    of_texts = _source(name).of_texts
+    if of_texts and not word_vectors:
+        raise ValueError(
+            f"word_vectors must name a file of GloVe's vectors for the texts of {name}, such as "
+            "glove.6B.300d.txt from https://nlp.stanford.edu/projects/glove; got none"
+        )
+    if word_vectors and not of_texts:
+        raise ValueError(
+            f"word_vectors must be empty for a data set without texts such as {name}, got "
+            f"{str(word_vectors)!r}"
+        )
 
 
 def _source(name: str) -> _Source:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
+from ensemble_jax.data.draws import random_bits, random_order
+
 # What keeps the sources apart from each other, part of the definition of every run.
 _PARTS, _SUBSET, _CHOSEN, _LABEL = range(4)
 
@@ -32,7 +34,7 @@ def partition_indices(seed: int, num_examples: int, num_parts: int) -> list[Int[
         raise ValueError(
             f"partitions must lie in 1..{num_examples} (the training examples), got {num_parts}"
         )
-    order = np.argsort(_words(num_examples, seed, _PARTS), kind="stable")
+    order = random_order((seed, _PARTS), num_examples)
     return [np.sort(part).astype(np.int32) for part in np.array_split(order, num_parts)]
 
 
@@ -50,7 +52,7 @@ def subset_indices(
     if not 0 < fraction <= 1:
         raise ValueError(f"subset_fraction must lie in (0, 1], got {fraction}")
     size = max(1, round(fraction * num_examples))
-    order = np.argsort(_words(num_examples, seed, _SUBSET, member), kind="stable")
+    order = random_order((seed, _SUBSET, member), num_examples)
     return np.sort(order[:size]).astype(np.int32)
 
 
@@ -70,8 +72,8 @@ def noisy_labels(
     if not 0 <= rate <= 1:
         raise ValueError(f"label noise must lie in [0, 1], got {rate}")
     size = len(labels)
-    replaced = _words(size, seed, _CHOSEN, member) < np.float64(rate) * 2.0**64
-    classes = _words(size, seed, _LABEL, member) % np.uint64(num_classes)
+    replaced = random_bits((seed, _CHOSEN, member), size) < np.float64(rate) * 2.0**64
+    classes = random_bits((seed, _LABEL, member), size) % np.uint64(num_classes)
     return np.where(replaced, classes, labels).astype(np.int32)
 
 
@@ -92,8 +94,3 @@ def stack_padded(
         row[:] = subset[0]
         row[: len(subset)] = subset
     return indices, sizes
-
-
-def _words(size: int, *names: int) -> np.ndarray:
-    """64 random bits each; the raw stream of a bit generator is what NumPy promises to keep."""
-    return np.random.PCG64(list(names)).random_raw(size)

@@ -36,3 +36,9 @@ def test_arguments_come_before_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", "/environment")
     monkeypatch.setenv("ENSEMBLE_JAX_CACHE", "/environment")
     assert resolve_folders("~/a", Path("/b")) == Folders(tmp_path / "a", Path("/b"))
+
+
+def test_word_vectors_are_only_where_the_user_says(tmp_path):
+    assert resolve_folders(None, None).word_vectors is None
+    assert resolve_folders(None, None, "").word_vectors is None
+    assert resolve_folders(None, None, "~/a.txt").word_vectors == tmp_path / "a.txt"

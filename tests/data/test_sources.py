@@ -3,23 +3,25 @@ import sys
 
 import pytest
 
-from ensemble_jax.data import check_dataset_name, load_dataset
+from ensemble_jax.data import check_dataset_name, check_word_vectors, load_dataset
 from ensemble_jax.data.cifar100 import SUPERCLASSES
 from ensemble_jax.data.prepared import PREPARED
 
 OTHERS = ["digits", "cats_and_dogs", "tiny_imagenet", "vggface2", "imagenet2012"]
 PATHS = ["npz:x", "npz:~/a b.npz", "folder:x", "folder:~/a b?size=64&skip_broken=1"]
-PATH_NAMES = ["npz:PATH", "folder:PATH"]
+PATH_NAMES = ["npz:PATH", "folder:PATH", "tsv:PATH", "csv:PATH"]
+DRAWN = ["gabor", "gabor24", "gaussian"]
+TEXTS = ["stackoverflow", "tsv:~/questions", "csv:posts.csv"]
 
 
-@pytest.mark.parametrize("name", [*OTHERS, *PREPARED, *SUPERCLASSES, *PATHS])
+@pytest.mark.parametrize("name", [*OTHERS, *PREPARED, *SUPERCLASSES, *DRAWN, *TEXTS, *PATHS])
 def test_known_names(name):
     check_dataset_name(name)
 
 
 @pytest.mark.parametrize("ask", [check_dataset_name, load_dataset])
 @pytest.mark.parametrize(
-    "name", ["", "imagenet22k", "npz", "npz:", "x.npz", "digits ", "folder", "folder:"]
+    "name", ["", "imagenet22k", "npz", "npz:", "x.npz", "digits ", "folder", "folder:", "tsv:"]
 )
 def test_unknown_names(ask, name):
     with pytest.raises(ValueError, match="dataset must be one of digits, mnist, ") as caught:
@@ -36,6 +38,8 @@ def test_unknown_names(ask, name):
         ("Fashion-MNIST", "fashion_mnist"),
         ("small_mammal", "small_mammals"),
         ("digit", "digits"),
+        ("Gabor", "gabor"),
+        ("stack_overflow", "stackoverflow"),
     ],
 )
 def test_suggestion(name, meant):
@@ -55,6 +59,34 @@ def test_imagenet_says_what_can_be_used_instead():
     assert "\n" not in str(caught.value)
 
 
+def load_with_word_vectors(name, word_vectors):
+    return load_dataset(name, word_vectors=word_vectors)
+
+
+@pytest.mark.parametrize("ask", [check_word_vectors, load_with_word_vectors])
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_texts_need_word_vectors(ask, nothing):
+    for name in TEXTS:
+        with pytest.raises(ValueError, match=r"word_vectors must .*glove.*; got none$") as caught:
+            ask(name, nothing)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", [check_word_vectors, load_with_word_vectors])
+@pytest.mark.parametrize("name", ["digits", "fish", "gaussian", "npz:x.npz"])
+def test_nothing_else_takes_word_vectors(ask, name):
+    with pytest.raises(ValueError, match=f"word_vectors must be empty .* {name}, got 'a.txt'$"):
+        ask(name, "a.txt")
+
+
+def test_word_vectors_are_checked_without_reading():
+    for name in TEXTS:
+        check_word_vectors(name, "nowhere.txt")
+    check_word_vectors("digits", None)
+    check_word_vectors("digits", "")
+
+
 def run_python(code):
     """Runs code in a fresh interpreter, where nothing has been imported yet."""
     completed = subprocess.run(
@@ -69,7 +101,8 @@ def test_names_are_checked_without_heavy_imports():
         "from ensemble_jax.data.sources import check_dataset_name\n"
         "check_dataset_name('cifar100')\n"
         "check_dataset_name('folder:x?size=3')\n"
-        "heavy = {'tensorflow_datasets', 'tensorflow', 'sklearn', 'cv2', 'PIL', 'array_record'}\n"
+        "heavy = {'tensorflow_datasets', 'tensorflow', 'sklearn', 'cv2', 'PIL', 'array_record',\n"
+        "    'scipy'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
 

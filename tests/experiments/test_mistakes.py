@@ -149,6 +149,8 @@ def test_a_mistake_is_told_in_one_line_without_loading_jax(
 # Parsed as the command line is, but within this process.
 VALUES = [
     ("--config.num_members=0", ["num_members must be at least 1, got 0"]),
+    ("--config.word_vectors=x", ["word_vectors must be empty for", "such as digits, got 'x'"]),
+    ("--config.dataset=tsv:x", ["word_vectors must name a file of GloVe's", "tsv:x", "got none"]),
     ("--config.members=5:5", ["members must hold at least one member, got '5:5'"]),
     ("--config.members=5:3", ["members must hold at least one member, got '5:3'"]),
     ("--config.members=x", ["members must be a range FIRST:END such as 0:10, got 'x'"]),
