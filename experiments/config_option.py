@@ -16,6 +16,16 @@ from experiments import binary
 
 _OVERRIDE = re.compile(r"--?config\.([^=]*)")
 
+
+class _Texts(flags.ListParser):
+    """`a,b` as a tuple of texts; a text that has a comma itself is written in double quotes."""
+
+    def parse(self, argument):
+        return argument if isinstance(argument, tuple) else tuple(super().parse(argument))
+
+
+config_flags.register_flag_parser_for_type(tuple[str, ...], _Texts())
+
 # The flag belongs to the binary that defines it, and not to this module: so --help shows it.
 flags.disclaim_key_flags()
 
@@ -63,12 +73,6 @@ def get_config(config_class: type) -> Any:
             f"--config must be a Python file whose get_config() returns a {config_class.__name__}, "
             f"got {config_path()!r}{', which is not a file' if missing else ''}"
         )
-    for field in dataclasses.fields(config_class):
-        value = getattr(config, field.name)
-        # A list of texts on the command line comes as one text.
-        if field.type == tuple[str, ...] and all(isinstance(text, str) for text in value):
-            texts = (part.strip() for text in value for part in text.split(","))
-            setattr(config, field.name, tuple(part for part in texts if part))
     return config
 
 

@@ -6,13 +6,13 @@ import dataclasses
 import functools
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ensemble_jax.data import Dataset, channel_statistics, load_dataset
+from ensemble_jax.data import Dataset, channel_statistics
 from ensemble_jax.options import ConvolutionAlgorithm, Protocol
 from ensemble_jax.plan import Plan
 from ensemble_jax.runs import (
@@ -27,12 +27,13 @@ from ensemble_jax.runs import (
     load_run,
 )
 from experiments import binary
+from experiments.dataset import load_data
 from experiments.roster import Roster, make_roster
 from experiments.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
-    from ensemble_jax.evaluation import CollectionEvaluation
+    from ensemble_jax.evaluation import Evaluations
     from ensemble_jax.models import Network
     from ensemble_jax.training import (
         Checkpoints,
@@ -94,11 +95,7 @@ def run_job(job: Job, workdir: Path) -> Run:
         if run.finished:
             print(f"{workdir} is finished: {job}")
             return run
-    dataset = load_dataset(
-        job.shared.dataset,
-        data_dir=job.shared.data_dir or None,
-        word_vectors=job.shared.word_vectors or None,
-    )
+    dataset = load_data(job.shared)
     roster = make_roster(job.settings, dataset)
     for line in roster.remarks:
         print(line)
@@ -112,7 +109,12 @@ def _train(job: Job, roster: Roster, dataset: Dataset, workdir: Path, resumed: b
     import jax
 
     from ensemble_jax.collection import place, use_all_cores
-    from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+    from ensemble_jax.evaluation import (
+        CollectionEvaluation,
+        Evaluations,
+        make_evaluator,
+        make_predictor,
+    )
     from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
     from experiments.planning import plan_of_run, plan_training
 
@@ -135,7 +137,9 @@ def _train(job: Job, roster: Roster, dataset: Dataset, workdir: Path, resumed: b
     )
     if not resumed:
         manifest = _make_manifest(job, dataset, roster, plan, placement)
-        writer = RunWriter.create(workdir, manifest, dataset.splits, roster.training_sets)
+        writer = RunWriter.create(
+            workdir, manifest, dataset.splits, roster.training_sets, dataset.probes
+        )
     # What Orbax cannot do it raises, and logs the same with its tracebacks.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
 
@@ -145,14 +149,18 @@ def _train(job: Job, roster: Roster, dataset: Dataset, workdir: Path, resumed: b
         for name, split in dataset.splits.items()
     }
     training = CollectionTraining(member_training, placement, roster.members, examples["train"])
-    evaluator = make_evaluator(network, dataset.num_classes, config.evaluation_batch_size)
-    evaluation = CollectionEvaluation(
-        evaluator, placement, training.placed_state_shape.variables, examples
-    )
-    seconds = training.compile_seconds + evaluation.compile_seconds
+    probe_inputs = {n: (placement.share(probe.inputs),) for n, probe in dataset.probes.items()}
+    of_data = (network, dataset.num_classes, config.evaluation_batch_size)
+    variables = training.placed_state_shape.variables
+    splits = CollectionEvaluation(make_evaluator(*of_data), placement, variables, examples)
+    probes = CollectionEvaluation(make_predictor(*of_data), placement, variables, probe_inputs)
+    seconds = training.compile_seconds + splits.compile_seconds + probes.compile_seconds
     print(f"compiled in {seconds:.1f} s", flush=True)
 
-    compiled = _Compiled(training, evaluation, placement)
+    def evaluate(state: MemberState) -> Evaluations:
+        return Evaluations(splits(state.variables), probes(state.variables))
+
+    compiled = _Compiled(training, evaluate, placement)
     sizes = {name: len(split) for name, split in dataset.splits.items()}
     _PROTOCOLS[config.protocol](compiled, roster, config.extents, writer, sizes)
 
@@ -161,7 +169,7 @@ class _Compiled(NamedTuple):
     """The programs of a collection."""
 
     training: CollectionTraining
-    evaluation: CollectionEvaluation
+    evaluate: Callable[[MemberState], Evaluations]
     placement: Placement
 
 
@@ -176,7 +184,7 @@ def _train_trajectory(
     from ensemble_jax.training import Checkpoints, train
     from experiments.progress import TrainingProgress
 
-    training, evaluation, placement = compiled
+    training, evaluate, placement = compiled
     checkpoints = Checkpoints(writer.directory / _CHECKPOINTS)
     try:
         first_epoch, state, extents = _start(wanted, training, checkpoints, placement)
@@ -189,7 +197,7 @@ def _train_trajectory(
                 state,
                 first_epoch=first_epoch,
                 extents=extents,
-                evaluate=lambda state: evaluation(state.variables),
+                evaluate=evaluate,
                 to_host=placement.gather,
                 write=lambda measurement: _write(measurement, writer, checkpoints),
                 observer=progress,
@@ -209,7 +217,7 @@ def _train_independent(
     from ensemble_jax.training import independent_seeds, train
     from experiments.progress import TrainingProgress
 
-    training, evaluation, placement = compiled
+    training, evaluate, placement = compiled
     missing = [extent for extent in wanted if extent not in writer.extents]
     done = sum(wanted) - sum(missing)
     if len(missing) < len(wanted):
@@ -224,7 +232,7 @@ def _train_independent(
                 fresh.init(),
                 first_epoch=0,
                 extents=[extent],
-                evaluate=lambda state: evaluation(state.variables),
+                evaluate=evaluate,
                 to_host=placement.gather,
                 write=lambda measurement: _write(measurement, writer, None),
                 observer=progress,
@@ -238,7 +246,8 @@ _PROTOCOLS = {
 
 
 def _check_same_config(workdir: Path, job: Job) -> None:
-    stored = load_run(workdir).config
+    # What the stored config lacks is newer than the run, which was as these defaults are.
+    stored = {**TrainConfig().effective(), **load_run(workdir).config}
     differences = config_differences(stored, job.effective)
     if differences:
         raise ValueError(
@@ -256,6 +265,12 @@ def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
         ):
             raise ValueError(
                 f"{workdir} was trained on other {name} examples than {dataset.name} has now: "
+                f"choose another --workdir"
+            )
+    for name, probe in dataset.probes.items():
+        if not np.array_equal(run.ids[name], probe.ids):
+            raise ValueError(
+                f"{workdir} has other examples of the probe {name} than there are now: "
                 f"choose another --workdir"
             )
 
@@ -289,6 +304,7 @@ def _make_manifest(
             dataset.class_names,
             {name: len(split) for name, split in dataset.splits.items()},
             dataset.input_shape,
+            {name: len(probe) for name, probe in dataset.probes.items()},
         ),
         members=roster.ids,
         extents=job.shared.extents,
@@ -329,10 +345,11 @@ def _write(measurement: Measurement, writer: RunWriter, checkpoints: Checkpoints
         measurement.extent,
         {
             name: SplitRecord(*split._asdict().values())
-            for name, split in measurement.evaluation.items()
+            for name, split in measurement.evaluation.splits.items()
         },
         np.asarray(measurement.state.diverged_at),
         float("nan") if speed is None else speed,
+        measurement.evaluation.probes,
     )
     try:
         writer.write_extent(record)

@@ -74,7 +74,7 @@ def plan_training(
         dataset.train.inputs,
         dataset.train.labels,
         config.batch_size,
-        sum(s.inputs.nbytes + 4 * len(s) for s in dataset.splits.values()),
+        dataset.num_bytes,
         devices,
     )
     choice = choose_plan(
@@ -127,7 +127,7 @@ def _key(config: TrainConfig, dataset: Dataset, members: Member) -> dict[str, An
         "most_examples": None if members.subset is None else members.subset.indices.shape[1],
         "num_classes": dataset.num_classes,
         "input_shape": list(dataset.input_shape),
-        "sizes": [len(split) for split in dataset.splits.values()],
+        "sizes": [len(split) for split in (*dataset.splits.values(), *dataset.probes.values())],
         "devices": [len(devices), devices[0].device_kind, platform.processor()],
         "versions": library_versions(),
     }

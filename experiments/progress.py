@@ -58,7 +58,7 @@ class TrainingProgress:
             )
         self._diverged = diverged
         if not diverged.all():
-            self._bar.set_postfix_str(self._summary(measurement.evaluation, ~diverged))
+            self._bar.set_postfix_str(self._summary(measurement.evaluation.splits, ~diverged))
 
     def __enter__(self) -> Self:
         return self
@@ -66,11 +66,11 @@ class TrainingProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def _summary(self, evaluation, healthy):
+    def _summary(self, splits, healthy):
         parts = []
         for split, size in self._split_sizes.items():
-            accuracy = evaluation[split].accuracy[healthy]
-            correct = unpack_correct(evaluation[split].bits[healthy], size)
+            accuracy = splits[split].accuracy[healthy]
+            correct = unpack_correct(splits[split].bits[healthy], size)
             score = bimodality(consistency_score(correct))
             parts.append(
                 f"{split} {accuracy.mean():.3f}±{accuracy.std():.3f} bimodality {score:.2f}"

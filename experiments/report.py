@@ -58,46 +58,66 @@ def write_report(run: Run, directory: Path) -> list[Path]:
 
 
 def _scores_of_extents(run):
-    """Consistency and consensus `[E, M]` of each split, and the rows of the table of extents."""
+    """Consistency and consensus `[E, M]` by split, and the rows of the table of extents.
+
+    Probes have consensus only.
+    """
     consistency = {split: [] for split in run.splits}
-    consensus = {split: [] for split in run.splits}
+    consensus = {name: [] for name in (*run.splits, *run.probes)}
     dynamics: list[Sequence[Any]] = [_DYNAMICS_COLUMNS]
     for extent in run.extents:
-        for split in run.splits:
-            correct = run.correct(split, extents=extent)[0]
-            scores = consistency_score(correct)
-            agreement = consensus_score(run.predictions(split, extents=extent)[0], run.num_classes)
-            consistency[split].append(scores)
-            consensus[split].append(agreement)
-            accuracy = member_accuracy(correct)
-            row = (accuracy.mean(), accuracy.std(), accuracy.min(), accuracy.max())
-            row += (float(bimodality(scores)), agreement.mean())
-            dynamics.append((extent, split, *(f"{value:.6g}" for value in row)))
+        for name in consensus:
+            agreement = consensus_score(run.predictions(name, extents=extent)[0], run.num_classes)
+            consensus[name].append(agreement)
+            of_labels = [""] * 5
+            if name in consistency:
+                correct = run.correct(name, extents=extent)[0]
+                consistency[name].append(consistency_score(correct))
+                of_labels = _texts(_label_columns(correct))
+            dynamics.append((extent, name, *of_labels, *_texts([agreement.mean()])))
     return (
         {split: np.stack(rows) for split, rows in consistency.items()},
-        {split: np.stack(rows) for split, rows in consensus.items()},
+        {name: np.stack(rows) for name, rows in consensus.items()},
         dynamics,
     )
 
 
+def _label_columns(correct):
+    """What the table of extents has between the split and the consensus."""
+    accuracy = member_accuracy(correct)
+    score = bimodality(consistency_score(correct))
+    return [accuracy.mean(), accuracy.std(), accuracy.min(), accuracy.max(), float(score)]
+
+
+def _texts(values):
+    return [f"{value:.6g}" for value in values]
+
+
 def _score_rows(run, consistency, consensus) -> Iterator[Sequence[Any]]:
-    """A row for each example: accessibility, then consistency and consensus at every extent."""
+    """A row for each example: accessibility, then consistency and consensus at every extent.
+
+    What needs labels is empty for the examples of probes.
+    """
     names = [f"{name}_{extent}" for name in ("consistency", "consensus") for extent in run.extents]
     yield ["split", "id", "label", "class", "accessibility", *names]
     for split in run.splits:
         accessibility = consistency[split].mean(axis=0)
         scores = np.concatenate([accessibility[None], consistency[split], consensus[split]]).T
         for example, label, row in zip(run.ids[split], run.labels[split], scores, strict=True):
-            values = (f"{value:.6g}" for value in row)
-            yield [split, example, label, run.class_names[label], *values]
+            yield [split, example, label, run.class_names[label], *_texts(row)]
+    without_labels = [""] * (3 + len(run.extents))
+    for probe in run.probes:
+        for example, row in zip(run.ids[probe], consensus[probe].T, strict=True):
+            yield [probe, example, *without_labels, *_texts(row)]
 
 
 def _draw(run, consistency, directory):
     shown = choose_extents(run.extents, 7)
     positions = [run.extents.index(extent) for extent in shown]
     num_members = len(run.members)
-    title = f"{run.config['model']} on {run.config['dataset']}"
+    title = f"{run.config['model']} on {run.manifest.data.name}"
     predictions = run.predictions("test", extents=shown)
+    probes = {probe: run.predictions(probe, extents=shown) for probe in run.probes}
     labels = run.labels["test"]
     accuracies = member_accuracy(predictions == labels)
     baseline = independent_baseline(accuracies, labels, run.num_classes, _BASELINE_SEED)
@@ -110,7 +130,7 @@ def _draw(run, consistency, directory):
             title,
         ),
         "consensus": ConsensusDisplay.from_predictions(
-            {"test": predictions, _BASELINE: baseline}, run.num_classes, shown, title
+            {"test": predictions, **probes, _BASELINE: baseline}, run.num_classes, shown, title
         ),
         "dynamics": DynamicsDisplay(
             {split: run.metrics[f"{split}_accuracy"] for split in run.splits},

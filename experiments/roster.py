@@ -130,8 +130,7 @@ def _check_batch_size(config, subsets, dataset):
     if config.batch_size > most:
         whose = "the training examples" if subsets is None else "the fewest that a member has"
         raise ValueError(
-            f"batch_size must lie in 1..{most} ({whose} of {config.dataset}), "
-            f"got {config.batch_size}"
+            f"batch_size must lie in 1..{most} ({whose} of {dataset.name}), got {config.batch_size}"
         )
 
 

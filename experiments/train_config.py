@@ -7,6 +7,7 @@ import math
 import re
 from typing import Any, get_origin
 
+from ensemble_jax.data.probes import parse_probes
 from ensemble_jax.data.sources import check_dataset_name, check_word_vectors
 from ensemble_jax.options import Model, Optimizer, Protocol, Source
 from ensemble_jax.plan import parse_plan_request
@@ -38,7 +39,18 @@ class TrainConfig:
 
     Attributes:
         dataset: digits, mnist, fashion_mnist, cifar10, cifar100, a CIFAR-100 superclass such as
-            small_mammals, gabor, gabor24, gaussian, stackoverflow, npz:PATH, tsv:PATH or csv:PATH.
+            small_mammals, cats_and_dogs, tiny_imagenet, vggface2, gabor, gabor24, gaussian,
+            stackoverflow, npz:PATH, folder:PATH, tsv:PATH or csv:PATH; `load_dataset` has the table.
+        classes: names of two or more classes; the others are left out. Label k is the k-th of them.
+        train_fraction: the part of the train examples that is kept, for all members the same, drawn
+            by the seed within each class; in (0, 1].
+        label_noise: the part of the train labels that is replaced by wrong ones, drawn by the seed
+            uniformly over the other classes; in [0, 1]. Test labels stay.
+        random_labels: replaces all labels, of train and test, by random ones, drawn by the seed
+            uniformly over all classes.
+        probes: sets without labels, of which only predictions are recorded: noise[:M] (Gaussian, of
+            the train images' mean and deviation), uniform_noise[:M], images:PATH (a folder of
+            images, cropped and resized), test_of:DATASET; NAME=... gives one another name.
         data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
         word_vectors: a file of word vectors in GloVe's text format, for texts (stackoverflow,
             tsv:PATH, csv:PATH) and only for them.
@@ -77,6 +89,11 @@ class TrainConfig:
     """
 
     dataset: str = "digits"
+    classes: tuple[str, ...] = ()
+    train_fraction: float = 1.0
+    label_noise: float = 0.0
+    random_labels: bool = False
+    probes: tuple[str, ...] = ()
     data_dir: str = ""
     word_vectors: str = ""
     model: Model = Model.SMALL_ST_VGG
@@ -122,6 +139,7 @@ class TrainConfig:
             _check_type(field, getattr(self, field.name))
         check_dataset_name(self.dataset)
         check_word_vectors(self.dataset, self.word_vectors)
+        self._check_views()
         _check_at_least("num_members", self.num_members, 1)
         if not self.member_ids:
             raise ValueError(f"members must hold at least one member, got {self.members!r}")
@@ -162,6 +180,20 @@ class TrainConfig:
                 f"member_label_noise must lie in [0, 1], got {self.member_label_noise}"
             )
 
+    def _check_views(self) -> None:
+        if len(self.classes) == 1:
+            raise ValueError(f"classes must be at least two, got {self.classes[0]}")
+        if not 0 < self.train_fraction <= 1:
+            raise ValueError(f"train_fraction must lie in (0, 1], got {self.train_fraction}")
+        if not 0 <= self.label_noise <= 1:
+            raise ValueError(f"label_noise must lie in [0, 1], got {self.label_noise}")
+        if self.label_noise and self.random_labels:
+            raise ValueError(
+                f"label_noise must be 0 with random_labels, which replace every label, "
+                f"got {self.label_noise}"
+            )
+        parse_probes(self.probes)
+
     def _check_extents(self) -> None:
         wrong = [e for e in self.extents if not isinstance(e, int) or not 0 <= e <= _MOST]
         if wrong:
@@ -200,5 +232,9 @@ def _check_type(field, value):
     expected = get_origin(field.type) or field.type
     if not isinstance(value, _ALLOWED_TYPES.get(expected, expected)):
         raise ValueError(f"{field.name} must be of type {expected.__name__}, got {value!r}")
+    if field.type == tuple[str, ...]:
+        for text in value:
+            if not isinstance(text, str):
+                raise ValueError(f"{field.name} must be texts, got {text!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{field.name} must be finite, got {value}")

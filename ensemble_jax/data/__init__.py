@@ -2,17 +2,25 @@
 
 from ensemble_jax.data.channels import channel_statistics
 from ensemble_jax.data.classes import select_classes
-from ensemble_jax.data.dataset import Dataset, Split
+from ensemble_jax.data.dataset import Dataset, Probe, Split
 from ensemble_jax.data.image_files import load_images
+from ensemble_jax.data.probes import add_probes, parse_probes
 from ensemble_jax.data.sources import check_dataset_name, check_word_vectors, load_dataset
+from ensemble_jax.data.views import keep_train_fraction, with_label_noise, with_random_labels
 
 __all__ = [
     "Dataset",
+    "Probe",
     "Split",
+    "add_probes",
     "channel_statistics",
     "check_dataset_name",
     "check_word_vectors",
+    "keep_train_fraction",
     "load_dataset",
     "load_images",
+    "parse_probes",
     "select_classes",
+    "with_label_noise",
+    "with_random_labels",
 ]

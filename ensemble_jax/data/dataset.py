@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float32, Int, Shaped
+
+# What can be a part of the names of files, of arrays and of the columns of tables.
+_PROBE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# The splits, and the row of the simulated classifiers in figures.
+_TAKEN_NAMES = ("train", "test", "independent")
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,32 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """Examples without labels, which are only evaluated.
+
+    Attributes:
+        inputs: `[M, ...]`, of the shape and type of the data set's own.
+        ids: `[M]`, what names an example: texts or integers, unique within the probe.
+    """
+
+    inputs: Shaped[np.ndarray, "M ..."]
+    ids: Shaped[np.ndarray, " M"]
+
+    def __post_init__(self) -> None:
+        if not len(self.inputs) == len(self.ids) > 0:
+            raise ValueError(
+                f"inputs and ids of a probe must have one entry per example, at least one, got "
+                f"{len(self.inputs)} and {len(self.ids)}"
+            )
+
+    def __len__(self) -> int:
+        """The number of examples, M."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """A train and a test split of the same K classes.
+    """A train and a test split of the same K classes, and probes of the members trained on them.
 
     Attributes:
         name: what the user asked for, for example `small_mammals`.
@@ -49,6 +79,7 @@ class Dataset:
         word_vectors: for texts, `[V, D]`: what the ids in the inputs stand for, as an embedding
             that is not trained; row 0, the padding, is zeros. None for everything else. Inputs of
             texts are ids and are not to be normalised.
+        probes: what is only evaluated, by a name of letters, digits, `_`, `-` and `.`.
     """
 
     name: str
@@ -56,6 +87,7 @@ class Dataset:
     test: Split
     class_names: tuple[str, ...]
     word_vectors: Float32[np.ndarray, "V D"] | None = None
+    probes: Mapping[str, Probe] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for split_name, split in self.splits.items():
@@ -72,6 +104,8 @@ class Dataset:
             )
         if self.word_vectors is not None:
             self._check_texts(self.word_vectors)
+        for probe_name, probe in self.probes.items():
+            self._check_probe(probe_name, probe)
 
     def _check_texts(self, word_vectors: Float32[np.ndarray, "V D"]) -> None:
         if word_vectors.dtype != np.float32 or word_vectors.ndim != 2 or word_vectors[0].any():
@@ -93,6 +127,16 @@ class Dataset:
                     f"rows of word_vectors, got {ids[outside][0]}"
                 )
 
+    def _check_probe(self, name: str, probe: Probe) -> None:
+        check_probe_name(name)
+        own, other = self.train.inputs, probe.inputs
+        if (own.shape[1:], own.dtype) != (other.shape[1:], other.dtype):
+            raise ValueError(
+                f"{self.name}: the examples of the probe {name} must be "
+                f"{own.dtype} {list(own.shape[1:])} as those of the train split are, "
+                f"got {other.dtype} {list(other.shape[1:])}"
+                )
+
     @property
     def splits(self) -> Mapping[str, Split]:
         """The splits by name, in the order in which they are evaluated and written."""
@@ -107,3 +151,28 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return self.train.inputs.shape[1:]
+
+    @property
+    def num_bytes(self) -> int:
+        """What all examples, with int32 labels, take in the memory of a device."""
+        inputs = [examples.inputs for examples in (*self.splits.values(), *self.probes.values())]
+        return sum(array.nbytes for array in inputs) + 4 * (len(self.train) + len(self.test))
+
+
+def check_probe_name(name: str) -> None:
+    """Raises ValueError unless a probe can have the name.
+
+    >>> check_probe_name("indoor-scenes_2")
+    >>> check_probe_name("../noise")
+    Traceback (most recent call last):
+    ...
+    ValueError: the name of a probe must be of letters, digits, '_', '-' and '.', got '../noise'
+    """
+    if not _PROBE_NAME.fullmatch(name):
+        raise ValueError(
+            f"the name of a probe must be of letters, digits, '_', '-' and '.', got {name!r}"
+        )
+    if name in _TAKEN_NAMES:
+        raise ValueError(
+            f"a probe must not be called {name!r}, as it is the name of something else"
+        )

@@ -1,6 +1,20 @@
 """Evaluation on the device."""
 
-from ensemble_jax.evaluation.collection_evaluation import CollectionEvaluation
-from ensemble_jax.evaluation.evaluator import Evaluation, Evaluator, make_evaluator
+from ensemble_jax.evaluation.collection_evaluation import CollectionEvaluation, Evaluations
+from ensemble_jax.evaluation.evaluator import (
+    Evaluation,
+    Evaluator,
+    Predictor,
+    make_evaluator,
+    make_predictor,
+)
 
-__all__ = ["CollectionEvaluation", "Evaluation", "Evaluator", "make_evaluator"]
+__all__ = [
+    "CollectionEvaluation",
+    "Evaluation",
+    "Evaluations",
+    "Evaluator",
+    "Predictor",
+    "make_evaluator",
+    "make_predictor",
+]

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Int, Num
+from jaxtyping import Array, Num, UInt
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.evaluation.evaluator import Evaluation, Evaluator
+from ensemble_jax.evaluation.evaluator import Evaluation
 from ensemble_jax.models import Variables
 
+Sets = Mapping[str, tuple[Num[Array | np.ndarray, "M ..."], ...]]
+"""Sets of examples on the devices by name: inputs, and labels where there are any."""
 
-@runtime_checkable
-class LabelledExamples(Protocol):
-    """Examples on the devices."""
 
-    @property
-    def inputs(self) -> Num[Array | np.ndarray, "M ..."]:
-        """`[M, ...]`, raw."""
-        ...
+class Evaluations(NamedTuple):
+    """What all members do, `[N, ...]`.
 
-    @property
-    def labels(self) -> Int[Array | np.ndarray, " M"]:
-        """`[M]`, in 0..K-1."""
-        ...
+    Attributes:
+        splits: on labelled examples, by the name of the split.
+        probes: the predicted classes of examples without labels, by the name of the probe.
+    """
+
+    splits: Mapping[str, Evaluation]
+    probes: Mapping[str, UInt[Array, "N M"]]
 
 
 class CollectionEvaluation:
-    """Evaluates all members on every split: `evaluation(variables)`.
+    """Evaluates all members on every set of a kind: `evaluation(variables)`.
 
     Constructing it compiles, so that no call does.
+
+    Args:
+        evaluate: a function of one member's variables and of the arrays of a set: an evaluator for
+            labelled sets, a predictor for probes.
+        placement: of the members.
+        variables: of all members, or their shapes.
+        sets: what to evaluate, by name.
 
     Attributes:
         compile_seconds: how long the compilation took.
@@ -40,23 +47,23 @@ class CollectionEvaluation:
 
     def __init__(
         self,
-        evaluator: Evaluator,
+        evaluate: Callable[..., Any],
         placement: Placement,
         variables: Any,
-        splits: Mapping[str, LabelledExamples],
+        sets: Sets,
     ) -> None:
         started = time.perf_counter()
-        self._splits = splits
-        lifted = placement.lift(evaluator, shared=(1, 2))
+        self._sets = sets
         self._compiled = {
-            name: lifted.lower(variables, examples.inputs, examples.labels).compile()
-            for name, examples in splits.items()
+            name: placement.lift(evaluate, shared=range(1, 1 + len(arrays)))
+            .lower(variables, *arrays)
+            .compile()
+            for name, arrays in sets.items()
         }
         self.compile_seconds = time.perf_counter() - started
 
-    def __call__(self, variables: Variables) -> dict[str, Evaluation]:
-        """What every member, `[N, ...]`, does on each split; returns before it is computed."""
+    def __call__(self, variables: Variables) -> dict[str, Any]:
+        """What every member, `[N, ...]`, does on each set; returns before it is computed."""
         return {
-            name: self._compiled[name](variables, examples.inputs, examples.labels)
-            for name, examples in self._splits.items()
+            name: self._compiled[name](variables, *arrays) for name, arrays in self._sets.items()
         }

@@ -31,6 +31,7 @@ class Evaluation(NamedTuple):
 
 
 Evaluator = Callable[[Variables, Num[Array, "M ..."], Int[Array, " M"]], Evaluation]
+Predictor = Callable[[Variables, Num[Array, "M ..."]], UInt[Array, " M"]]
 
 
 def make_evaluator(network: Network, num_classes: int, batch_size: int) -> Evaluator:
@@ -38,31 +39,57 @@ def make_evaluator(network: Network, num_classes: int, batch_size: int) -> Evalu
 
     The batches need not divide M.
     """
-    small = smallest_unsigned(num_classes)
+    classify = _classifier(num_classes)
 
     def evaluate(variables, inputs, labels):
-        total = len(labels)
-        size = min(batch_size, total)
-        # The last batch begins early enough to be full, so that there is one program to compile.
-        starts = jnp.minimum(jnp.arange(0, total, size), total - size)
-
-        def of_batch(start):
-            images = jax.lax.dynamic_slice_in_dim(inputs, start, size)
+        def of_batch(images, batch_labels):
             logits = network.evaluate(variables, images)
-            batch_labels = jax.lax.dynamic_slice_in_dim(labels, start, size)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch_labels)
-            # Of equal logits the first class wins, as everywhere.
-            return logits.argmax(-1).astype(small), losses
+            return classify(logits), losses
 
-        predictions, losses = jax.tree.map(
-            lambda batches: _without_overlap(batches, total), jax.lax.map(of_batch, starts)
-        )
+        predictions, losses = _in_batches(of_batch, batch_size, inputs, labels)
         correct = predictions == labels
         return Evaluation(
             jnp.packbits(correct), predictions, losses.mean(), correct.mean(dtype=jnp.float32)
         )
 
     return evaluate
+
+
+def make_predictor(network: Network, num_classes: int, batch_size: int) -> Predictor:
+    """The predicted class of each example, `[M]`, as in `Evaluation.predictions`: needs no labels.
+
+    The batches are those of `make_evaluator`.
+    """
+    classify = _classifier(num_classes)
+
+    def predict(variables, inputs):
+        return _in_batches(
+            lambda images: classify(network.evaluate(variables, images)), batch_size, inputs
+        )
+
+    return predict
+
+
+def _classifier(num_classes):
+    """From logits to classes; of equal logits the first class wins, as everywhere."""
+    small = smallest_unsigned(num_classes)
+    return lambda logits: logits.argmax(-1).astype(small)
+
+
+def _in_batches(function, batch_size, *arrays):
+    """A function of the examples in `[M, ...]` arrays, which gives one value for each."""
+    total = len(arrays[0])
+    size = min(batch_size, total)
+    # The last batch begins early enough to be full, so that there is one program to compile.
+    starts = jnp.minimum(jnp.arange(0, total, size), total - size)
+
+    def of_batch(start):
+        return function(*(jax.lax.dynamic_slice_in_dim(array, start, size) for array in arrays))
+
+    return jax.tree.map(
+        lambda batches: _without_overlap(batches, total), jax.lax.map(of_batch, starts)
+    )
 
 
 def _without_overlap(batches, total):

@@ -1,4 +1,4 @@
-"""`examples.npz`: the label and the id of every example, in the order of the axis M.
+"""`examples.npz`: the id and the label, if any, of every example, in the order of the axis M.
 
 Where members are not all trained on the whole training set with its own labels, also what each is
 trained on: `trained_on`, packed bits `[N, ceil(M / 8)]`, and `taught_labels`, `[N, M]`.
@@ -6,7 +6,7 @@ trained on: `trained_on`, packed bits `[N, ceil(M / 8)]`, and `taught_labels`, `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -24,69 +24,83 @@ _TRAINED_ON, _TAUGHT = "trained_on", "taught_labels"
 
 
 @runtime_checkable
-class Examples(Protocol):
-    """Anything that knows its examples' labels and ids, as `ensemble_jax.data.Split` does."""
+class NamedExamples(Protocol):
+    """Anything that knows its examples' ids, as `ensemble_jax.data.Probe` does."""
+
+    @property
+    def ids(self) -> Shaped[np.ndarray, " M"]:
+        """`[M]` integers or text, unique within a split or probe."""
+        ...
+
+
+@runtime_checkable
+class Examples(NamedExamples, Protocol):
+    """Anything that knows its examples' labels too, as `ensemble_jax.data.Split` does."""
 
     @property
     def labels(self) -> Int[np.ndarray, " M"]:
         """`[M]`, in 0..K-1."""
         ...
 
-    @property
-    def ids(self) -> Shaped[np.ndarray, " M"]:
-        """`[M]` integers or text, unique within a split."""
-        ...
-
 
 def example_arrays(
-    splits: Mapping[str, Examples], data: DataSummary
+    splits: Mapping[str, Examples], probes: Mapping[str, NamedExamples], data: DataSummary
 ) -> dict[str, Shaped[np.ndarray, " M"]]:
     """The arrays by the names they are written under, checked.
 
     Raises:
-        ValueError: if the splits or their sizes are not those of the data set, a label lies outside
-            0..K-1, or the ids are neither integers nor text or not unique.
+        ValueError: if the splits, the probes or their sizes are not those of the data set, a label
+            lies outside 0..K-1, or the ids are neither integers nor text or not unique.
     """
     sizes = {split: len(examples.labels) for split, examples in splits.items()}
-    if sizes != dict(data.split_sizes):
-        raise ValueError(
-            f"examples must be those of the data set, {dict(data.split_sizes)}, got {sizes}"
-        )
+    sizes |= {probe: len(examples.ids) for probe, examples in probes.items()}
+    if sizes != data.sizes or list(splits) != list(data.split_sizes):
+        raise ValueError(f"examples must be those of the data set, {data.sizes}, got {sizes}")
     arrays = {}
     for split, examples in splits.items():
-        labels, ids = np.asarray(examples.labels), np.asarray(examples.ids)
+        labels = np.asarray(examples.labels)
         if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= data.num_classes:
             raise ValueError(
                 f"labels of {split} must be integers in 0..{data.num_classes - 1}, "
                 f"got {labels.dtype} in {labels.min()}..{labels.max()}"
             )
+        arrays[f"labels_{split}"] = labels.astype(np.int32)
+    for name, examples in {**splits, **probes}.items():
+        ids = np.asarray(examples.ids)
         if ids.dtype.kind not in "iuU":
-            raise ValueError(f"ids of {split} must be integers or text, got {ids.dtype}")
-        if not ids.shape == labels.shape == (sizes[split],) or len(np.unique(ids)) < len(ids):
-            raise ValueError(f"ids of {split} must be one for each of its {len(labels)} examples")
-        arrays |= {f"labels_{split}": labels.astype(np.int32), f"ids_{split}": ids}
+            raise ValueError(f"ids of {name} must be integers or text, got {ids.dtype}")
+        if ids.shape != (sizes[name],) or len(np.unique(ids)) < len(ids):
+            raise ValueError(f"ids of {name} must be one for each of its {sizes[name]} examples")
+        arrays[f"ids_{name}"] = ids
     return arrays
 
 
 def read_examples(
     directory: Path, data: DataSummary
 ) -> tuple[dict[str, Int[np.ndarray, " M"]], dict[str, Shaped[np.ndarray, " M"]]]:
-    """Read the labels and the ids of each split.
+    """Read the labels of each split, and the ids of each split and probe.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if it is damaged or has not the sizes of the data set.
     """
     path = directory / EXAMPLES
-    labels, ids = {}, {}
-    for split, size in data.split_sizes.items():
-        labels[split], ids[split] = read_npz(path, (f"labels_{split}", f"ids_{split}"))
-        if not labels[split].shape == ids[split].shape == (size,):
+    labels = dict(_read(path, "labels", data.split_sizes))
+    return labels, dict(_read(path, "ids", data.sizes))
+
+
+def _read(
+    path: Path, quantity: str, sizes: Mapping[str, int]
+) -> Iterator[tuple[str, Shaped[np.ndarray, " M"]]]:
+    """A quantity of each split or probe, by its name."""
+    arrays = read_npz(path, [f"{quantity}_{name}" for name in sizes])
+    for (name, size), array in zip(sizes.items(), arrays, strict=True):
+        if array.shape != (size,):
             raise ValueError(
-                f"{path} does not belong to its run: {split} must have [{size}] labels and ids, "
-                f"got {list(labels[split].shape)} and {list(ids[split].shape)}"
+                f"{path} does not belong to its run: {name} must have [{size}] {quantity}, "
+                f"got {list(array.shape)}"
             )
-    return labels, ids
+        yield name, array
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,15 @@ def make_dataset(run: Run, extents: tuple[int, ...]) -> xarray.Dataset:
             f"loss_{split}": (("extent", "member"), run.metrics[f"{split}_loss"][rows]),
             f"accuracy_{split}": (("extent", "member"), run.metrics[f"{split}_accuracy"][rows]),
         }
+    for probe in run.probes:
+        example = f"example_{probe}"
+        coords |= {example: run.ids[probe]}
+        variables |= {
+            f"predictions_{probe}": (
+                ("extent", "member", example),
+                run.predictions(probe, extents),
+            )
+        }
     attributes = {
         "class_names": list(run.class_names),
         "data": run.manifest.data.name,

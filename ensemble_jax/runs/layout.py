@@ -1,8 +1,9 @@
 """Where everything lies in a run directory.
 
     run.json                      what the run is: see `Manifest`; it makes the folder a run
-    examples.npz                  labels_SPLIT int32 [M], ids_SPLIT [M]; where members are trained
-                                  on different examples or labels, which: see `TrainingSets`
+    examples.npz                  labels_SPLIT int32 [M], ids_SPLIT [M], ids_PROBE [M]; where
+                                  members are trained on different examples or labels, which: see
+                                  `TrainingSets`
     records/extent-000010.npz     what the members did after 10 epochs: see `ExtentRecord`
     metrics.jsonl                 one line for each extent, for people and other tools; it holds
                                   nothing that the records do not, and is never read back
@@ -17,7 +18,8 @@ from __future__ import annotations
 from pathlib import Path
 
 KIND = "ensemble_jax run"
-FORMAT_VERSION = 1  # raised whenever an older reader would misread what is written
+# Raised whenever an older reader would misread what is written; 2 brought the probes.
+FORMAT_VERSION = 2
 
 MANIFEST = "run.json"
 EXAMPLES = "examples.npz"

@@ -37,12 +37,14 @@ class DataSummary:
         class_names: one name for each label, in the order of the labels; their number is K.
         split_sizes: the number of examples M of each split, in the order in which they are written.
         input_shape: the shape of one example.
+        probe_sizes: the number of examples M of each probe, which has no labels.
     """
 
     name: str
     class_names: Sequence[str]
     split_sizes: Mapping[str, int]
     input_shape: Sequence[int]
+    probe_sizes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _make_plain(self)
@@ -50,14 +52,23 @@ class DataSummary:
             raise ValueError(f"{self.name}: class_names must name at least one class")
         if not self.split_sizes:
             raise ValueError(f"{self.name}: split_sizes must name at least one split")
-        for split, size in self.split_sizes.items():
-            if size < 1:
-                raise ValueError(f"{self.name}: split {split} must not be empty, got {size}")
+        for kind, sizes in (("split", self.split_sizes), ("probe", self.probe_sizes)):
+            for name, size in sizes.items():
+                if size < 1:
+                    raise ValueError(f"{self.name}: {kind} {name} must not be empty, got {size}")
+        both = self.split_sizes.keys() & self.probe_sizes.keys()
+        if both:
+            raise ValueError(f"{self.name}: {min(both)} must not be both a split and a probe")
 
     @property
     def num_classes(self) -> int:
         """K."""
         return len(self.class_names)
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The number of examples M of every split and, after them, every probe."""
+        return {**self.split_sizes, **self.probe_sizes}
 
 
 def library_versions() -> dict[str, str]:

@@ -26,10 +26,16 @@ _OF_MEMBERS = ("members", "num_members")
 _ORIGIN = ("members", "plan", "devices", "versions", "python", "command", "created", "sources")
 
 
-class _Examples(NamedTuple):
+class _Labelled(NamedTuple):
     """The examples of one split."""
 
     labels: np.ndarray
+    ids: np.ndarray
+
+
+class _Unlabelled(NamedTuple):
+    """The examples of one probe."""
+
     ids: np.ndarray
 
 
@@ -64,16 +70,16 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
     _check_disjoint(runs)
     order = np.argsort(np.concatenate([run.members for run in runs]))
     manifest = _merged_manifest(runs, order)
-    examples = {
-        split: _Examples(runs[0].labels[split], runs[0].ids[split]) for split in runs[0].splits
-    }
+    first = runs[0]
+    splits = {split: _Labelled(first.labels[split], first.ids[split]) for split in first.splits}
+    probes = {probe: _Unlabelled(first.ids[probe]) for probe in first.probes}
     unfinished = destination.with_name(f".{destination.name}.merging")
     if unfinished.exists():
         shutil.rmtree(unfinished)
     try:
         sets = _merged_training_sets(runs, order)
-        writer = RunWriter.create(unfinished, manifest, examples, sets)
-        for extent in runs[0].extents:
+        writer = RunWriter.create(unfinished, manifest, splits, sets, probes)
+        for extent in first.extents:
             writer.write_extent(_merged_record(runs, order, extent))
         os.rename(unfinished, destination)
     except BaseException:
@@ -91,12 +97,11 @@ def _check_same(first: Run, other: Run) -> None:
     different = config_differences(_shared(first.manifest), _shared(other.manifest))
     if different:
         raise ValueError(f"{pair} differ: {'; '.join(different)}")
-    for split in first.splits:
-        if not (
-            np.array_equal(first.labels[split], other.labels[split])
-            and np.array_equal(first.ids[split], other.ids[split])
-        ):
-            raise ValueError(f"{pair} have different {split} examples")
+    for name, ids in first.ids.items():
+        # A probe has no labels, in both.
+        same_labels = np.array_equal(first.labels.get(name, ()), other.labels.get(name, ()))
+        if not (same_labels and np.array_equal(ids, other.ids[name])):
+            raise ValueError(f"{pair} have different {name} examples")
     for one, two in ((first, other), (other, first)):
         missing = sorted(set(two.extents) - set(one.extents))
         if missing:
@@ -184,4 +189,5 @@ def _merged_record(runs: Sequence[Run], order: np.ndarray, extent: int) -> Exten
         joined([record.diverged_at for record in records]),
         # The sources were trained one after another or on different machines: no speed in common.
         float("nan"),
+        {probe: joined([r.probes[probe] for r in records]) for probe in runs[0].probes},
     )

@@ -45,7 +45,7 @@ class Run:
         diverged: the epoch in which the loss of a member became non-finite, by the member's id, for
             every member of the run that diverged, whether it is in the arrays or not.
         labels: `[M]` int32 by split.
-        ids: `[M]` integers or text by split.
+        ids: `[M]` integers or text by split and probe.
     """
 
     directory: Path
@@ -78,8 +78,13 @@ class Run:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits."""
+        """The names of the splits, whose examples have labels."""
         return tuple(self.manifest.data.split_sizes)
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """The names of the probes, whose examples have no labels."""
+        return tuple(self.manifest.data.probe_sizes)
 
     @property
     def settings(self) -> dict[str, Shaped[np.ndarray, " N"]]:
@@ -127,7 +132,8 @@ class Run:
         Raises:
             ValueError: if there is no such split or extent, or a record is damaged.
         """
-        return unpack_correct(self.bits(split, extents), len(self.labels[split]))
+        bits = self.bits(split, extents)
+        return unpack_correct(bits, len(self.labels[split]))
 
     def bits(
         self, split: str, extents: int | Sequence[int] | None = None
@@ -137,47 +143,52 @@ class Run:
         Raises:
             ValueError: if there is no such split or extent, or a record is damaged.
         """
-        return self._stack(f"bits_{self._checked(split)}", extents)
+        return self._stack(f"bits_{self._labelled(split)}", extents)
 
     def predictions(
-        self, split: str, extents: int | Sequence[int] | None = None
+        self, name: str, extents: int | Sequence[int] | None = None
     ) -> UInt[np.ndarray, "E N M"]:
-        """`[E, N, M]`, the predicted classes 0..K-1 in the smallest unsigned type for K.
+        """`[E, N, M]`, the predicted classes 0..K-1 of a split or probe.
+
+        In the smallest unsigned type for K.
 
         Raises:
-            ValueError: if there is no such split or extent, or a record is damaged.
+            ValueError: if there is no such split, probe or extent, or a record is damaged.
         """
-        return self._stack(f"predictions_{self._checked(split)}", extents)
+        return self._stack(f"predictions_{self._known(name)}", extents)
 
     def votes(
-        self, split: str, extents: int | Sequence[int] | None = None
+        self, name: str, extents: int | Sequence[int] | None = None
     ) -> Int[np.ndarray, "E M K"]:
         """`[E, M, K]` int32, how many of `members` predict each class; sums to N over the classes.
+
+        Of a split or probe.
 
         Counted from the predictions, extent by extent: it reads `E N M` predictions but never
         holds those of more than one extent.
 
         Raises:
-            ValueError: if there is no such split or extent, a record is damaged, or N is 0.
+            ValueError: if there is no such split, probe or extent, a record is damaged, or N is 0.
         """
         from ensemble_jax.analysis import count_votes  # SciPy loads slowly, and only this needs it
 
         selected = self._selected(extents)
-        num_examples = len(self.labels[self._checked(split)])
+        num_examples = len(self.ids[self._known(name)])
         votes = np.empty((len(selected), num_examples, self.num_classes), np.int32)
         for i, extent in enumerate(selected):
-            votes[i] = count_votes(self.predictions(split, extent)[0], self.num_classes)
+            votes[i] = count_votes(self.predictions(name, extent)[0], self.num_classes)
         return votes
 
     def to_xarray(self, extents: int | Sequence[int] | None = None) -> xarray.Dataset:
         """The run as a labelled Dataset.
 
-        Dimensions `extent`, `member` and `example_SPLIT`, whose coordinates are the epochs, the
-        members' ids and the examples' ids; `label_SPLIT` and the members' settings are further
-        coordinates. Variables `correct_SPLIT` and `predictions_SPLIT` (extent, member, example),
-        `loss_SPLIT` and `accuracy_SPLIT` (extent, member), `train_images_per_second` (extent).
-        Class names, data set, protocol and the members that diverged are attributes. Votes are left
-        out: they follow from the predictions, and are often larger (see `votes`).
+        Dimensions `extent`, `member`, `example_SPLIT` and `example_PROBE`, whose coordinates are
+        the epochs, the members' ids and the examples' ids; `label_SPLIT` and the members' settings
+        are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT` and
+        `predictions_PROBE` (extent, member, example), `loss_SPLIT` and `accuracy_SPLIT` (extent,
+        member), `train_images_per_second` (extent). Class names, data set, protocol and the members
+        that diverged are attributes. Votes are left out: they follow from the predictions, and are
+        often larger (see `votes`).
 
         Takes `E N M` bytes for each of correct and predictions (twice that above 256 classes).
 
@@ -189,7 +200,7 @@ class Run:
         return make_dataset(self, self._selected(extents))
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{name} [{len(labels)}]" for name, labels in self.labels.items())
+        sizes = ", ".join(f"{name} [{size}]" for name, size in self.manifest.data.sizes.items())
         return (
             f"Run({str(self.directory)!r}: {len(self.members)} members, {len(self.diverged)} "
             f"diverged, extents {list(self.extents)}, {sizes}, {self.num_classes} classes)"
@@ -224,10 +235,19 @@ class Run:
                 )
         return selected
 
-    def _checked(self, split: str) -> str:
-        if split not in self.splits:
-            raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}")
-        return split
+    def _labelled(self, split: str) -> str:
+        if split in self.splits:
+            return split
+        reason = ": a probe has no labels" if split in self.probes else ""
+        raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}{reason}")
+
+    def _known(self, name: str) -> str:
+        if name in self.manifest.data.sizes:
+            return name
+        kind = "split or probe" if self.probes else "split"
+        raise ValueError(
+            f"{kind} must be one of {', '.join(self.manifest.data.sizes)}, got {name!r}"
+        )
 
 
 def load_run(directory: str | os.PathLike, *, include_diverged: bool = False) -> Run:

@@ -1,9 +1,9 @@
-"""What is written for one extent: what every member predicts for every example of every split."""
+"""What is written for one extent: what every member predicts for every example."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,12 +43,14 @@ class ExtentRecord:
         diverged_at: `[N]`, the epoch in which a member's loss became non-finite, -1 = never.
         train_images_per_second: speed of training, all members together, since the extent before;
             NaN where nothing was trained.
+        probes: by name, the predictions `[N, M]` for the examples of a probe.
     """
 
     extent: int
     splits: Mapping[str, SplitRecord]
     diverged_at: Int[np.ndarray, " N"]
     train_images_per_second: float
+    probes: Mapping[str, UInt[np.ndarray, "N M"]] = field(default_factory=dict)
 
 
 class _Spec(NamedTuple):
@@ -61,13 +63,15 @@ class _Spec(NamedTuple):
 def array_specs(data: DataSummary, num_members: int) -> dict[str, _Spec]:
     """The names, shapes and types of a record's arrays."""
     N = num_members
+    classes = np.min_scalar_type(data.num_classes - 1)
     specs = {}
     for split, M in data.split_sizes.items():
-        classes = np.min_scalar_type(data.num_classes - 1)
         specs[f"bits_{split}"] = _Spec((N, -(-M // 8)), np.dtype(np.uint8))
         specs[f"predictions_{split}"] = _Spec((N, M), classes)
         specs[f"loss_{split}"] = _Spec((N,), np.dtype(np.float32))
         specs[f"accuracy_{split}"] = _Spec((N,), np.dtype(np.float32))
+    for probe, M in data.probe_sizes.items():
+        specs[f"predictions_{probe}"] = _Spec((N, M), classes)
     specs["diverged_at"] = _Spec((N,), np.dtype(np.int32))
     specs["train_images_per_second"] = _Spec((), np.dtype(np.float64))
     return specs
@@ -77,8 +81,8 @@ def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndar
     """The arrays of a record by the names they are written under, checked.
 
     Raises:
-        ValueError: if the run did not ask for the extent, or a split, shape, type or value is not
-            what the manifest says.
+        ValueError: if the run did not ask for the extent, or a split, probe, shape, type or value
+            is not what the manifest says.
     """
     where = f"record of extent {record.extent}"
     data = manifest.data
@@ -86,15 +90,18 @@ def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndar
         raise ValueError(
             f"{where}: extent must be one of those asked for, {_listed(manifest.extents)}"
         )
-    if set(record.splits) != set(data.split_sizes):
-        raise ValueError(
-            f"{where}: splits must be {_listed(data.split_sizes)}, got {_listed(record.splits)}"
-        )
+    for kind, given, sizes in (
+        ("splits", record.splits, data.split_sizes),
+        ("probes", record.probes, data.probe_sizes),
+    ):
+        if set(given) != set(sizes):
+            raise ValueError(f"{where}: {kind} must be {_listed(sizes)}, got {_listed(given)}")
     arrays = {
         f"{quantity}_{split}": getattr(record.splits[split], quantity)
         for split in data.split_sizes
         for quantity in SPLIT_QUANTITIES
     }
+    arrays |= {f"predictions_{probe}": record.probes[probe] for probe in data.probe_sizes}
     arrays |= {
         "diverged_at": record.diverged_at,
         "train_images_per_second": record.train_images_per_second,
@@ -106,10 +113,11 @@ def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndar
     for split, M in data.split_sizes.items():
         if (arrays[f"bits_{split}"][:, -1] & (0xFF >> ((M - 1) % 8 + 1))).any():
             raise ValueError(f"{where}: the bits of bits_{split} after its {M} examples must be 0")
-        largest = arrays[f"predictions_{split}"].max()
+    for name in data.sizes:
+        largest = arrays[f"predictions_{name}"].max()
         if largest >= data.num_classes:
             raise ValueError(
-                f"{where}: predictions_{split} must lie in 0..{data.num_classes - 1}, got {largest}"
+                f"{where}: predictions_{name} must lie in 0..{data.num_classes - 1}, got {largest}"
             )
     return arrays
 
@@ -146,7 +154,11 @@ def read_record(path: Path, extent: int, manifest: Manifest) -> ExtentRecord:
         for split in manifest.data.split_sizes
     }
     return ExtentRecord(
-        extent, splits, arrays["diverged_at"], float(arrays["train_images_per_second"])
+        extent,
+        splits,
+        arrays["diverged_at"],
+        float(arrays["train_images_per_second"]),
+        {probe: arrays[f"predictions_{probe}"] for probe in manifest.data.probe_sizes},
     )
 
 
@@ -162,4 +174,4 @@ def _conformed(value: object, spec: _Spec, what: str) -> np.ndarray:
 
 
 def _listed(names: Iterable[object]) -> str:
-    return ", ".join(map(str, names))
+    return ", ".join(map(str, names)) or "none"

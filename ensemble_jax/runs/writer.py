@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from ensemble_jax.runs.examples import (
     Examples,
+    NamedExamples,
     TrainingSets,
     example_arrays,
     training_set_arrays,
@@ -61,6 +63,7 @@ class RunWriter:
         manifest: Manifest,
         splits: Mapping[str, Examples],
         training_sets: TrainingSets | None = None,
+        probes: Mapping[str, NamedExamples] = MappingProxyType({}),
     ) -> RunWriter:
         """Make a new run directory.
 
@@ -72,6 +75,7 @@ class RunWriter:
             manifest: what the run is.
             splits: labels and ids of the examples, for example `dataset.splits`.
             training_sets: what each member is trained on; None for the whole split `train`.
+            probes: ids of the examples that have no labels, for example `dataset.probes`.
 
         Raises:
             ValueError: if the folder holds a run or anything else, if it may not be written, or if
@@ -80,7 +84,7 @@ class RunWriter:
         """
         directory = Path(directory)
         text = format_manifest(manifest)
-        arrays = example_arrays(splits, manifest.data)
+        arrays = example_arrays(splits, probes, manifest.data)
         if training_sets is not None:
             arrays |= training_set_arrays(training_sets, manifest)
         examples = npz_content(arrays)
@@ -122,8 +126,8 @@ class RunWriter:
         another speed.
 
         Raises:
-            ValueError: if the run did not ask for the extent, or a split, shape, type or value is
-                not what the manifest says.
+            ValueError: if the run did not ask for the extent, or a split, probe, shape, type or
+                value is not what the manifest says.
             OSError: if the disk is full; every record is then still whole, the old or the new,
                 and the call can be repeated.
         """

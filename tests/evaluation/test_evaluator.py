@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator, make_predictor
 from ensemble_jax.evaluation.evaluator import smallest_unsigned
 from ensemble_jax.models import Network, Variables
 from ensemble_jax.training import Examples, place_examples
@@ -167,3 +167,47 @@ def test_a_collection_is_evaluated_member_by_member(members_per_call, devices):
         for member in range(num_members):
             own = jax.tree.map(lambda x, member=member: x[member], result)
             assert_like_naive(own, splits[name].inputs @ weights[member], splits[name].labels)
+
+
+@pytest.mark.parametrize(("num_examples", "batch_size"), [(13, 5), (13, 100), (16, 8), (1, 1)])
+def test_a_predictor_gives_the_predictions_of_the_evaluator(num_examples, batch_size):
+    inputs, [weights], labels = make_examples(num_examples, 300)
+    variables = Variables(weights, {})
+    predictions = jax.jit(make_predictor(linear_network(), 300, batch_size))(variables, inputs)
+    evaluation = jax.jit(make_evaluator(linear_network(), 300, batch_size))(
+        variables, inputs, labels
+    )
+    np.testing.assert_array_equal(predictions, evaluation.predictions)
+    np.testing.assert_array_equal(predictions, np.argmax(inputs @ weights, -1))
+    assert predictions.dtype == evaluation.predictions.dtype == np.uint16
+
+
+def test_a_predictor_gives_the_first_of_equal_classes_and_takes_no_labels():
+    logits = np.float32([[1, 1, 0], [0, 2, 2], [3, 3, 3], [0, 1, 0]])
+    predict = make_predictor(lookup_network(logits), 3, batch_size=3)
+    shapes = jax.eval_shape(predict, Variables({}, {}), np.arange(4)[:, None])
+    assert (shapes.shape, shapes.dtype) == ((4,), np.uint8)
+    predictions = jax.jit(predict)(Variables({}, {}), np.arange(4)[:, None])
+    np.testing.assert_array_equal(predictions, [0, 1, 0, 1])
+
+
+def test_probes_are_predicted_member_by_member():
+    placement = Placement(3, 1, tuple(jax.devices()[:2]))
+    inputs, weights, _ = make_examples(11, 4, num_members=3)
+    probes = {"noise": (placement.share(inputs),), "other": (placement.share(inputs[:2]),)}
+    variables = placement.spread(Variables(weights, {}))
+    evaluation = CollectionEvaluation(
+        make_predictor(linear_network(), 4, batch_size=4), placement, variables, probes
+    )
+    results = placement.gather(evaluation(variables))
+    assert results.keys() == probes.keys()
+    expected = np.argmax(inputs @ weights, -1)
+    np.testing.assert_array_equal(results["noise"], expected)
+    np.testing.assert_array_equal(results["other"], expected[:, :2])
+
+
+def test_a_collection_without_probes_predicts_nothing():
+    placement = Placement(1, 1, tuple(jax.devices()[:1]))
+    predict = make_predictor(linear_network(), 4, batch_size=4)
+    evaluation = CollectionEvaluation(predict, placement, Variables({}, {}), {})
+    assert evaluation(Variables({}, {})) == {}

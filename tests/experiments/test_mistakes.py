@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from ensemble_jax import load_run
 from ensemble_jax.options import Model
+from experiments import config_option  # noqa: F401  it says how texts are parsed
 from experiments.train_config import TrainConfig
 
 SIZES = {"train": 60, "test": 30}
@@ -124,8 +125,17 @@ OPTIONS = [
     ("--config.dataset={negative}", ["train_labels must not be negative, got -1"]),
     ("--config.dataset={outside}", ["train_labels must lie in 0..1", "got 2"]),
     ("--config.dataset={objects}", ["class_names holds Python objects", "not read"]),
+    # Views and probes.
+    ("--config.classes=0,2,3", ["classes of {toy} must be among 0, 1, 2; got '3'"]),
+    ("--config.train_fraction=0.1", ["1..6 (the", "{toy}, train fraction 0.1), got 20"]),
+    ("--config.random_labels=maybe", ["--config.random_labels=maybe", "boolean"]),
+    ("--config.probes=noise,gauss", ["probes must be of noise[:M], ", "got 'gauss'"]),
+    ("--config.probes=test_of:{tiny}", ["as those of {toy}, uint8 8x8x1, got uint8 3x3x1"]),
+    ("--config.probes=test_of:{no_file}", ["probe nothing: {no_file}: ", "is not a file"]),
+    ("--config.probes=images:{folder}/nothing", ["probe nothing: ", "nothing is not a folder"]),
+    ("--config.probes=images:{folder}/occupied", ["probe occupied: ", "holds no images"]),
     # Run directories.
-    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 1", "upgrade"]),
+    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 2", "upgrade"]),
 ]
 
 
@@ -184,6 +194,17 @@ VALUES = [
     ("--config.subset_fraction=0", ["subset_fraction must lie in (0, 1], got 0.0"]),
     ("--config.subset_fraction=1.1", ["subset_fraction must lie in (0, 1], got 1.1"]),
     ("--config.member_label_noise=2", ["member_label_noise must lie in [0, 1], got 2.0"]),
+    ("--config.classes=otter", ["classes must be at least two, got otter"]),
+    ("--config.train_fraction=0", ["train_fraction must lie in (0, 1], got 0.0"]),
+    ("--config.train_fraction=1.1", ["train_fraction must lie in (0, 1], got 1.1"]),
+    ("--config.train_fraction=nan", ["train_fraction must be finite, got nan"]),
+    ("--config.label_noise=-0.1", ["label_noise must lie in [0, 1], got -0.1"]),
+    ("--config.label_noise=2", ["label_noise must lie in [0, 1], got 2.0"]),
+    ("--config.probes=noise,noise:3", ["probes must have different names, got noise for noise"]),
+    ("--config.probes=test=noise", ["a probe must not be called 'test'"]),
+    ("--config.probes=a/b=noise", ["probes must be of noise[:M], ", "got 'a/b=noise'"]),
+    ("--config.probes=noise:0", ["noise must have 1..1000000 examples, got '0'"]),
+    ("--config.probes=test_of:cifar", ["probe test_of:cifar: dataset must be", "'cifar10' meant"]),
 ]
 
 
@@ -200,6 +221,24 @@ def test_a_value_out_of_range_is_refused(option, parts):
     assert "\n" not in str(raised.value)
     for part in parts:
         assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": (1, 2)}, "classes must be texts, got 1"),
+        ({"probes": ("noise", None)}, "probes must be texts, got None"),
+        ({"tied": [3]}, "tied must be texts, got 3"),
+        ({"probes": "noise"}, "probes must be of type tuple, got 'noise'"),
+        (
+            {"random_labels": True, "label_noise": 0.5},
+            "label_noise must be 0 with random_labels, which replace every label, got 0.5",
+        ),
+    ],
+)
+def test_what_only_a_file_can_get_wrong(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**changes).validate()
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fish"])

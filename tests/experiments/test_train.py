@@ -119,6 +119,11 @@ def test_the_run_is_described(run, command, directory):
     content = json.loads((directory / "run.json").read_text())
     assert content["config"] == {
         "dataset": command[1].partition("=")[2],
+        "classes": [],
+        "train_fraction": 1.0,
+        "label_noise": 0.0,
+        "random_labels": False,
+        "probes": [],
         "model": "small_st_vgg",
         "num_members": N,
         "members": [0, 1, 2],

@@ -1,7 +1,7 @@
 """A small collection of made-up members whose predictions are reproducible one by one."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,16 +36,26 @@ def make_splits(sizes=SIZES, num_classes=3):
     }
 
 
+def make_probes(sizes):
+    return {
+        probe: SimpleNamespace(ids=np.array([f"{probe} {i}" for i in range(size)]))
+        for probe, size in sizes.items()
+    }
+
+
 def make_manifest(
     members: Sequence[int] = (0, 1, 2, 3),
     extents: Sequence[int] = (0, 1, 5),
     sizes=SIZES,
     num_classes=3,
+    probe_sizes=MappingProxyType({}),
     **changes,
 ) -> Manifest:
     content = {
         "config": {"members": [*members], "optimizer": {"learning_rate": 0.05}, "widths": [32, 64]},
-        "data": DataSummary("animals", make_class_names(num_classes), dict(sizes), [4, 4, 3]),
+        "data": DataSummary(
+            "animals", make_class_names(num_classes), dict(sizes), [4, 4, 3], dict(probe_sizes)
+        ),
         "members": [*members],
         "extents": [*extents],
         "settings": {"learning_rate": [0.1 * member for member in members]},
@@ -56,30 +66,44 @@ def make_manifest(
 
 
 def make_record(manifest: Manifest, extent: int, diverged=()) -> ExtentRecord:
-    """What member i predicts depends on i, the extent and the split only."""
+    """What member i predicts depends on i, the extent and the split or probe only."""
+    predictions = _make_predictions(manifest, extent)
     splits = {}
     examples = make_splits(manifest.data.split_sizes, manifest.data.num_classes)
-    for position, (split, size) in enumerate(manifest.data.split_sizes.items()):
-        K = manifest.data.num_classes
-        predictions = np.stack(
+    for split in manifest.data.split_sizes:
+        correct = predictions[split] == examples[split].labels
+        loss = np.array([m + extent / 8 for m in manifest.members], np.float32)
+        loss[np.isin(manifest.members, diverged)] = np.nan
+        splits[split] = SplitRecord(
+            pack_correct(correct), predictions[split], loss, correct.mean(1, dtype=np.float32)
+        )
+    diverged_at = np.where(np.isin(manifest.members, diverged), extent, -1)
+    return ExtentRecord(
+        extent,
+        splits,
+        diverged_at,
+        1234.5 if extent else float("nan"),
+        {probe: predictions[probe] for probe in manifest.data.probe_sizes},
+    )
+
+
+def _make_predictions(manifest: Manifest, extent: int) -> dict[str, np.ndarray]:
+    K = manifest.data.num_classes
+    return {
+        name: np.stack(
             [
                 np.random.default_rng([member, extent, position]).integers(K, size=size)
                 for member in manifest.members
             ]
         ).astype(np.min_scalar_type(K - 1))
-        correct = predictions == examples[split].labels
-        loss = np.array([m + extent / 8 for m in manifest.members], np.float32)
-        loss[np.isin(manifest.members, diverged)] = np.nan
-        splits[split] = SplitRecord(
-            pack_correct(correct), predictions, loss, correct.mean(1, dtype=np.float32)
-        )
-    diverged_at = np.where(np.isin(manifest.members, diverged), extent, -1)
-    return ExtentRecord(extent, splits, diverged_at, 1234.5 if extent else float("nan"))
+        for position, (name, size) in enumerate(manifest.data.sizes.items())
+    }
 
 
 def write_run(directory, manifest: Manifest, finished=None, diverged=()) -> RunWriter:
     splits = make_splits(manifest.data.split_sizes, manifest.data.num_classes)
-    writer = RunWriter.create(directory, manifest, splits)
+    probes = make_probes(manifest.data.probe_sizes)
+    writer = RunWriter.create(directory, manifest, splits, probes=probes)
     for extent in manifest.extents if finished is None else finished:
         writer.write_extent(make_record(manifest, extent, diverged if extent else ()))
     return writer
@@ -97,5 +121,9 @@ def no_waiting_for_the_disk():
 def toy():
     """The makers above, for tests that need their own collection."""
     return SimpleNamespace(
-        splits=make_splits, manifest=make_manifest, record=make_record, write_run=write_run
+        splits=make_splits,
+        probes=make_probes,
+        manifest=make_manifest,
+        record=make_record,
+        write_run=write_run,
     )

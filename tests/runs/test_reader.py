@@ -263,6 +263,6 @@ def test_wrong_shapes_are_found_when_they_are_read(toy, copy, tmp_path):
 def test_examples_of_another_run(toy, copy, tmp_path):
     toy.write_run(tmp_path / "other", toy.manifest(sizes={"train": 13, "test": 20}))
     shutil.copy(tmp_path / "other" / "examples.npz", copy / "examples.npz")
-    message = r"does not belong to its run: test must have \[8\] labels and ids, got \[20\]"
+    message = r"does not belong to its run: test must have \[8\] labels, got \[20\]"
     with pytest.raises(ValueError, match=message):
         load_run(copy)

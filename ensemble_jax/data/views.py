@@ -1,0 +1,104 @@
+"""Views: a data set made of another one by changing its labels or leaving examples out.
+
+What is drawn depends on the seed and on the number and order of the examples alone, so that all
+members of a run, and runs of one seed, have the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ensemble_jax.data.dataset import Dataset, Split
+from ensemble_jax.data.streams import bit_stream
+
+
+def with_random_labels(dataset: Dataset, seed: int) -> Dataset:
+    """Every label, of train and test, replaced by a random one: figures 9 and 20 of the paper.
+
+    Each new label is uniform over all K classes, independent of the true one and of all others; so
+    a label stays what it was with probability 1 / K. (Of 2^64 equally likely numbers the remainder
+    by K is taken: probabilities differ from 1 / K by less than 2^-64.)
+
+    Hacohen, Choshen & Weinshall (2019), appendix C.
+
+    >>> split = Split(np.zeros((6, 1)), np.zeros(6, np.int32), np.arange(6))
+    >>> random = with_random_labels(Dataset("zeros", split, split, ("a", "b", "c")), seed=0)
+    >>> random.name, random.train.labels.tolist(), random.test.labels.tolist()
+    ('zeros, random labels', [0, 2, 0, 2, 0, 1], [2, 2, 2, 0, 0, 2])
+    """
+
+    def relabelled(name: str, split: Split) -> Split:
+        numbers = bit_stream(f"random labels of {name}", seed).random_raw(len(split))
+        return replace(split, labels=(numbers % np.uint64(dataset.num_classes)).astype(np.int32))
+
+    return replace(
+        dataset,
+        name=f"{dataset.name}, random labels",
+        **{name: relabelled(name, split) for name, split in dataset.splits.items()},
+    )
+
+
+def with_label_noise(dataset: Dataset, rate: float, seed: int) -> Dataset:
+    """Some train labels replaced by wrong ones (symmetric label noise); test labels stay.
+
+    Exactly `round(rate * M)` of the M train examples, drawn without replacement from all, get a
+    label that is uniform over the K - 1 classes other than their own. So the rate is that of wrong
+    labels, and at rate 1 every label is wrong. Of two rates with one seed, the examples of the
+    higher one include those of the lower one, with the same wrong labels.
+
+    Raises:
+        ValueError: if the rate lies outside [0, 1], or there is only one class to choose from.
+
+    >>> split = Split(np.zeros((6, 1)), np.zeros(6, np.int32), np.arange(6))
+    >>> noisy = with_label_noise(Dataset("zeros", split, split, ("a", "b", "c")), 0.5, seed=0)
+    >>> noisy.name, noisy.train.labels.tolist(), noisy.test.labels.tolist()
+    ('zeros, label noise 0.5', [1, 1, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0])
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"label_noise must lie in [0, 1], got {rate}")
+    if dataset.num_classes < 2:
+        raise ValueError(f"label_noise needs at least two classes, {dataset.name} has one")
+    train = dataset.train
+    stream = bit_stream("label noise", seed)
+    order = np.argsort(stream.random_raw(len(train)), kind="stable")
+    steps = 1 + stream.random_raw(len(train)) % np.uint64(dataset.num_classes - 1)
+    chosen = order[: round(rate * len(train))]
+    labels = train.labels.copy()
+    labels[chosen] = (labels[chosen] + steps[chosen].astype(np.int64)) % dataset.num_classes
+    return replace(
+        dataset,
+        name=f"{dataset.name}, label noise {rate:g}",
+        train=replace(train, labels=labels),
+    )
+
+
+def keep_train_fraction(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """A part of the train examples, the same for all members; the test examples stay.
+
+    Stratified: of the M_k train examples of each class k, `round(fraction * M_k)` are kept but at
+    least one, drawn without replacement. They keep their order. With one seed, a larger part
+    includes every smaller one.
+
+    Raises:
+        ValueError: if the fraction lies outside (0, 1].
+
+    >>> split = Split(np.zeros((6, 1)), np.int32([0, 1, 0, 1, 0, 1]), np.arange(6))
+    >>> part = keep_train_fraction(Dataset("six", split, split, ("a", "b")), 0.7, seed=0)
+    >>> part.name, part.train.ids.tolist(), len(part.test)
+    ('six, train fraction 0.7', [0, 1, 4, 5], 6)
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"train_fraction must lie in (0, 1], got {fraction}")
+    train = dataset.train
+    order = np.argsort(bit_stream("train fraction", seed).random_raw(len(train)), kind="stable")
+    kept = np.zeros(len(train), bool)
+    for label in np.unique(train.labels):
+        of_class = order[train.labels[order] == label]
+        kept[of_class[: max(1, round(fraction * len(of_class)))]] = True
+    return replace(
+        dataset,
+        name=f"{dataset.name}, train fraction {fraction:g}",
+        train=Split(train.inputs[kept], train.labels[kept], train.ids[kept]),
+    )
