@@ -246,8 +246,10 @@ _PROTOCOLS = {
 
 
 def _check_same_config(workdir: Path, job: Job) -> None:
-    # What the stored config lacks is newer than the run, which was as these defaults are.
-    stored = {**TrainConfig().effective(), **load_run(workdir).config}
+    # A field that the stored config lacks is newer than the run, which was as its default is.
+    defaults = TrainConfig().effective()
+    known = {name: value for name, value in defaults.items() if name in job.effective}
+    stored = {**known, **load_run(workdir).config}
     differences = config_differences(stored, job.effective)
     if differences:
         raise ValueError(

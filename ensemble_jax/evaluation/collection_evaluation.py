@@ -54,16 +54,22 @@ class CollectionEvaluation:
     ) -> None:
         started = time.perf_counter()
         self._sets = sets
-        self._compiled = {
-            name: placement.lift(evaluate, shared=range(1, 1 + len(arrays)))
-            .lower(variables, *arrays)
-            .compile()
-            for name, arrays in sets.items()
-        }
+        # Sets of one size share a program.
+        self._compiled: dict[tuple, Callable[..., Any]] = {}
+        for arrays in sets.values():
+            if (form := _form(arrays)) not in self._compiled:
+                lifted = placement.lift(evaluate, shared=range(1, 1 + len(arrays)))
+                self._compiled[form] = lifted.lower(variables, *arrays).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def __call__(self, variables: Variables) -> dict[str, Any]:
         """What every member, `[N, ...]`, does on each set; returns before it is computed."""
         return {
-            name: self._compiled[name](variables, *arrays) for name, arrays in self._sets.items()
+            name: self._compiled[_form(arrays)](variables, *arrays)
+            for name, arrays in self._sets.items()
         }
+
+
+def _form(arrays):
+    """What a compiled program depends on."""
+    return tuple((array.shape, array.dtype) for array in arrays)

@@ -206,6 +206,28 @@ def test_probes_are_predicted_member_by_member():
     np.testing.assert_array_equal(results["other"], expected[:, :2])
 
 
+def test_sets_of_one_size_are_compiled_once():
+    placement = Placement(1, 1, tuple(jax.devices()[:1]))
+    inputs, weights, _ = make_examples(6, 4)
+    traced = []
+
+    def evaluate(variables, inputs):
+        traced.append(inputs.shape)
+        return inputs @ variables.params
+
+    predict = make_predictor(Network(unused, evaluate, unused), 4, batch_size=10)
+    probes = {"a": inputs, "b": -inputs, "c": inputs[:2]}
+    placed = {name: (placement.share(array),) for name, array in probes.items()}
+    variables = placement.spread(Variables(weights, {}))
+    evaluation = CollectionEvaluation(predict, placement, variables, placed)
+    before = len(traced)
+    results = placement.gather(evaluation(variables))
+    assert len(traced) == before
+    assert traced.count((6, NUM_INPUTS)) == traced.count((2, NUM_INPUTS))
+    for name, array in probes.items():
+        np.testing.assert_array_equal(results[name][0], np.argmax(array @ weights[0], -1))
+
+
 def test_a_collection_without_probes_predicts_nothing():
     placement = Placement(1, 1, tuple(jax.devices()[:1]))
     predict = make_predictor(linear_network(), 4, batch_size=4)
