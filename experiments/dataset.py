@@ -17,7 +17,8 @@ from experiments.train_config import TrainConfig
 def load_data(config: TrainConfig) -> Dataset:
     """What the members of a run learn and what they are evaluated on.
 
-    The views come in this order: classes, part of the train set, labels. All draw from the seed.
+    The views come in this order: classes, part of the train set, labels. All draw from the seed;
+    settings of a sweep that are trained as one collection have the view of the first one's seed.
 
     Raises:
         ValueError: if the config asks for what the data does not have.
