@@ -40,7 +40,7 @@ class TrainConfig:
     Attributes:
         dataset: digits, mnist, fashion_mnist, cifar10, cifar100, a CIFAR-100 superclass such as
             small_mammals, cats_and_dogs, tiny_imagenet, vggface2, gabor, gabor24, gaussian,
-            stackoverflow, npz:PATH, folder:PATH, tsv:PATH or csv:PATH; `load_dataset` has the table.
+            stackoverflow, npz:PATH, folder:PATH, tsv:PATH or csv:PATH, as `load_dataset` has them.
         classes: names of two or more classes; the others are left out. Label k is the k-th of them.
         train_fraction: the part of the train examples that is kept, for all members the same, drawn
             by the seed within each class; in (0, 1].

@@ -135,7 +135,7 @@ class Dataset:
                 f"{self.name}: the examples of the probe {name} must be "
                 f"{own.dtype} {list(own.shape[1:])} as those of the train split are, "
                 f"got {other.dtype} {list(other.shape[1:])}"
-                )
+            )
 
     @property
     def splits(self) -> Mapping[str, Split]:

@@ -17,6 +17,11 @@ Seed = int | Sequence[int]
 """What a stream depends on: a number, or several that are told apart by their places."""
 
 
+def seed_of(purpose: str, seed: int) -> Seed:
+    """What is drawn for one purpose and seed is independent of what is drawn for any other."""
+    return [seed, *purpose.encode()]
+
+
 def random_bits(seed: Seed, size: int) -> UInt64[np.ndarray, " size"]:
     """64 random bits each."""
     return np.random.PCG64(seed).random_raw(size)

@@ -13,9 +13,9 @@ from jaxtyping import Float64, Shaped
 
 from ensemble_jax.data.channels import channel_statistics
 from ensemble_jax.data.dataset import Dataset, Probe, check_probe_name
+from ensemble_jax.data.draws import seed_of, uniforms
 from ensemble_jax.data.folders import Folders, resolve_folders
 from ensemble_jax.data.sources import check_dataset_name, load_dataset
-from ensemble_jax.data.streams import bit_stream, uniform
 
 # Where the user gives no number; the mean of so many scores is known to 0.02 at worst.
 _NOISE_EXAMPLES = 1000
@@ -188,11 +188,11 @@ def _noise_of(
     """Independent values of a distribution, given as its quantile function."""
     _check_numbers(dataset)
     low, high = _range(dataset)
-    stream = bit_stream(purpose, _NOISE_SEED)
     shape, dtype = dataset.input_shape, dataset.train.inputs.dtype
     inputs = np.empty((_number_of_examples(argument), *shape), dtype)
-    for example in inputs:
-        values = np.clip(quantile(uniform(stream, example.size).reshape(shape)), low, high)
+    for number, example in enumerate(inputs):
+        own = uniforms([number, *seed_of(purpose, _NOISE_SEED)], example.size)
+        values = np.clip(quantile(own.reshape(shape)), low, high)
         example[...] = np.rint(values) if dtype == np.uint8 else values
     return Probe(inputs, np.arange(len(inputs)))
 

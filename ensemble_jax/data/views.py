@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ensemble_jax.data.dataset import Dataset, Split
-from ensemble_jax.data.streams import bit_stream
+from ensemble_jax.data.draws import random_bits, seed_of, stratified_split
 
 
 def with_random_labels(dataset: Dataset, seed: int) -> Dataset:
@@ -30,7 +30,7 @@ def with_random_labels(dataset: Dataset, seed: int) -> Dataset:
     """
 
     def relabelled(name: str, split: Split) -> Split:
-        numbers = bit_stream(f"random labels of {name}", seed).random_raw(len(split))
+        numbers = random_bits(seed_of(f"random labels of {name}", seed), len(split))
         return replace(split, labels=(numbers % np.uint64(dataset.num_classes)).astype(np.int32))
 
     return replace(
@@ -61,9 +61,11 @@ def with_label_noise(dataset: Dataset, rate: float, seed: int) -> Dataset:
     if dataset.num_classes < 2:
         raise ValueError(f"label_noise needs at least two classes, {dataset.name} has one")
     train = dataset.train
-    stream = bit_stream("label noise", seed)
-    order = np.argsort(stream.random_raw(len(train)), kind="stable")
-    steps = 1 + stream.random_raw(len(train)) % np.uint64(dataset.num_classes - 1)
+    chosen_bits, class_bits = random_bits(seed_of("label noise", seed), 2 * len(train)).reshape(
+        2, -1
+    )
+    order = np.argsort(chosen_bits, kind="stable")
+    steps = 1 + class_bits % np.uint64(dataset.num_classes - 1)
     chosen = order[: round(rate * len(train))]
     labels = train.labels.copy()
     labels[chosen] = (labels[chosen] + steps[chosen].astype(np.int64)) % dataset.num_classes
@@ -92,11 +94,8 @@ def keep_train_fraction(dataset: Dataset, fraction: float, seed: int) -> Dataset
     if not 0 < fraction <= 1:
         raise ValueError(f"train_fraction must lie in (0, 1], got {fraction}")
     train = dataset.train
-    order = np.argsort(bit_stream("train fraction", seed).random_raw(len(train)), kind="stable")
-    kept = np.zeros(len(train), bool)
-    for label in np.unique(train.labels):
-        of_class = order[train.labels[order] == label]
-        kept[of_class[: max(1, round(fraction * len(of_class)))]] = True
+    _, kept = stratified_split(train.labels, fraction, seed_of("train fraction", seed))
+    kept = np.sort(kept)
     return replace(
         dataset,
         name=f"{dataset.name}, train fraction {fraction:g}",
