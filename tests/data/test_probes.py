@@ -264,13 +264,7 @@ def test_a_data_set_takes_no_other_examples():
     dataset = make_set()
     for inputs in (np.zeros((2, 4, 4, 1), np.uint8), np.zeros((2, 4, 4, 3), np.float32)):
         with pytest.raises(ValueError, match=r"probe x must be uint8 \[4, 4, 3\] as those of"):
-            Dataset(
-                "toy",
-                dataset.train,
-                dataset.test,
-                dataset.class_names,
-                {"x": Probe(inputs, np.arange(2))},
-            )
+            dataclasses.replace(dataset, probes={"x": Probe(inputs, np.arange(2))})
     with pytest.raises(ValueError, match="one entry per example, at least one, got 0 and 0"):
         Probe(np.zeros((0, 4, 4, 3), np.uint8), np.arange(0))
     with pytest.raises(ValueError, match="one entry per example, at least one, got 2 and 3"):
