@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ensemble_jax.runs.manifest import library_versions
+from ensemble_jax.runs.manifest import command_line, library_versions
 
 ROOT = Path(__file__).parent.parent
 """The checkout that is measured."""
@@ -46,7 +44,7 @@ def describe_environment() -> dict[str, Any]:
         "versions": versions,
         "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_VARIABLES)},
         "commit": _commit(),
-        "command": _command(),
+        "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -59,13 +57,6 @@ def _processor():
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _command():
-    """The command line, without the place of the checkout or of Python."""
-    spec = sys.modules["__main__"].__spec__
-    program = ["-m", spec.name] if spec else [Path(sys.argv[0]).name]
-    return shlex.join(["python", *program, *sys.argv[1:]])
 
 
 def _commit():

@@ -82,8 +82,14 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def _command() -> str:
-    return shlex.join(sys.argv)
+def command_line() -> str:
+    """The command of this process, without the place of the code or of Python.
+
+    A module that is run by `python -m` is named as it was there.
+    """
+    spec = sys.modules["__main__"].__spec__
+    program = ["-m", spec.name] if spec else [Path(sys.argv[0]).name]
+    return shlex.join(["python", *program, *sys.argv[1:]])
 
 
 def _now() -> str:
@@ -123,7 +129,7 @@ class Manifest:
     devices: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=library_versions)
     python: str = field(default_factory=platform.python_version)
-    command: str = field(default_factory=_command)
+    command: str = field(default_factory=command_line)
     created: str = field(default_factory=_now)
     sources: Sequence[Mapping[str, Any]] = ()
 
