@@ -22,7 +22,7 @@ def make_workload_network(
         mean=data.mean,
         deviation=data.deviation,
         convolution=convolution,
-        sizes=workload.sizes,
+        options=workload.options,
     )
 
 

@@ -29,7 +29,7 @@ def make_module(workload: Workload, data: TrainingSet) -> nn.Sequential:
     """The architecture of a workload, for normalised images `[B, C, H, W]`."""
     _, height, width, channels = data.images.shape
     if workload.model is Model.FULLY_CONNECTED:
-        units = [workload.sizes.get("width", _WIDTH)] * workload.sizes.get("depth", _DEPTH)
+        units = [workload.options.width or _WIDTH] * (workload.options.depth or _DEPTH)
         return _dense_layers([height * width * channels, *units], data.num_classes)
     layers: list[nn.Module] = []
     for i, (features, size) in enumerate(_STRIPPED_VGG[workload.model]):
@@ -40,7 +40,7 @@ def make_module(workload: Workload, data: TrainingSet) -> nn.Sequential:
         if i % 2:
             layers += [nn.MaxPool2d(2), nn.Dropout(_CONV_DROPOUT)]
             height, width = height // 2, width // 2
-    dense = workload.sizes.get("dense", _VGG_DENSE[workload.model])
+    dense = workload.options.dense or _VGG_DENSE[workload.model]
     return nn.Sequential(
         *layers, *_dense_layers([height * width * channels, dense], data.num_classes)
     )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
 from ensemble_jax.data import channel_statistics, load_dataset
-from ensemble_jax.options import Model
+from ensemble_jax.options import ArchitectureOptions, Model
 
 LEAST_STEPS = 2
 """Of one call of a contender: XLA would turn a loop of one step into no loop, which is faster."""
@@ -43,7 +43,7 @@ class Workload:
         num_members: N.
         batch_size: images of one member's step.
         learning_rate: of plain SGD.
-        sizes: of the architecture, where they are not the paper's.
+        options: what of the architecture is not the paper's.
         lax_map_members: how many members `lax.map` trains. They run one after another, so that
             the number does not change the speed, and eight st-VGG would take minutes.
     """
@@ -55,7 +55,7 @@ class Workload:
     num_members: int
     batch_size: int
     learning_rate: float
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    options: ArchitectureOptions = field(default_factory=ArchitectureOptions)
     lax_map_members: int | None = None
 
     @property
@@ -105,7 +105,7 @@ WORKLOADS: Mapping[str, Workload] = {
         num_members=100,
         batch_size=100,
         learning_rate=0.04,
-        sizes={"width": 128},
+        options=ArchitectureOptions(width=128),
     ),
     # The paper's two layers of 1024: a member's 1.1 million weights no longer fit beside others.
     "wide_mlp_digits": Workload(

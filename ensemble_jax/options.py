@@ -1,16 +1,24 @@
-"""What can be chosen by name. Nothing is imported here, so a wrong name is answered at once."""
+"""What can be chosen. Nothing of JAX is imported here, so a wrong choice is answered at once."""
 
+import dataclasses
+from dataclasses import dataclass
 from enum import Enum
 
 
 class Model(Enum):
-    """The architectures of the paper (Appendix B)."""
+    """The architectures of the paper (Section 3 and Appendix B)."""
 
     ST_VGG = "st_vgg"
     SMALL_ST_VGG = "small_st_vgg"
     LINEAR_ST_VGG = "linear_st_vgg"
     MNIST_NET = "mnist_net"
     FULLY_CONNECTED = "fully_connected"
+    VGG16 = "vgg16"
+    VGG19 = "vgg19"
+    ALEXNET = "alexnet"
+    RESNET50 = "resnet50"
+    DENSENET121 = "densenet121"
+    BILSTM = "bilstm"
 
 
 class Optimizer(Enum):
@@ -45,3 +53,96 @@ class Source(Enum):
     DROPOUT = "dropout"
     SUBSET = "subset"
     LABELS = "labels"
+
+
+class Activation(Enum):
+    """What is applied to every entry after a layer."""
+
+    ELU = "elu"
+    RELU = "relu"
+    LEAKY_RELU = "leaky_relu"
+    GELU = "gelu"
+    TANH = "tanh"
+    SIGMOID = "sigmoid"
+    IDENTITY = "identity"
+
+
+class Initialiser(Enum):
+    """The distribution that kernels are drawn from; means are 0.
+
+    With `in` and `out` for the entries that one output and one input take part in (a kernel's
+    window times its channels), the deviations are `sqrt(2 / (in + out))` for Glorot (Glorot and
+    Bengio, 2010; also called Xavier), `sqrt(2 / in)` for He (He et al., 2015), `sqrt(1 / in)` for
+    LeCun (1998), and 0.05, as Keras has it, for the truncated normal distribution. All normal ones
+    are cut off at two deviations; the first three are widened to have theirs nevertheless, the last
+    is not.
+    """
+
+    GLOROT_UNIFORM = "glorot_uniform"
+    GLOROT_NORMAL = "glorot_normal"
+    HE_UNIFORM = "he_uniform"
+    HE_NORMAL = "he_normal"
+    LECUN_UNIFORM = "lecun_uniform"
+    LECUN_NORMAL = "lecun_normal"
+    TRUNCATED_NORMAL = "truncated_normal"
+
+
+class ImageForm(Enum):
+    """Which of its two forms an architecture takes: for small images or for large ones."""
+
+    CIFAR = "cifar"
+    IMAGENET = "imagenet"
+
+
+@dataclass(frozen=True)
+class ArchitectureOptions:
+    """What of an architecture may be other than published; None leaves it as it is.
+
+    No architecture has all of these. What they mean exactly is said by the architectures, in
+    `ensemble_jax.models`.
+
+    Attributes:
+        width: filters of the first convolutions, the others in proportion; units of the hidden
+            layers of FULLY_CONNECTED, units of each direction of BILSTM.
+        depth: hidden layers of FULLY_CONNECTED, pairs of convolutions of the stripped VGG networks;
+            else convolutions, blocks or layers of every stage.
+        kernel_size: height and width of the kernels of all convolutions.
+        dense: units of the hidden dense layers after the convolutions or the recurrence.
+        growth: filters that each layer of a DenseNet adds.
+        activation: after every hidden layer.
+        initialiser: of all kernels.
+        linear: identity activations, and average instead of max pooling.
+        form: for small or for large images; by default the size of the images decides.
+
+    Raises:
+        ValueError: naming the option, if a number is below 1.
+    """
+
+    width: int | None = None
+    depth: int | None = None
+    kernel_size: int | None = None
+    dense: int | None = None
+    growth: int | None = None
+    activation: Activation | None = None
+    initialiser: Initialiser | None = None
+    linear: bool = False
+    form: ImageForm | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "kernel_size", "dense", "growth"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.linear and self.activation not in (None, Activation.IDENTITY):
+            raise ValueError(
+                f"activation must be identity or not given with linear, got {self.activation.value}"
+            )
+
+    @property
+    def given(self) -> dict[str, object]:
+        """The options that make a difference, by name."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }

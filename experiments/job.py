@@ -292,7 +292,9 @@ def _make_network(
         input_shape=dataset.input_shape,
         mean=mean,
         deviation=deviation,
+        word_vectors=dataset.word_vectors,
         convolution=convolution,
+        options=config.architecture_options,
     )
 
 

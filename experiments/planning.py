@@ -13,7 +13,7 @@ import jax
 
 from ensemble_jax.data import Dataset
 from ensemble_jax.models import Network
-from ensemble_jax.options import ConvolutionAlgorithm, Protocol
+from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Protocol
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
     PlanCache,
@@ -117,7 +117,8 @@ def _expected_seconds(config, dataset, network, members, plan):
 
 def _key(config: TrainConfig, dataset: Dataset, members: Member) -> dict[str, Any]:
     """All that decides which plan is fast and fits."""
-    names = ("model", "optimizer", "batch_size", "plan")
+    options = [field.name for field in dataclasses.fields(ArchitectureOptions)]
+    names = ("model", *options, "optimizer", "batch_size", "plan")
     effective = config.effective()
     devices = jax.local_devices()
     return {

@@ -5,11 +5,21 @@ import dataclasses
 import enum
 import math
 import re
-from typing import Any, get_origin
+import types
+from typing import Any, get_args, get_origin
 
 from ensemble_jax.data.probes import parse_probes
 from ensemble_jax.data.sources import check_dataset_name, check_word_vectors
-from ensemble_jax.options import Model, Optimizer, Protocol, Source
+from ensemble_jax.options import (
+    Activation,
+    ArchitectureOptions,
+    ImageForm,
+    Initialiser,
+    Model,
+    Optimizer,
+    Protocol,
+    Source,
+)
 from ensemble_jax.plan import parse_plan_request
 
 _RANGE = re.compile(r"(\d+):(\d+)")
@@ -54,7 +64,20 @@ class TrainConfig:
         data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
         word_vectors: a file of word vectors in GloVe's text format, for texts (stackoverflow,
             tsv:PATH, csv:PATH) and only for them.
-        model: st_vgg, small_st_vgg, linear_st_vgg, mnist_net or fully_connected.
+        model: st_vgg, small_st_vgg, linear_st_vgg, mnist_net, fully_connected, vgg16, vgg19,
+            alexnet, resnet50, densenet121 or bilstm.
+        width: filters of the model's first convolutions, the others in proportion, or units of its
+            hidden or recurrent layers; 0, as in the next four, means as published.
+        depth: pairs of convolutions of the stripped VGG networks, hidden layers of fully_connected;
+            of the others convolutions, blocks or layers of every stage.
+        kernel_size: height and width of all kernels of the VGG networks and mnist_net.
+        dense: units of the hidden dense layers after convolutions or recurrence.
+        growth: filters that each layer of densenet121 adds.
+        activation: elu, relu, leaky_relu, gelu, tanh, sigmoid or identity, instead of the model's.
+        initialiser: glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform,
+            lecun_normal or truncated_normal, instead of the model's.
+        linear: identity activations, and average instead of max pooling.
+        form: cifar or imagenet, for small or for large images; by default their size decides.
         num_members: N.
         members: a range FIRST:END of member numbers to train instead of 0:num_members, so that a
             collection can be grown or spread over machines and merged.
@@ -97,6 +120,15 @@ class TrainConfig:
     data_dir: str = ""
     word_vectors: str = ""
     model: Model = Model.SMALL_ST_VGG
+    width: int = 0
+    depth: int = 0
+    kernel_size: int = 0
+    dense: int = 0
+    growth: int = 0
+    activation: Activation | None = None
+    initialiser: Initialiser | None = None
+    linear: bool = False
+    form: ImageForm | None = None
     num_members: int = 20
     members: str = ""
     extents: tuple[int, ...] = (0, 1, 2, 5, 10)
@@ -129,6 +161,21 @@ class TrainConfig:
             )
         return range(int(match[1]), int(match[2]))
 
+    @property
+    def architecture_options(self) -> ArchitectureOptions:
+        """What of the model is not as published."""
+        return ArchitectureOptions(
+            width=self.width or None,
+            depth=self.depth or None,
+            kernel_size=self.kernel_size or None,
+            dense=self.dense or None,
+            growth=self.growth or None,
+            activation=self.activation,
+            initialiser=self.initialiser,
+            linear=self.linear,
+            form=self.form,
+        )
+
     def validate(self) -> None:
         """Check whatever can be checked without data or devices.
 
@@ -145,6 +192,10 @@ class TrainConfig:
             raise ValueError(f"members must hold at least one member, got {self.members!r}")
         _check_at_most("members", self.member_ids[-1], _MOST)
         self._check_extents()
+        for name in ("width", "depth", "kernel_size", "dense", "growth"):
+            _check_at_least(name, getattr(self, name), 0)
+            _check_at_most(name, getattr(self, name), _MOST)
+        _ = self.architecture_options  # which checks itself
         _check_at_least("batch_size", self.batch_size, 1)
         _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
         parse_plan_request(self.plan)
@@ -229,7 +280,12 @@ def _check_at_most(name, value, most):
 
 def _check_type(field, value):
     """A config file is Python, so that a field can be given anything."""
-    expected = get_origin(field.type) or field.type
+    # Of `X | None` the first argument is X.
+    optional = isinstance(field.type, types.UnionType)
+    kind = get_args(field.type)[0] if optional else field.type
+    expected = get_origin(kind) or kind
+    if optional and value is None:
+        return
     if not isinstance(value, _ALLOWED_TYPES.get(expected, expected)):
         raise ValueError(f"{field.name} must be of type {expected.__name__}, got {value!r}")
     if field.type == tuple[str, ...]:

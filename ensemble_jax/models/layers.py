@@ -1,4 +1,4 @@
-"""What the paper's networks share: convolutions from `ops`, dropout with a traced rate."""
+"""Layers that know a training pass, and what activations and initialisers stand for."""
 
 from __future__ import annotations
 
@@ -6,16 +6,33 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 from ensemble_jax import ops
+from ensemble_jax.options import Activation, Initialiser
 
-Activation = Callable[[jax.Array], jax.Array]
-Pooling = Callable[[jax.Array], jax.Array]
+ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
+    Activation.ELU: nn.elu,
+    Activation.RELU: nn.relu,
+    Activation.LEAKY_RELU: nn.leaky_relu,
+    Activation.GELU: nn.gelu,
+    Activation.TANH: nn.tanh,
+    Activation.SIGMOID: nn.sigmoid,
+    Activation.IDENTITY: lambda x: x,
+}
 
-glorot_uniform = nn.initializers.xavier_uniform()
+INITIALISERS: dict[Initialiser, nn.initializers.Initializer] = {
+    Initialiser.GLOROT_UNIFORM: nn.initializers.glorot_uniform(),
+    Initialiser.GLOROT_NORMAL: nn.initializers.glorot_normal(),
+    Initialiser.HE_UNIFORM: nn.initializers.he_uniform(),
+    Initialiser.HE_NORMAL: nn.initializers.he_normal(),
+    Initialiser.LECUN_UNIFORM: nn.initializers.lecun_uniform(),
+    Initialiser.LECUN_NORMAL: nn.initializers.lecun_normal(),
+    Initialiser.TRUNCATED_NORMAL: nn.initializers.truncated_normal(0.05),
+}
 
 
 class TrainingPass(NamedTuple):
@@ -24,10 +41,13 @@ class TrainingPass(NamedTuple):
     Attributes:
         dropout_scale: multiplies every dropout rate of the architecture.
         first_example: the place in its batch of the first example; batches may come in parts.
+        weights: of the examples in the averages over the batch, 0 for padding; None where all
+            examples count the same.
     """
 
     dropout_scale: Float[Array, ""] | float = 1.0
     first_example: Int[Array, ""] | int = 0
+    weights: Float[Array, " B"] | None = None
 
 
 class Dropout(nn.Module):
@@ -50,20 +70,50 @@ class Dropout(nn.Module):
         return ops.dropout(inputs, self.rate * training.dropout_scale, key, training.first_example)
 
 
-def convolution_layer(
-    convolution: ops.Convolution, features: int, size: int, padding: str = "SAME"
-) -> nn.Conv:
-    """An ordinary Flax convolution that computes with one of `ops`."""
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe and Szegedy, 2015) whose statistics know of padding.
 
-    def conv_general_dilated(inputs, kernel, strides, padding, **_):
-        pads = lax.padtype_to_pads(inputs.shape[1:3], kernel.shape[:2], strides, padding)
-        (top, bottom), (left, right) = pads
-        return convolution(inputs, kernel, tuple(strides), ((top, bottom), (left, right)))
+    In training each channel is normalised by its mean and variance over the batch's examples, each
+    with its weight, and all of their pixels; a pass without weights counts every example once. In
+    evaluation the averages kept during training are used. As in PyTorch, these start at 0 and 1 and
+    move a tenth of the way to each batch's statistics, the variance there being the unbiased one:
+    divided by the number of entries less one.
 
-    return nn.Conv(
-        features,
-        (size, size),
-        padding=padding,
-        kernel_init=glorot_uniform,
-        conv_general_dilated=conv_general_dilated,
-    )
+    Variables: `scale` and `bias` in `params`, `mean` and `var` in `batch_stats`, all `[C]`.
+    """
+
+    momentum = 0.9  # the share of the kept average that stays; PyTorch calls 0.1 its momentum
+    epsilon = 1e-5
+
+    @nn.compact
+    def __call__(
+        self, inputs: Float[Array, "B ... C"], training: TrainingPass | None
+    ) -> Float[Array, "B ... C"]:
+        """Inputs of mean `bias` and deviation `scale`, close to it, in each channel."""
+        shape = inputs.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        kept_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        kept_variance = self.variable("batch_stats", "var", jnp.ones, shape)
+        if training is None:
+            mean, variance = kept_mean.value, kept_variance.value
+        else:
+            mean, variance, count = _moments(inputs, training.weights)
+            unbiased = variance * (count / jnp.maximum(count - 1, 1))
+            for kept, new in ((kept_mean, mean), (kept_variance, unbiased)):
+                kept.value = self.momentum * kept.value + (1 - self.momentum) * new
+        factor = scale * lax.rsqrt(variance + self.epsilon)
+        return (inputs - mean) * factor + bias
+
+
+def _moments(inputs, weights):
+    """Mean and variance `[C]` of each channel, and how many entries they are taken of."""
+    axes = tuple(range(inputs.ndim - 1))
+    if weights is None:
+        weights = jnp.ones(len(inputs), inputs.dtype)
+    weights = weights.reshape(-1, *[1] * (inputs.ndim - 1))
+    count = weights.sum() * (inputs[0, ..., 0].size)
+    mean = (weights * inputs).sum(axes) / count
+    # In a second pass: the mean of the squares would lose what is small against the mean.
+    variance = (weights * (inputs - mean) ** 2).sum(axes) / count
+    return mean, variance, count

@@ -1,4 +1,4 @@
-"""The paper's stripped VGG networks (Appendix B)."""
+"""VGG networks: K. Simonyan and A. Zisserman, 'Very Deep Convolutional Networks', ICLR 2015."""
 
 from __future__ import annotations
 
@@ -6,83 +6,58 @@ import jax
 from flax import linen as nn
 
 from ensemble_jax import ops
-from ensemble_jax.models.layers import (
-    Activation,
-    Dropout,
-    Pooling,
-    TrainingPass,
-    convolution_layer,
-    glorot_uniform,
-)
+from ensemble_jax.models.architecture import ImageNetwork, form_for
+from ensemble_jax.models.layers import TrainingPass
+from ensemble_jax.options import ImageForm
 
 
-class StrippedVGG(nn.Module):
-    """Convolutions in pairs, each pair pooled and followed by dropout; then two dense layers.
+class VGG(ImageNetwork):
+    """Five stages of 3x3 convolutions, each pooled; then dense layers.
 
-    'same' padding, Glorot uniform kernels and biases of zero, as in the authors' public code.
+    The ImageNet form is the published one: the last images are 7x7 pixels, by adaptive averages
+    where they come in another size, and go through two hidden dense layers with dropout.
+
+    The CIFAR form is the one that has become usual for 32x32 pixels (kuangliu/pytorch-cifar, 14.7
+    million parameters for VGG-16 and 10 classes): every convolution is normalised over the batch,
+    and the 512 averages of the last images go to the output layer directly.
 
     Attributes:
-        num_classes: K.
-        filters: channels of each convolution, two for each pooling.
-        kernel_sizes: of each convolution.
-        dense: units of the hidden dense layer.
-        activation: after each convolution and the hidden dense layer.
-        pool: halves height and width.
-        convolution: how convolutions are computed.
+        convolutions: of each stage; those of VGG-16 or VGG-19.
+        width: filters in the first stage; the others have 2, 4, 8 and 8 times as many.
+        depth: convolutions of every stage, instead of `convolutions`.
+        kernel_size: of all convolutions.
+        dense: units of both hidden dense layers; None is 4096 of each in the ImageNet form, and no
+            such layers in the CIFAR form.
+        form: by default the size of the images decides.
     """
 
-    num_classes: int
-    filters: tuple[int, ...]
-    kernel_sizes: tuple[int, ...]
-    dense: int
-    convolution: ops.Convolution
-    activation: Activation = nn.elu
-    pool: Pooling = ops.max_pool
+    convolutions: tuple[int, ...] = (2, 2, 3, 3, 3)
+    width: int = 64
+    depth: int | None = None
+    kernel_size: int = 3
+    dense: int | None = None
+    form: ImageForm | None = None
 
-    conv_dropout = 0.25
     dense_dropout = 0.5
 
     @property
     def smallest_image(self) -> int:
-        """The least height and width that leave a pixel after the last pooling."""
-        return 2 ** (len(self.filters) // 2)
+        """Each stage halves height and width."""
+        return 2 ** len(self.convolutions)
 
     @nn.compact
     def __call__(self, images: jax.Array, training: TrainingPass | None) -> jax.Array:
         """Logits `[B, K]` of images `[B, H, W, C]`."""
+        large = (self.form or form_for(images)) is ImageForm.IMAGENET
         x = images
-        for i, (features, size) in enumerate(zip(self.filters, self.kernel_sizes, strict=True)):
-            x = self.activation(convolution_layer(self.convolution, features, size)(x))
-            if i % 2:
-                x = Dropout(self.conv_dropout)(self.pool(x), training)
+        for stage, published in enumerate(self.convolutions):
+            for _ in range(self.depth or published):
+                x = self.convolve(x, self.width * min(2**stage, 8), self.kernel_size)
+                x = self.activate(x if large else self.normalise(x, training))
+            x = self.pool(x)
+        x = ops.adaptive_average_pool(x, 7) if large else x.mean((1, 2), keepdims=True)
         x = x.reshape(len(x), -1)
-        x = self.activation(nn.Dense(self.dense, kernel_init=glorot_uniform)(x))
-        x = Dropout(self.dense_dropout)(x, training)
-        return nn.Dense(self.num_classes, kernel_init=glorot_uniform)(x)
-
-
-def st_vgg(num_classes: int, convolution: ops.Convolution) -> StrippedVGG:
-    """st-VGG: eight convolutions, the last two with 2x2 kernels."""
-    return StrippedVGG(
-        num_classes,
-        filters=(32, 32, 64, 64, 128, 128, 256, 256),
-        kernel_sizes=(3, 3, 3, 3, 3, 3, 2, 2),
-        dense=512,
-        convolution=convolution,
-    )
-
-
-def linear_st_vgg(num_classes: int, convolution: ops.Convolution) -> StrippedVGG:
-    """st-VGG with identity activations and average pooling: a linear function of the image."""
-    return st_vgg(num_classes, convolution).clone(activation=lambda x: x, pool=ops.average_pool)
-
-
-def small_st_vgg(num_classes: int, convolution: ops.Convolution) -> StrippedVGG:
-    """Small st-VGG: four 3x3 convolutions and 128 dense units."""
-    return StrippedVGG(
-        num_classes,
-        filters=(32, 32, 64, 64),
-        kernel_sizes=(3, 3, 3, 3),
-        dense=128,
-        convolution=convolution,
-    )
+        dense = self.dense or (4096 if large else None)
+        for units in (dense, dense) if dense else ():
+            x = self.drop(self.activate(self.connect(x, units)), self.dense_dropout, training)
+        return self.connect(x, self.num_classes)

@@ -8,7 +8,7 @@ from ensemble_jax.ops.convolution import (
     xla_convolution,
 )
 from ensemble_jax.ops.dropout import dropout, random_bits
-from ensemble_jax.ops.pooling import average_pool, max_pool
+from ensemble_jax.ops.pooling import adaptive_average_pool, average_pool, max_pool
 from ensemble_jax.ops.winograd import winograd_convolution
 from ensemble_jax.options import ConvolutionAlgorithm
 
@@ -23,6 +23,7 @@ __all__ = [
     "Convolution",
     "Padding",
     "Strides",
+    "adaptive_average_pool",
     "average_pool",
     "dropout",
     "max_pool",

@@ -181,7 +181,7 @@ def train_step(
     def loss_of(params, part, first_example):
         """The part's share of the batch's mean loss."""
         variables = Variables(params, state.variables.batch_stats)
-        training = TrainingPass(dropout_scale, first_example)
+        training = TrainingPass(dropout_scale, first_example, part.weights)
         logits, batch_stats = network.train(variables, part.inputs, dropout_key, training)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.labels)
         return (losses * part.weights).sum() / total_weight, batch_stats

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax.models import make_network
-from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
+from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning import PlanningTask, memory, try_plan
 from ensemble_jax.training import Member, Settings, StreamIds, make_member_training
@@ -24,7 +24,7 @@ def task() -> PlanningTask:
         input_shape=(5,),
         mean=np.zeros(5, np.float32),
         deviation=np.ones(5, np.float32),
-        sizes={"width": 8},
+        options=ArchitectureOptions(width=8),
     )
     values = np.ones(N, np.float32)
     settings = Settings(values, values, np.ones(N, np.int32), 0 * values, 0 * values, values)
