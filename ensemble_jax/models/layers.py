@@ -109,10 +109,11 @@ class BatchNorm(nn.Module):
 def _moments(inputs, weights):
     """Mean and variance `[C]` of each channel, and how many entries they are taken of."""
     axes = tuple(range(inputs.ndim - 1))
-    if weights is None:
-        weights = jnp.ones(len(inputs), inputs.dtype)
+    ones = jnp.ones(len(inputs), inputs.dtype)
+    # A step of padding alone changes nothing, but what it computes must be finite.
+    weights = ones if weights is None else jnp.where(weights.any(), weights, ones)
     weights = weights.reshape(-1, *[1] * (inputs.ndim - 1))
-    count = weights.sum() * (inputs[0, ..., 0].size)
+    count = weights.sum() * inputs[0, ..., 0].size
     mean = (weights * inputs).sum(axes) / count
     # In a second pass: the mean of the squares would lose what is small against the mean.
     variance = (weights * (inputs - mean) ** 2).sum(axes) / count
