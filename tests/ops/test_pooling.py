@@ -9,6 +9,8 @@ from ensemble_jax import ops
 
 SHAPES = [(2, 4, 6, 3), (3, 5, 7, 1), (1, 9, 8, 2)]
 SIZES = [1, 2, 3]
+# Size, strides and padding: AlexNet's, ResNet's, and what else may overlap or leave pixels out.
+OVERLAPPING = [(3, 2, 0), (3, 2, 1), (2, 1, 0), (3, 1, 1), (2, 3, 1), (2, 2, 1), (4, 2, 1)]
 
 
 def distinct(shape):
@@ -16,16 +18,18 @@ def distinct(shape):
     return np.random.default_rng(0).permutation(values).reshape(shape)
 
 
-def windows_of(inputs, size):
-    """`[B, P, Q, size * size, C]` by slices."""
-    _, height, width, _ = inputs.shape
+def windows_of(inputs, size, strides, padding):
+    """`[B, P, Q, size * size, C]` by slices, NaN where a window leaves the image."""
+    sides = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+    padded = np.pad(inputs, sides, constant_values=np.nan)
+    _, height, width, _ = padded.shape
     return np.array(
         [
             [
-                inputs[:, p : p + size, q : q + size].reshape(len(inputs), size**2, -1)
-                for q in range(0, width - size + 1, size)
+                padded[:, p : p + size, q : q + size].reshape(len(inputs), size**2, -1)
+                for q in range(0, width - size + 1, strides)
             ]
-            for p in range(0, height - size + 1, size)
+            for p in range(0, height - size + 1, strides)
         ]
     ).transpose(2, 0, 1, 3, 4)
 
@@ -47,7 +51,9 @@ def xla_average_pool(inputs, size):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_max_pool_is_the_largest_of_each_window(shape, size):
     inputs = distinct(shape)
-    np.testing.assert_array_equal(ops.max_pool(inputs, size), windows_of(inputs, size).max(axis=3))
+    np.testing.assert_array_equal(
+        ops.max_pool(inputs, size), windows_of(inputs, size, size, 0).max(axis=3)
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -55,7 +61,10 @@ def test_max_pool_is_the_largest_of_each_window(shape, size):
 def test_average_pool_is_the_mean_of_each_window(shape, size):
     inputs = distinct(shape)
     np.testing.assert_allclose(
-        ops.average_pool(inputs, size), windows_of(inputs, size).mean(axis=3), rtol=1e-6, atol=1e-5
+        ops.average_pool(inputs, size),
+        windows_of(inputs, size, size, 0).mean(axis=3),
+        rtol=1e-6,
+        atol=1e-5,
     )
 
 
@@ -115,3 +124,73 @@ def test_a_nan_is_never_pooled_away():
         np.testing.assert_array_equal(
             np.isnan(pool(inputs))[0, :, :, 0], [[True, False], [False, False]]
         )
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 8, 6, 2)])
+@pytest.mark.parametrize("window", OVERLAPPING, ids=str)
+def test_windows_with_strides_and_padding(window, shape):
+    inputs = distinct(shape)
+    windows = windows_of(inputs, *window)
+    np.testing.assert_array_equal(ops.max_pool(inputs, *window), np.nanmax(windows, axis=3))
+    np.testing.assert_allclose(
+        ops.average_pool(inputs, *window), np.nanmean(windows, axis=3), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("window", OVERLAPPING, ids=str)
+def test_gradients_with_strides_and_padding(window):
+    """Of the largest all goes to the one that is; of the mean an equal share to each."""
+    inputs = distinct((2, 5, 7, 3))
+    windows = windows_of(inputs, *window)
+    cotangent = np.random.default_rng(1).normal(size=np.nanmax(windows, 3).shape)
+    numbers = windows_of(np.arange(inputs.size, dtype=np.float64).reshape(inputs.shape), *window)
+    largest = windows == np.nanmax(windows, 3, keepdims=True)
+    inside = ~np.isnan(windows)
+    shares = {
+        ops.max_pool: largest.astype(float),
+        ops.average_pool: inside / inside.sum(3, keepdims=True),
+    }
+    for pool, share in shares.items():
+        expected = np.zeros(inputs.size)
+        given = (share * cotangent[:, :, :, None])[inside]
+        np.add.at(expected, numbers[inside].astype(int), given)
+        _, pull_back = jax.vjp(lambda x, pool=pool: pool(x, *window), inputs)
+        [gradient] = pull_back(cotangent.astype(np.float32))
+        np.testing.assert_allclose(gradient.ravel(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", OVERLAPPING, ids=str)
+def test_of_equal_entries_all_share(window):
+    """Padding takes no part, so that nothing of the gradient is lost."""
+    inputs = np.full((1, 6, 6, 1), -7, np.float32)
+    outputs, pull_back = jax.vjp(lambda x: ops.max_pool(x, *window), inputs)
+    [gradient] = pull_back(np.ones_like(outputs))
+    assert gradient.sum() == pytest.approx(outputs.size)
+    assert (outputs == -7).all()
+
+
+@pytest.mark.parametrize(("length", "size"), [(6, 3), (7, 3), (5, 6), (1, 4), (13, 7), (4, 4)])
+def test_adaptive_windows_cover_the_image(length, size):
+    inputs = distinct((2, length, length + 1, 3))
+
+    def means(values, axis):
+        count = values.shape[axis]
+        return np.stack(
+            [
+                values.take(range(i * count // size, -(-(i + 1) * count // size)), axis).mean(axis)
+                for i in range(size)
+            ],
+            axis,
+        )
+
+    expected = means(means(inputs.astype(float), 1), 2)
+    outputs = ops.adaptive_average_pool(inputs, size)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_members_are_pooled_as_alone():
+    inputs = distinct((3, 2, 5, 7, 2))
+    for pool in (ops.max_pool, ops.average_pool):
+        for window in ((2, 2, 0), (3, 2, 1)):
+            f = jax.grad(lambda x, p=pool, w=window: (p(x, *w) ** 2).sum())
+            np.testing.assert_array_equal(jax.vmap(f)(inputs)[1], f(inputs[1]))
