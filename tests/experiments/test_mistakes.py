@@ -41,6 +41,9 @@ def places(tmp_path_factory, toy_set, toy_arrays):
     write("other_type", "def get_config():\n    return {'num_members': 3}\n")
     write("wrong_keyword", header + "def get_config():\n    return TrainConfig(members_count=3)\n")
     write("text_model", header + "def get_config():\n    return TrainConfig(model='st_vgg')\n")
+    write(
+        "text_activation", header + "def get_config():\n    return TrainConfig(activation='elu')\n"
+    )
     write("text_number", header + "def get_config():\n    return TrainConfig(num_members='3')\n")
 
     (folder / "text.npz").write_text("no archive")
@@ -84,6 +87,9 @@ OPTIONS = [
     ("--config.num_members=2.5", ["--config.num_members=2.5", "int"]),
     ("--config.learning_rate=fast", ["--config.learning_rate=fast", "float"]),
     ("--config.model=vgg", ["--config.model=vgg", *(model.value for model in Model)]),
+    ("--config.activation=swish", ["--config.activation=swish", "elu|relu|leaky_relu"]),
+    ("--config.initialiser=xavier", ["--config.initialiser=xavier", "glorot_uniform|glorot_no"]),
+    ("--config.form=large", ["--config.form=large", "cifar|imagenet"]),
     ("--config.optimizer=sdg", ["--config.optimizer=sdg", "sgd|momentum|adam|adadelta"]),
     ("--config.plan=convolution=fft", ["one of xla, patches, winograd, got 'fft'"]),
     # Config files.
@@ -97,6 +103,7 @@ OPTIONS = [
     ("--config={other_type}", ["--config", "{other_type}", "returns a TrainConfig"]),
     ("--config={wrong_keyword}", ["--config={wrong_keyword}", "TypeError", "members_count"]),
     ("--config={text_model}", ["model must be of type Model, got 'st_vgg'"]),
+    ("--config={text_activation}", ["activation must be of type Activation, got 'elu'"]),
     ("--config={text_number}", ["num_members must be of type int, got '3'"]),
     # Values out of range; more of them below.
     ("--config.num_members=0", ["num_members must be at least 1, got 0"]),
@@ -174,6 +181,11 @@ VALUES = [
     ("--config.extents=", ["extents must be numbers of epochs in 0..", "got ''"]),
     ("--config.extents=()", ["extents must be", "got ()"]),
     ("--config.extents=9999999999", ["extents must be numbers of epochs in 0..2147483647"]),
+    *(
+        (f"--config.{name}=-1", [f"{name} must be at least 0, got -1"])
+        for name in ("width", "depth", "kernel_size", "dense", "growth")
+    ),
+    ("--config.width=9999999999", ["width must be at most 2147483647, got 9999999999"]),
     ("--config.batch_size=0", ["batch_size must be at least 1, got 0"]),
     ("--config.evaluation_batch_size=0", ["evaluation_batch_size must be at least 1, got 0"]),
     ("--config.plan=fast", ["plan must be auto, default or NAME=VALUE,...", "got 'fast'"]),
@@ -266,6 +278,8 @@ def test_a_set_that_is_not_prepared_is_told_with_how_to_prepare_it(
 LATE = [
     (["--config.dataset={tiny}"], ["small_st_vgg", "at least 4x4", "got 3x3"]),
     (["--config.dataset={flat}"], ["small_st_vgg", "height x width x channels", "(9,)"]),
+    (["--config.growth=3"], ["options of model small_st_vgg are width, depth,", "got growth"]),
+    (["--config.depth=4"], ["small_st_vgg", "at least 16x16", "got 8x8"]),
     (["--config.model=st_vgg"], ["st_vgg", "at least 16x16", "got 8x8"]),
     (["--workdir={folder}/occupied"], ["{folder}/occupied is not empty", "thesis.tex"]),
     (["--workdir={folder}/file"], ["{folder}/file", "File exists"]),
