@@ -119,6 +119,7 @@ def test_the_run_is_described(run, command, directory):
     content = json.loads((directory / "run.json").read_text())
     assert content["config"] == {
         "dataset": command[1].partition("=")[2],
+        "word_vectors": "",
         "classes": [],
         "train_fraction": 1.0,
         "label_noise": 0.0,
