@@ -5,8 +5,9 @@ import ast
 import dataclasses
 import enum
 import itertools
+import types
 from collections.abc import Mapping, Sequence
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from experiments.train_config import PER_MEMBER, TrainConfig
 
@@ -94,17 +95,19 @@ def parse_vary(text: str) -> tuple[str, list[Any]]:
         ValueError: if there is no such field, or a value is not of its type.
     """
     name, equals, values = text.partition("=")
-    types = {field.name: field.type for field in dataclasses.fields(TrainConfig)}
-    if not equals or name not in types:
+    kinds = {field.name: field.type for field in dataclasses.fields(TrainConfig)}
+    if not equals or name not in kinds:
         raise ValueError(
-            f"--vary must be NAME=VALUE,VALUE,... with one of the names {', '.join(types)}, "
+            f"--vary must be NAME=VALUE,VALUE,... with one of the names {', '.join(kinds)}, "
             f"got {text!r}"
         )
-    return name, [_read(name, types[name], value.strip()) for value in values.split(",")]
+    return name, [_read(name, kinds[name], value.strip()) for value in values.split(",")]
 
 
 def _read(name: str, kind: Any, text: str) -> Any:
     """A value of a field, as the command line has it."""
+    if isinstance(kind, types.UnionType):  # X | None
+        return None if text == "none" else _read(name, get_args(kind)[0], text)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         known = {member.value: member for member in kind}
         if text not in known:
@@ -129,8 +132,8 @@ def _read(name: str, kind: Any, text: str) -> Any:
 def groups(config: SweepConfig) -> dict[str, list[int]]:
     """The positions of the settings that one compiled step can train, by a name of the group.
 
-    Settings belong together unless they differ in a field that changes shapes or programs; a group
-    is named by its values of these fields.
+    Settings belong together unless they differ in a field that changes shapes, programs or data; a
+    group is named by its values of these fields.
 
     >>> config = SweepConfig(vary={"batch_size": [50, 100], "learning_rate": [0.1, 0.2]})
     >>> groups(config)
@@ -138,7 +141,12 @@ def groups(config: SweepConfig) -> dict[str, list[int]]:
     """
     found: dict[str, list[int]] = {}
     for position, setting in enumerate(config.settings):
-        shaping = {name: value for name, value in setting.items() if name not in PER_MEMBER}
+        draws_data = config.with_values(setting).draws_data
+        shaping = {
+            name: value
+            for name, value in setting.items()
+            if name not in PER_MEMBER or (name == "seed" and draws_data)
+        }
         name = ",".join(f"{field}={plain_text(value)}" for field, value in shaping.items())
         found.setdefault(name or "all", []).append(position)
     return found
@@ -148,6 +156,8 @@ def plain_text(value: Any) -> str:
     """A value as the command line has it."""
     if isinstance(value, enum.Enum):
         return str(value.value)
+    if value is None:
+        return "none"
     if isinstance(value, tuple | list):
         return "+".join(map(plain_text, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -162,6 +162,11 @@ class TrainConfig:
         return range(int(match[1]), int(match[2]))
 
     @property
+    def draws_data(self) -> bool:
+        """Whether the data set itself depends on the seed."""
+        return self.train_fraction < 1 or self.label_noise > 0 or self.random_labels
+
+    @property
     def architecture_options(self) -> ArchitectureOptions:
         """What of the model is not as published."""
         return ArchitectureOptions(

@@ -17,7 +17,7 @@ Seed = int | Sequence[int]
 """What a stream depends on: a number, or several that are told apart by their places."""
 
 
-def seed_of(purpose: str, seed: int) -> Seed:
+def seed_of(purpose: str, seed: int) -> list[int]:
     """What is drawn for one purpose and seed is independent of what is drawn for any other."""
     return [seed, *purpose.encode()]
 

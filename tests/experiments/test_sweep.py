@@ -14,7 +14,7 @@ from ensemble_jax.collection import Placement
 from ensemble_jax.data import channel_statistics, load_dataset
 from ensemble_jax.evaluation import make_evaluator
 from ensemble_jax.models import make_network
-from ensemble_jax.options import Model, Optimizer
+from ensemble_jax.options import Activation, Model, Optimizer
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 from experiments.roster import make_roster
 from experiments.sweep_config import Combination, SweepConfig, groups, parse_vary
@@ -160,6 +160,8 @@ def test_settings_of_a_grid_and_of_a_list():
         ("learning_rate=0.1,2", ("learning_rate", [0.1, 2.0])),
         ("batch_size=5,6", ("batch_size", [5, 6])),
         ("optimizer=sgd,adadelta", ("optimizer", [Optimizer.SGD, Optimizer.ADADELTA])),
+        ("activation=none,relu", ("activation", [None, Activation.RELU])),
+        ("linear=True,False", ("linear", [True, False])),
         ("dataset=digits,npz:a", ("dataset", ["digits", "npz:a"])),
         ("tied=order,dropout", ("tied", [("order",), ("dropout",)])),
     ],
