@@ -28,6 +28,7 @@ from ensemble_jax.ops.convolution import (
     input_gradient,
     pad_image,
     patches_convolution,
+    sum_of_products,
 )
 
 # With fewer input channels the additions outweigh the products saved (measured at 1 and 3).
@@ -99,7 +100,7 @@ def _winograd_backward(padding, residuals, cotangent):
     # The tiles are cheaper to make again than to keep: two to four times the inputs.
     tiles = _input_tiles(inputs, window, padding)
     cotangent_tiles = _cotangent_tiles(cotangent, window)
-    products = _map_pairs(partial(jnp.einsum, "bpqc,bpqd->cd"), tiles, cotangent_tiles)
+    products = _map_pairs(sum_of_products, tiles, cotangent_tiles)
     kernel_gradient = _transform(_transpose(_FILTERS[window].kernel), products)
     return (
         input_gradient(winograd_convolution, inputs.shape, kernel, cotangent, (1, 1), padding),
