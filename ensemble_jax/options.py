@@ -31,11 +31,16 @@ class Optimizer(Enum):
 
 
 class ConvolutionAlgorithm(Enum):
-    """How convolutions are computed; the results agree to float32 rounding."""
+    """How convolutions are computed; the results agree to float32 rounding.
+
+    `winograd` has tiles of 2x2 outputs and rounds several times as much as `patches` and `xla`,
+    `winograd4` tiles of 4x4, where they fit, and rounds four times as much as `winograd`.
+    """
 
     XLA = "xla"
     PATCHES = "patches"
     WINOGRAD = "winograd"
+    WINOGRAD_4 = "winograd4"
 
 
 class Protocol(Enum):

@@ -15,7 +15,7 @@ from ensemble_jax import ops
 from ensemble_jax.options import Activation, Initialiser
 
 ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
-    Activation.ELU: nn.elu,
+    Activation.ELU: ops.elu,
     Activation.RELU: nn.relu,
     Activation.LEAKY_RELU: nn.leaky_relu,
     Activation.GELU: nn.gelu,

@@ -1,5 +1,8 @@
 """Building blocks of networks, each written for one member and fast under `vmap` and in loops."""
 
+from functools import partial
+
+from ensemble_jax.ops.activation import elu
 from ensemble_jax.ops.convolution import (
     Convolution,
     Padding,
@@ -16,6 +19,7 @@ CONVOLUTIONS: dict[ConvolutionAlgorithm, Convolution] = {
     ConvolutionAlgorithm.XLA: xla_convolution,
     ConvolutionAlgorithm.PATCHES: patches_convolution,
     ConvolutionAlgorithm.WINOGRAD: winograd_convolution,
+    ConvolutionAlgorithm.WINOGRAD_4: partial(winograd_convolution, largest_tile=4),
 }
 
 __all__ = [
@@ -26,6 +30,7 @@ __all__ = [
     "adaptive_average_pool",
     "average_pool",
     "dropout",
+    "elu",
     "max_pool",
     "patches_convolution",
     "random_bits",

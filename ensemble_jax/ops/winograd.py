@@ -1,10 +1,10 @@
-"""Winograd's minimal filtering F(2x2, r x r): (r + 1)^2 products where a direct one needs 4 r^2.
+"""Winograd's minimal filtering F(m x m, r x r): (m + r - 1)^2 products instead of m^2 r^2.
 
 Source: A. Lavin and S. Gray, 'Fast Algorithms for Convolutional Neural Networks', CVPR 2016. With
-the matrices of `_Filter`, the 2x2 outputs of a filter g on a tile d of the inputs are
-`A^T [(G g G^T) * (B^T d B)] A`. That is 16 products instead of 36 for 3x3 filters and 9 instead of
-16 for 2x2. Tiles of 4x4 outputs save more products, but on CPU their additions cost more than
-that, and their rounding errors are ten times as large.
+the matrices of `_Filter`, the m x m outputs of a filter g on a tile d of the inputs are
+`A^T [(G g G^T) * (B^T d B)] A`. For m = 2 that is 16 products instead of 36 for 3x3 filters and 9
+instead of 16 for 2x2; for m = 4 and 3x3 filters 36 instead of 144, with rounding errors that are
+four times as large.
 
 The entries of a transformed tile stay apart, as arrays of their own, and become as many matrix
 products. Stacked into one array, the same products measured 1.3 to 1.7 times slower on CPU: XLA
@@ -13,6 +13,7 @@ writes the stack once more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -38,23 +39,49 @@ _Matrix = tuple[tuple[float, ...], ...]
 
 
 class _Filter(NamedTuple):
-    """The matrices of F(2, r) for n = r + 1 products: `B^T` [n, n], `G` [n, r] and `A^T` [2, n]."""
+    """The matrices of F(m, r) for n = m + r - 1 products: `B^T` [n, n], `G` [n, r], `A^T` [m, n]."""
 
     inputs: _Matrix
     kernel: _Matrix
     outputs: _Matrix
 
 
+# By m and r. F(4, 3) interpolates at 0, 1, -1, 1/2 and -2, with half the rounding errors of the usual
+# points 0, 1, -1, 2 and -2. F(4, 2) measured slower than F(2, 2) on st-VGG's images of 4x4.
 _FILTERS = {
-    2: _Filter(
+    (2, 2): _Filter(
         inputs=((1, -1, 0), (0, 1, 0), (0, 1, -1)),
         kernel=((1, 0), (1, 1), (0, 1)),
         outputs=((1, 1, 0), (0, 1, -1)),
     ),
-    3: _Filter(
+    (2, 3): _Filter(
         inputs=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
         kernel=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
         outputs=((1, 1, 1, 0), (0, 1, -1, -1)),
+    ),
+    (4, 3): _Filter(
+        inputs=(
+            (1, -1.5, -2, 1.5, 1, 0),
+            (0, -1, 0.5, 2.5, 1, 0),
+            (0, 1, -2.5, 0.5, 1, 0),
+            (0, -2, -1, 2, 1, 0),
+            (0, 0.5, -1, -0.5, 1, 0),
+            (0, 1, -1.5, -2, 1.5, 1),
+        ),
+        kernel=(
+            (1, 0, 0),
+            (1 / 3, 1 / 3, 1 / 3),
+            (-1 / 3, 1 / 3, -1 / 3),
+            (-16 / 15, -8 / 15, -4 / 15),
+            (1 / 15, -2 / 15, 4 / 15),
+            (0, 0, 1),
+        ),
+        outputs=(
+            (1, 1, 1, 1, 1, 0),
+            (0, 1, -1, 0.5, -2, 0),
+            (0, 1, 1, 0.25, 4, 0),
+            (0, 1, -1, 0.125, -8, 1),
+        ),
     ),
 }
 
@@ -64,46 +91,66 @@ def winograd_convolution(
     kernel: Float[Array, "h w C D"],
     strides: Strides,
     padding: Padding,
+    *,
+    largest_tile: int = 2,
 ) -> Float[Array, "B P Q D"]:
-    """Tiles of 2x2 outputs by 9 (2x2 kernels) or 16 (3x3) matrix products over the channels.
+    """Tiles of m x m outputs by (m + r - 1)^2 matrix products over the channels.
 
-    Only these kernels with stride 1 can be written so, and few channels do not pay; every other
-    convolution goes to `patches_convolution`. Cost: 9 / 16 or 16 / 36 of the products of a direct
-    convolution, plus additions in proportion to the inputs and outputs; the same again for each of
-    the two gradients.
+    Only 2x2 and 3x3 kernels with stride 1 can be written so, and few channels do not pay; every
+    other convolution goes to `patches_convolution`. Cost: for m = 2 9 / 16 (2x2) or 16 / 36 (3x3)
+    of the products of a direct convolution, for m = 4 36 / 144, plus additions in proportion to
+    the inputs and outputs; the same again for each of the two gradients.
+
+    Args:
+        inputs: as of `Convolution`, like all up to the padding.
+        kernel: see there.
+        strides: see there.
+        padding: see there.
+        largest_tile: m is 2, or 4 where that is allowed here, takes fewer products, and the kernel
+            is 3x3.
     """
     height, width, channels, _ = kernel.shape
-    fits = height == width and height in _FILTERS and strides == (1, 1)
-    if not fits or channels < _FEWEST_CHANNELS:
+    tiles = [m for m, r in _FILTERS if r == height and m <= largest_tile]
+    if height != width or not tiles or strides != (1, 1) or channels < _FEWEST_CHANNELS:
         return patches_convolution(inputs, kernel, strides, padding)
-    return _winograd(inputs, kernel, padding)
+    sizes = _output_size(inputs, height, padding)
+    return _winograd(
+        inputs, kernel, padding, min(tiles, key=partial(_num_products, sizes=sizes, window=height))
+    )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _winograd(inputs, kernel, padding):
-    """The convolution of stride 1 with a square kernel of a size in `_FILTERS`."""
+def _num_products(tile, sizes, window):
+    """The products for each pair of channels, of outputs of these sizes."""
+    return math.prod(-(-size // tile) * (tile + window - 1) for size in sizes)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _winograd(inputs, kernel, padding, tile):
+    """The convolution of stride 1 with a square kernel, whose tile and size are in `_FILTERS`."""
     window = kernel.shape[0]
-    weights = _transform(_FILTERS[window].kernel, kernel)
-    products = _map_pairs(jnp.matmul, _input_tiles(inputs, window, padding), weights)
-    outputs = _join(_transform(_FILTERS[window].outputs, products))
+    matrices = _FILTERS[tile, window]
+    weights = _transform(matrices.kernel, kernel)
+    products = _map_pairs(jnp.matmul, _input_tiles(inputs, window, padding, tile), weights)
+    outputs = _join(_transform(matrices.outputs, products))
     height, width = _output_size(inputs, window, padding)
     return outputs[:, :height, :width]
 
 
-def _winograd_forward(inputs, kernel, padding):
-    return _winograd(inputs, kernel, padding), (inputs, kernel)
+def _winograd_forward(inputs, kernel, padding, tile):
+    return _winograd(inputs, kernel, padding, tile), (inputs, kernel)
 
 
-def _winograd_backward(padding, residuals, cotangent):
+def _winograd_backward(padding, tile, residuals, cotangent):
     inputs, kernel = residuals
     window = kernel.shape[0]
     # The tiles are cheaper to make again than to keep: two to four times the inputs.
-    tiles = _input_tiles(inputs, window, padding)
-    cotangent_tiles = _cotangent_tiles(cotangent, window)
+    tiles = _input_tiles(inputs, window, padding, tile)
+    cotangent_tiles = _cotangent_tiles(cotangent, window, tile)
     products = _map_pairs(sum_of_products, tiles, cotangent_tiles)
-    kernel_gradient = _transform(_transpose(_FILTERS[window].kernel), products)
+    kernel_gradient = _transform(_transpose(_FILTERS[tile, window].kernel), products)
+    convolution = partial(winograd_convolution, largest_tile=tile)
     return (
-        input_gradient(winograd_convolution, inputs.shape, kernel, cotangent, (1, 1), padding),
+        input_gradient(convolution, inputs.shape, kernel, cotangent, (1, 1), padding),
         jnp.stack([jnp.stack(row) for row in kernel_gradient]),
     )
 
@@ -116,29 +163,30 @@ def _output_size(inputs, window, padding):
     return tuple(size + sum(pad) - window + 1 for size, pad in sizes)
 
 
-def _input_tiles(inputs, window, padding):
-    """`B^T d B` of the tiles d, two apart: n x n arrays `[B, rows, columns, C]`, n = window + 1."""
-    rows, columns = (-(-size // 2) for size in _output_size(inputs, window, padding))
-    # Two rows more than the outputs, so that the rows can be split; those beyond the padding are
+def _input_tiles(inputs, window, padding, tile):
+    """`B^T d B` of the tiles d, `tile` apart: n x n arrays `[B, rows, columns, C]`."""
+    rows, columns = (-(-size // tile) for size in _output_size(inputs, window, padding))
+    # A tile more than the outputs, for what the last window reads; what lies beyond the padding is
     # read by outputs that are cut off, or by none.
-    size = [2 * rows + 2, 2 * columns + 2]
+    size = [tile * (rows + 1), tile * (columns + 1)]
     before = [low for low, _ in padding]
     after = [size[axis] - inputs.shape[axis + 1] - before[axis] for axis in (0, 1)]
-    halves = _split(pad_image(inputs, ((before[0], after[0]), (before[1], after[1]))))
+    parts = _split(pad_image(inputs, ((before[0], after[0]), (before[1], after[1]))), tile)
 
     def entry(i, j):
-        half = halves[i % 2][j % 2]
-        return half[:, i // 2 : i // 2 + rows, j // 2 : j // 2 + columns]
+        part = parts[i % tile][j % tile]
+        return part[:, i // tile : i // tile + rows, j // tile : j // tile + columns]
 
-    entries = [[entry(i, j) for j in range(window + 1)] for i in range(window + 1)]
-    return _transform(_FILTERS[window].inputs, entries)
+    matrix = _FILTERS[tile, window].inputs
+    entries = [[entry(i, j) for j in range(len(matrix))] for i in range(len(matrix))]
+    return _transform(matrix, entries)
 
 
-def _cotangent_tiles(cotangent, window):
-    """`A g A^T` of the 2x2 tiles g of the cotangent: n x n arrays `[B, rows, columns, D]`."""
+def _cotangent_tiles(cotangent, window, tile):
+    """`A g A^T` of the tiles g of the cotangent: n x n arrays `[B, rows, columns, D]`."""
     height, width = cotangent.shape[1:3]
-    entries = _split(pad_image(cotangent, ((0, height % 2), (0, width % 2))))
-    return _transform(_transpose(_FILTERS[window].outputs), entries)
+    entries = _split(pad_image(cotangent, ((0, -height % tile), (0, -width % tile))), tile)
+    return _transform(_transpose(_FILTERS[tile, window].outputs), entries)
 
 
 def _transform(matrix: _Matrix, entries: Sequence[Sequence[Array]]) -> list[list[Array]]:
@@ -170,15 +218,15 @@ def _transpose(matrix: _Matrix) -> _Matrix:
     return tuple(zip(*matrix, strict=True))
 
 
-def _split(image):
-    """The entries in even and odd rows (first index) and even and odd columns (second index)."""
+def _split(image, tile):
+    """The entry [i][j] of every tile: rows i, i + tile, ... and columns j, j + tile, ..."""
     batch, height, width, channels = image.shape
-    halves = image.reshape(batch, height // 2, 2, width // 2, 2, channels)
-    return [[halves[:, :, i, :, j] for j in (0, 1)] for i in (0, 1)]
+    tiles = image.reshape(batch, height // tile, tile, width // tile, tile, channels)
+    return [[tiles[:, :, i, :, j] for j in range(tile)] for i in range(tile)]
 
 
-def _join(halves):
-    """The image whose entries `_split` takes apart."""
-    image = jnp.stack([jnp.stack(row, axis=3) for row in halves], axis=2)
-    batch, rows, _, columns, _, channels = image.shape
-    return image.reshape(batch, 2 * rows, 2 * columns, channels)
+def _join(entries):
+    """The image whose tiles `_split` takes apart."""
+    image = jnp.stack([jnp.stack(row, axis=3) for row in entries], axis=2)
+    batch, rows, tile, columns, _, channels = image.shape
+    return image.reshape(batch, tile * rows, tile * columns, channels)

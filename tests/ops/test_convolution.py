@@ -17,6 +17,7 @@ from ensemble_jax.options import ConvolutionAlgorithm
 # Of the standard deviation of a sum of that many products of normal numbers. Float32 rounds each
 # to 6e-8; Winograd's transforms add the rounding of sums that are several times as large.
 TOLERANCE = 5e-6
+TOLERANCES = {ConvolutionAlgorithm.WINOGRAD_4: 4 * TOLERANCE}
 ALGORITHMS = list(ConvolutionAlgorithm)
 SAME, VALID = ((1, 1), (1, 1)), ((0, 0), (0, 0))
 
@@ -66,14 +67,15 @@ def outputs_and_gradients_of_all(convolutions, inputs, kernel, cotangent, stride
     ]
 
 
-def assert_close(ours, theirs, kernel_shape, outputs_shape):
+def assert_close(ours, theirs, kernel_shape, outputs_shape, algorithm):
     """Outputs, input gradient and kernel gradient, each by the number of products in a sum."""
     h, w, channels, features = kernel_shape
     summands = (h * w * channels, h * w * features, np.prod(outputs_shape[:3]))
     for our, their, count in zip(ours, theirs, summands, strict=True):
         assert our.shape == their.shape
         assert our.dtype == jnp.float32
-        np.testing.assert_allclose(our, their, rtol=0, atol=TOLERANCE * np.sqrt(count))
+        tolerance = TOLERANCES.get(algorithm, TOLERANCE) * np.sqrt(count)
+        np.testing.assert_allclose(our, their, rtol=0, atol=tolerance)
 
 
 def assert_like_xla(inputs_shape, kernel_shape, strides, padding):
@@ -83,16 +85,13 @@ def assert_like_xla(inputs_shape, kernel_shape, strides, padding):
     ).shape
     cotangent = normal(*outputs_shape, seed=1)
     usual = all(max(sides) < size for sides, size in zip(padding, kernel_shape, strict=False))
-    ours = tuple(
-        convolution
-        for algorithm, convolution in ops.CONVOLUTIONS.items()
-        if usual or algorithm is not ConvolutionAlgorithm.XLA
-    )
+    algorithms = [a for a in ALGORITHMS if usual or a is not ConvolutionAlgorithm.XLA]
+    ours = tuple(ops.CONVOLUTIONS[algorithm] for algorithm in algorithms)
     theirs, *results = outputs_and_gradients_of_all(
         (reference, *ours), inputs, kernel, cotangent, strides, padding
     )
-    for result in results:
-        assert_close(result, theirs, kernel_shape, outputs_shape)
+    for algorithm, result in zip(algorithms, results, strict=True):
+        assert_close(result, theirs, kernel_shape, outputs_shape, algorithm)
 
 
 @st.composite
@@ -127,7 +126,16 @@ def test_every_algorithm_is_xlas_convolution(convolution):
 
 @pytest.mark.parametrize(
     ("size", "padding"),
-    [((6, 5), SAME), ((5, 6), VALID), ((1, 2), SAME), ((4, 4), ((2, 0), (5, 1)))],
+    [
+        ((6, 5), SAME),
+        ((5, 6), VALID),
+        ((1, 2), SAME),
+        ((4, 4), ((2, 0), (5, 1))),
+        # Where tiles of 4x4 outputs take fewer products than those of 2x2.
+        ((4, 8), SAME),
+        ((9, 10), VALID),
+        ((7, 3), ((0, 3), (4, 2))),
+    ],
 )
 def test_three_by_three_kernels_of_stride_one(size, padding):
     assert_like_xla((2, *size, 8), (3, 3, 8, 9), (1, 1), padding)
@@ -172,12 +180,23 @@ def test_kernels_are_not_turned():
         np.testing.assert_array_equal(outputs, [[0, 0, 0], [1, 2, 0], [4, 5, 0]])
 
 
+def test_larger_tiles_are_taken_where_they_save_products():
+    def num_products(algorithm, side):
+        convolution = ops.CONVOLUTIONS[algorithm]
+        images, kernel = normal(1, side, side, 8), normal(3, 3, 8, 8)
+        program = str(jax.make_jaxpr(convolution, static_argnums=(2, 3))(images, kernel, (1, 1), SAME))
+        return program.count("dot_general[")
+
+    assert [num_products(ConvolutionAlgorithm.WINOGRAD, side) for side in (4, 6)] == [16, 16]
+    assert [num_products(ConvolutionAlgorithm.WINOGRAD_4, side) for side in (4, 6)] == [36, 16]
+
+
 def test_every_algorithm_has_a_convolution():
     assert list(ops.CONVOLUTIONS) == ALGORITHMS
 
 
 # Two shapes that st-VGG has: one for Winograd, one that it passes on.
-LAYERS = [((2, 5, 6, 8), (3, 3, 8, 10), SAME), ((2, 4, 4, 8), (2, 2, 8, 9), ((0, 1), (0, 1)))]
+LAYERS = [((2, 7, 8, 8), (3, 3, 8, 10), SAME), ((2, 4, 4, 8), (2, 2, 8, 9), ((0, 1), (0, 1)))]
 
 
 def in_vmap(function, *stacked):
@@ -216,4 +235,4 @@ def test_lifted_over_members_with_own_kernels(algorithm, lifted):
         for i, (_, kernel, padding) in enumerate(LAYERS):
             arguments = [x[member] for x in stacked[3 * i : 3 * i + 3]]
             [alone] = outputs_and_gradients_of_all((reference,), *arguments, (1, 1), padding)
-            assert_close([x[member] for x in results[i]], alone, kernel, alone[0].shape)
+            assert_close([x[member] for x in results[i]], alone, kernel, alone[0].shape, algorithm)
