@@ -89,7 +89,9 @@ class Collection:
             self._data.images.nbytes,
             self._devices,
         )
-        network = make_workload_network(self._workload, self._data, first.convolution)
+        network = make_workload_network(
+            self._workload, self._data, first.convolution, first.precision
+        )
         platform = self._devices[0].platform
         return choose_plan(
             first,
@@ -101,7 +103,9 @@ class Collection:
         ).plan
 
     def _make_training(self, plan):
-        network = make_workload_network(self._workload, self._data, plan.convolution)
+        network = make_workload_network(
+            self._workload, self._data, plan.convolution, plan.precision
+        )
         batch_size = self._workload.batch_size
         return make_member_training(network, Optimizer.SGD, batch_size, plan.passes_per_step)
 

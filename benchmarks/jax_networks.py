@@ -8,11 +8,14 @@ import jax
 
 from benchmarks.workloads import TrainingSet, Workload
 from ensemble_jax.models import Network, make_network
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.options import ConvolutionAlgorithm, Precision
 
 
 def make_workload_network(
-    workload: Workload, data: TrainingSet, convolution: ConvolutionAlgorithm
+    workload: Workload,
+    data: TrainingSet,
+    convolution: ConvolutionAlgorithm,
+    precision: Precision = Precision.FLOAT32,
 ) -> Network:
     """The network of a workload, with its normalisation and one way to compute convolutions."""
     return make_network(
@@ -23,6 +26,7 @@ def make_workload_network(
         deviation=data.deviation,
         convolution=convolution,
         options=workload.options,
+        precision=precision,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.acceptance import judge, make_acceptance_table
 from benchmarks.contenders import PROJECT, contender_title
 from benchmarks.displays import SpeedDisplay, SweepDisplay
 from benchmarks.rounds import Outcome, Protocol
@@ -36,17 +37,20 @@ def write_results(
 
     A figure is written where there is something to draw.
     """
+    verdicts = judge(benchmarks, sweeps)
     content = {
         "kind": "ensemble_jax training speed",
         "format": _FORMAT,
         "environment": environment,
         "protocol": dataclasses.asdict(protocol),
+        "verdicts": [verdict._asdict() for verdict in verdicts],
         "benchmarks": [dataclasses.asdict(benchmark) for benchmark in benchmarks],
         "sweeps": [dataclasses.asdict(sweep) for sweep in sweeps],
     }
     replace_file(folder / "results.json", f"{json.dumps(content, indent=1)}\n".encode())
     tables = [make_table(b) for b in benchmarks] + [make_sweep_table(s) for s in sweeps]
-    replace_file(folder / "table.md", "\n".join([_heading(environment), *tables]).encode())
+    head = [_heading(environment), make_acceptance_table(verdicts)]
+    replace_file(folder / "table.md", "\n".join([*head, *tables]).encode())
     speeds = {b.title: relative for b in benchmarks if (relative := _relative_speeds(b))}
     if speeds:
         SpeedDisplay(speeds).save(folder / "speed")

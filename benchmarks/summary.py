@@ -13,16 +13,9 @@ from benchmarks.rounds import Outcome
 _MIB = 2**20
 _GIGA = 1e9
 # What a reader asks about several contenders at once: the fastest of them stands for all.
-_GROUPS = {
-    "the better PyTorch loop": ("torch_loop", "torch_loop_channels_last"),
-    "the best loop of any kind": (
-        "python_loop",
-        "lax_map",
-        "processes",
-        "torch_loop",
-        "torch_loop_channels_last",
-    ),
-}
+TORCH_LOOPS = ("torch_loop", "torch_loop_channels_last")
+LOOPS = ("python_loop", "lax_map", "processes", *TORCH_LOOPS)
+_GROUPS = {"the better PyTorch loop": TORCH_LOOPS, "the best loop of any kind": LOOPS}
 _HEADER = (
     "contender",
     "images/s",
@@ -77,6 +70,11 @@ class Benchmark:
     title: str
     operations: int
     outcomes: Sequence[Outcome]
+
+    @property
+    def workload_name(self) -> str:
+        """What all were asked to train, by its name in `WORKLOADS`."""
+        return self.outcomes[0].task.workload_name
 
     @property
     def contenders(self) -> list[Outcome]:
@@ -143,7 +141,7 @@ def make_table(benchmark: Benchmark) -> str:
         "",
         f"{benchmark.operations / 1e6:.4g} MFLOP to train on an image. {_describe_peak(benchmark)}",
         "",
-        *_markdown(_HEADER, [_row(benchmark, project, o) for o in benchmark.contenders]),
+        *markdown(_HEADER, [_row(benchmark, project, o) for o in benchmark.contenders]),
         "",
     ]
     if project is not None:
@@ -154,7 +152,7 @@ def make_table(benchmark: Benchmark) -> str:
         ]
         if rows:
             header = ("against", "which is", "ensemble_jax is faster by")
-            lines += [*_markdown(header, rows), ""]
+            lines += [*markdown(header, rows), ""]
     return "\n".join(lines)
 
 
@@ -170,7 +168,7 @@ def make_sweep_table(benchmark: Benchmark) -> str:
         for outcome in benchmark.contenders
     ]
     header = ("contender", "N", _HEADER[1], *_HEADER[3:])
-    return "\n".join([f"## {benchmark.title}, against N", "", *_markdown(header, rows), ""])
+    return "\n".join([f"## {benchmark.title}, against N", "", *markdown(header, rows), ""])
 
 
 def _row(benchmark, project, outcome):
@@ -234,7 +232,8 @@ def _describe_peak(benchmark):
     return f"Matrix products reach {gflops.written('{:.4g}')} GFLOP/s ({peak.prepared.choice})."
 
 
-def _markdown(header, rows):
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     return [
         f"| {' | '.join(header)} |",

@@ -43,6 +43,13 @@ class ConvolutionAlgorithm(Enum):
     WINOGRAD_4 = "winograd4"
 
 
+class Precision(Enum):
+    """The type that layers compute in; parameters, sums of gradients and losses are float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 class Protocol(Enum):
     """How a collection is measured at several extents (Hacohen & Weinshall 2019, Appendix D)."""
 

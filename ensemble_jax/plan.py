@@ -9,17 +9,19 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.options import ConvolutionAlgorithm, Precision
 
 _ALL = "all"
+_PRECISION = "precision"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a collection is computed. Two plans give the same results up to float32 rounding.
+    """How a collection is computed. Plans of one precision give the same results up to rounding.
 
     Attributes:
         num_devices: how many of a process's devices the members are spread over. Of a CPU every
@@ -28,12 +30,15 @@ class Plan:
         convolution: how convolutions are computed.
         passes_per_step: in how many equal parts a batch goes through the network, one after
             another. The activations of a part may fit into a cache that those of a batch exceed.
+        precision: what the layers compute in. Other than float32 only where it is asked for, since
+            it changes the results.
     """
 
     num_devices: int
     members_per_call: int
     convolution: ConvolutionAlgorithm
     passes_per_step: int
+    precision: Precision = Precision.FLOAT32
 
     def __post_init__(self) -> None:
         if self.num_devices < 1:
@@ -52,15 +57,20 @@ class Plan:
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Plan:
-        """What `as_plain` wrote.
+        """What `as_plain` wrote; without a precision, which plans once did not have, float32.
 
         Raises:
             ValueError: if the values are not those of a plan.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        if sorted(values) != sorted(names):
+        entries = {_PRECISION: Precision.FLOAT32.value} | dict(values)
+        if sorted(entries) != sorted(names):
             raise ValueError(f"a plan has the entries {', '.join(names)}, got {dict(values)}")
-        return cls(**{**values, "convolution": ConvolutionAlgorithm(values["convolution"])})
+        enums = {
+            "convolution": ConvolutionAlgorithm(entries["convolution"]),
+            _PRECISION: Precision(entries[_PRECISION]),
+        }
+        return cls(**entries | enums)
 
     def __str__(self) -> str:
         devices = "1 device" if self.num_devices == 1 else f"{self.num_devices} devices"
@@ -69,7 +79,11 @@ class Plan:
         )
         each = " each" if self.num_devices > 1 else ""
         parts = f", batches in {self.passes_per_step} parts" if self.passes_per_step > 1 else ""
-        return f"{devices}, {at_once} at a time{each}, {self.convolution.value} convolutions{parts}"
+        precision = "" if self.precision is Precision.FLOAT32 else f", in {self.precision.value}"
+        return (
+            f"{devices}, {at_once} at a time{each}, {self.convolution.value} convolutions"
+            f"{parts}{precision}"
+        )
 
 
 @dataclass(frozen=True)
@@ -96,14 +110,15 @@ class PlanRequest:
     @property
     def leaves_a_choice(self) -> bool:
         """Whether anything is to be measured."""
-        return self.measured and len(self.forced) < len(dataclasses.fields(Plan))
+        measurable = {field.name for field in dataclasses.fields(Plan)} - {_PRECISION}
+        return self.measured and not measurable <= set(self.forced)
 
 
 def parse_plan_request(text: str) -> PlanRequest:
     """Read `auto`, `default` or entries such as `members_per_call=8,convolution=patches`.
 
-    `auto`, the same as no word at all, measures what is not given; `default,convolution=xla` does
-    not. `members_per_call` may be `all`.
+    `auto`, the same as no word at all, measures what is not given, but for the precision, which is
+    float32 then; `default,convolution=xla` does not. `members_per_call` may be `all`.
 
     Raises:
         ValueError: naming the entry and what is allowed.
@@ -138,16 +153,17 @@ def _read_members(name, value):
     return int(value)
 
 
-def _read_convolution(name, value):
-    known = [algorithm.value for algorithm in ConvolutionAlgorithm]
+def _read_option(options, name, value):
+    known = [option.value for option in options]
     if value not in known:
         raise ValueError(f"{name} of the plan must be one of {', '.join(known)}, got {value!r}")
-    return ConvolutionAlgorithm(value)
+    return options(value)
 
 
 _READERS = {
     "num_devices": _read_count,
     "members_per_call": _read_members,
-    "convolution": _read_convolution,
+    "convolution": partial(_read_option, ConvolutionAlgorithm),
     "passes_per_step": _read_count,
+    _PRECISION: partial(_read_option, Precision),
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ensemble_jax.data import Dataset, channel_statistics
-from ensemble_jax.options import ConvolutionAlgorithm, Protocol
+from ensemble_jax.options import ConvolutionAlgorithm, Precision, Protocol
 from ensemble_jax.plan import Plan
 from ensemble_jax.runs import (
     DataSummary,
@@ -131,7 +131,7 @@ def _train(job: Job, roster: Roster, dataset: Dataset, workdir: Path, resumed: b
         claim_folder(workdir)
         plan, reason, _ = plan_training(config, dataset, roster.members, make_network)
     placement = place(plan, len(roster.ids), jax.local_devices())
-    network = make_network(plan.convolution)
+    network = make_network(plan.convolution, plan.precision)
     member_training = make_member_training(
         network, config.optimizer, config.batch_size, plan.passes_per_step
     )
@@ -278,7 +278,10 @@ def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
 
 
 def _make_network(
-    config: TrainConfig, dataset: Dataset, convolution: ConvolutionAlgorithm
+    config: TrainConfig,
+    dataset: Dataset,
+    convolution: ConvolutionAlgorithm,
+    precision: Precision = Precision.FLOAT32,
 ) -> Network:
     from ensemble_jax.models import make_network
 
@@ -295,6 +298,7 @@ def _make_network(
         word_vectors=dataset.word_vectors,
         convolution=convolution,
         options=config.architecture_options,
+        precision=precision,
     )
 
 

@@ -13,7 +13,7 @@ import jax
 
 from ensemble_jax.data import Dataset
 from ensemble_jax.models import Network
-from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Protocol
+from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Precision, Protocol
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
     PlanCache,
@@ -40,7 +40,7 @@ def plan_training(
     config: TrainConfig,
     dataset: Dataset,
     members: Member,
-    make_network: Callable[[ConvolutionAlgorithm], Network],
+    make_network: Callable[[ConvolutionAlgorithm, Precision], Network],
 ) -> PlanChoice:
     """The plan that the config asks for.
 
@@ -53,7 +53,7 @@ def plan_training(
     first = request.apply(default_plan(num_members, devices))
     if not request.leaves_a_choice:
         return PlanChoice(first, "as asked for" if request.forced else "the default")
-    network = make_network(first.convolution)
+    network = make_network(first.convolution, first.precision)
     seconds = _expected_seconds(config, dataset, network, members, first)
     budget = min(_SHARE * seconds, _MOST_SECONDS)
     if budget < _LEAST_SECONDS:
@@ -65,7 +65,7 @@ def plan_training(
     print(f"choosing a plan, which takes about {budget:.0f} s", flush=True)
     task = PlanningTask(
         lambda plan: make_member_training(
-            make_network(plan.convolution),
+            make_network(plan.convolution, plan.precision),
             config.optimizer,
             config.batch_size,
             plan.passes_per_step,

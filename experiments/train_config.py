@@ -107,8 +107,9 @@ class TrainConfig:
         plan: how the members are computed, which changes speed, memory and rounding. auto measures,
             default does not. NAME=VALUE,... forces entries and measures the others:
             num_devices, members_per_call (a number or all; fewer save memory), convolution (xla,
-            patches or winograd) and passes_per_step (parts of a batch), after the word default
-            without measuring.
+            patches, winograd or winograd4), passes_per_step (parts of a batch) and precision
+            (float32 or, only where it is forced, bfloat16), after the word default without
+            measuring.
     """
 
     dataset: str = "digits"

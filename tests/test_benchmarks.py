@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import memory, operations, remote, results, rounds, summary, workloads
+from benchmarks import acceptance, memory, operations, remote, results, rounds, summary, workloads
 from benchmarks.contender import Prepared, UnavailableError
 from benchmarks.contenders import CONTENDERS, MATRIX_PRODUCT, make_contender
 from benchmarks.environment import usable_cores
@@ -321,6 +321,36 @@ class TestSummary:
         assert rows["the better PyTorch loop"].split(" | ")[1] == "PyTorch loop"
         assert rows["the best loop of any kind"].split(" | ")[1] == "lax.map of a compiled epoch"
         assert "10 (10-20) GFLOP/s" in table
+
+    def test_promises_are_held_against_the_measurements(self):
+        verdicts = {v.what: v for v in acceptance.judge([self.benchmark], [])}
+        kept = verdicts.pop("mlp_digits: speed over the best loop of any kind")
+        assert kept.held
+        assert kept.measured == "2.00 (2.00-2.00) over lax.map of a compiled epoch"
+        assert len(verdicts) == len(acceptance.PROMISES) - 1
+        assert {v.held for v in verdicts.values()} == {None}
+        table = acceptance.make_acceptance_table([kept, *verdicts.values()])
+        assert table.count("| PASS |") == 1
+        assert table.count("| not measured |") == len(verdicts)
+
+    @pytest.mark.parametrize(
+        ("speeds", "held"), [((100.0, 91.0), True), ((100.0, 250.0), True), ((100.0, 89.0), False)]
+    )
+    def test_cost_of_a_member_among_many(self, speeds, held):
+        outcomes = [
+            make_outcome("ensemble_jax", [images], num_members=members)
+            for members, images in zip((8, 64), speeds, strict=True)
+        ]
+        speed, memory = acceptance.judge([], [Benchmark("a sweep", 10**7, outcomes)])[-2:]
+        assert speed.held is held
+        assert (memory.held, memory.measured) == (True, "1.00")
+
+    def test_memory_of_different_plans_is_not_compared(self):
+        outcomes = [make_outcome("ensemble_jax", [1.0], num_members=members) for members in (8, 64)]
+        outcomes[1].prepared = Prepared(1, 64, "other chunks", temporary_bytes=2**21)
+        verdict = acceptance.judge([], [Benchmark("a sweep", 10**7, outcomes)])[-1]
+        assert verdict.held is None
+        assert "other chunks" in verdict.measured
 
     def test_files(self, tmp_path):
         sweep = Benchmark(

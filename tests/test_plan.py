@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.options import ConvolutionAlgorithm, Precision
 from ensemble_jax.plan import Plan, parse_plan_request
 
 PLAN = Plan(2, 1, ConvolutionAlgorithm.WINOGRAD, passes_per_step=1)
@@ -19,12 +19,19 @@ plans = st.builds(
     members_per_call=st.integers(0, 9),
     convolution=st.sampled_from(ConvolutionAlgorithm),
     passes_per_step=st.integers(1, 9),
+    precision=st.sampled_from(Precision),
 )
 
 
 @given(plans)
 def test_plain_values_are_read_back(plan):
     assert Plan.from_plain(json.loads(json.dumps(plan.as_plain()))) == plan
+
+
+def test_plans_that_were_written_without_a_precision_are_float32():
+    older = {k: v for k, v in PLAN.as_plain().items() if k != "precision"}
+    assert len(older) == 4
+    assert Plan.from_plain(older) == PLAN
 
 
 @given(plans)
@@ -48,6 +55,7 @@ def test_a_plan_can_be_asked_for_entry_by_entry(plan):
             False,
             {"num_devices": 4, "convolution": ConvolutionAlgorithm.XLA},
         ),
+        ("precision=bfloat16", True, {"precision": Precision.BFLOAT16}),
     ],
 )
 def test_requests(text, measured, changes):
@@ -56,6 +64,11 @@ def test_requests(text, measured, changes):
     assert request.leaves_a_choice == measured
     assert request.apply(PLAN) == dataclasses.replace(PLAN, **changes)
     assert request.allows(PLAN) == (not changes)
+
+
+def test_precision_is_never_left_to_be_measured():
+    text = "num_devices=1,members_per_call=1,convolution=xla,passes_per_step=1"
+    assert not parse_plan_request(text).leaves_a_choice
 
 
 @pytest.mark.parametrize(
@@ -69,7 +82,8 @@ def test_requests(text, measured, changes):
         ("members_per_call=-1", "members_per_call of the plan must be all or at least 1, got '-1'"),
         ("num_devices=all", "num_devices of the plan must be at least 1, got 'all'"),
         ("passes_per_step=1.5", "passes_per_step of the plan must be at least 1, got '1.5'"),
-        ("convolution=fft", "must be one of xla, patches, winograd, got 'fft'"),
+        ("convolution=fft", "must be one of xla, patches, winograd, winograd4, got 'fft'"),
+        ("precision=half", "must be one of float32, bfloat16, got 'half'"),
         ("num_devices=1,num_devices=2", "plan must name num_devices only once"),
     ],
 )
@@ -105,8 +119,8 @@ def test_values_of_another_version_are_refused():
             "1 device, all members at a time, xla convolutions, batches in 5 parts",
         ),
         (
-            Plan(1, 8, ConvolutionAlgorithm.PATCHES, 1),
-            "1 device, 8 members at a time, patches convolutions",
+            Plan(1, 8, ConvolutionAlgorithm.PATCHES, 1, Precision.BFLOAT16),
+            "1 device, 8 members at a time, patches convolutions, in bfloat16",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 
 @jax.custom_vjp
-def elu(inputs: Float[Array, "..."]) -> Float[Array, "..."]:
+def elu(inputs: Float[Array, ...]) -> Float[Array, ...]:
     """`x` where it is positive, `exp(x) - 1` elsewhere.
 
     Source: Clevert et al., 'Fast and Accurate Deep Network Learning by Exponential Linear Units',

@@ -46,8 +46,8 @@ class _Filter(NamedTuple):
     outputs: _Matrix
 
 
-# By m and r. F(4, 3) interpolates at 0, 1, -1, 1/2 and -2, with half the rounding errors of the usual
-# points 0, 1, -1, 2 and -2. F(4, 2) measured slower than F(2, 2) on st-VGG's images of 4x4.
+# By m and r. F(4, 3) interpolates at 0, 1, -1, 1/2 and -2, with half the rounding errors of the
+# usual points 0, 1, -1, 2 and -2. F(4, 2) measured slower than F(2, 2) on st-VGG's 4x4 images.
 _FILTERS = {
     (2, 2): _Filter(
         inputs=((1, -1, 0), (0, 1, 0), (0, 1, -1)),
@@ -106,11 +106,13 @@ def winograd_convolution(
         kernel: see there.
         strides: see there.
         padding: see there.
-        largest_tile: m is 2, or 4 where that is allowed here, takes fewer products, and the kernel
-            is 3x3.
+        largest_tile: m is 2, or 4 where that is allowed here, takes fewer products, the kernel is
+            3x3 and the numbers are float32.
     """
     height, width, channels, _ = kernel.shape
-    tiles = [m for m, r in _FILTERS if r == height and m <= largest_tile]
+    # Half precision has too few digits for the factors of larger tiles.
+    largest = largest_tile if inputs.dtype == jnp.float32 else 2
+    tiles = [m for m, r in _FILTERS if r == height and m <= largest]
     if height != width or not tiles or strides != (1, 1) or channels < _FEWEST_CHANNELS:
         return patches_convolution(inputs, kernel, strides, padding)
     sizes = _output_size(inputs, height, padding)

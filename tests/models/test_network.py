@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax.models import Network, TrainingPass, Variables, count_parameters, make_network
-from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model
+from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Precision
 
 # Compile time is all the time there is, so nothing is optimised that is run once.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -285,3 +285,39 @@ def test_inputs_are_normalised_inside(training):
             rtol=1e-4,
             atol=1e-4,
         )
+
+
+@pytest.mark.parametrize("convolution", ConvolutionAlgorithm)
+def test_bfloat16_is_what_layers_multiply_and_nothing_else(convolution):
+    shape = (8, 8, 3)
+    network = build(
+        Model.SMALL_ST_VGG, shape, convolution=convolution, precision=Precision.BFLOAT16
+    )
+
+    def loss(params, images):
+        variables = Variables(params, {})
+        logits, _ = network.train(variables, images, jax.random.key(1), TrainingPass())
+        return logits.sum()
+
+    params = jax.eval_shape(network.init, jax.random.key(0)).params
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    value, gradient = jax.eval_shape(jax.value_and_grad(loss), params, images)
+    assert {leaf.dtype for leaf in jax.tree.leaves((value, gradient))} == {jnp.dtype("float32")}
+    program = jax.make_jaxpr(jax.grad(loss))(params, images)
+    products = re.findall(r"(\w+)\[[\d,]*\] = (?:dot_general|conv_general_dilated)\[", str(program))
+    assert len(products) > 6
+    assert set(products) == {"bf16"}
+
+
+def test_bfloat16_is_float32_with_fewer_digits():
+    images = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
+    networks = [
+        build(Model.FULLY_CONNECTED, (20,), precision=precision, sizes={"width": 16})
+        for precision in Precision
+    ]
+    variables = networks[0].init(jax.random.key(0))
+    exact, rounded = (network.evaluate(variables, images) for network in networks)
+    assert rounded.dtype == jnp.float32
+    np.testing.assert_allclose(rounded, exact, rtol=0, atol=0.05)
+    assert np.abs(rounded - exact).max() > 1e-4

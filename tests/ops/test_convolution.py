@@ -184,7 +184,9 @@ def test_larger_tiles_are_taken_where_they_save_products():
     def num_products(algorithm, side):
         convolution = ops.CONVOLUTIONS[algorithm]
         images, kernel = normal(1, side, side, 8), normal(3, 3, 8, 8)
-        program = str(jax.make_jaxpr(convolution, static_argnums=(2, 3))(images, kernel, (1, 1), SAME))
+        program = str(
+            jax.make_jaxpr(convolution, static_argnums=(2, 3))(images, kernel, (1, 1), SAME)
+        )
         return program.count("dot_general[")
 
     assert [num_products(ConvolutionAlgorithm.WINOGRAD, side) for side in (4, 6)] == [16, 16]

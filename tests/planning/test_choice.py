@@ -22,6 +22,7 @@ from ensemble_jax.planning import (
 )
 
 WINOGRAD, PATCHES = ConvolutionAlgorithm.WINOGRAD, ConvolutionAlgorithm.PATCHES
+WINOGRAD_4 = ConvolutionAlgorithm.WINOGRAD_4
 FIRST = Plan(2, 1, WINOGRAD, passes_per_step=1)
 
 
@@ -60,10 +61,10 @@ def test_the_default_is_by_kind_of_device():
     ("model", "batch_size", "platform", "algorithms", "passes"),
     [
         (Model.FULLY_CONNECTED, 100, "cpu", [], []),
-        (Model.SMALL_ST_VGG, 100, "cpu", [PATCHES, WINOGRAD], [5]),
-        (Model.SMALL_ST_VGG, 50, "cpu", [PATCHES, WINOGRAD], [5]),
-        (Model.SMALL_ST_VGG, 17, "cpu", [PATCHES, WINOGRAD], [1]),
-        (Model.SMALL_ST_VGG, 23, "cpu", [PATCHES, WINOGRAD], [23]),
+        (Model.SMALL_ST_VGG, 100, "cpu", [PATCHES, WINOGRAD, WINOGRAD_4], [5, 10]),
+        (Model.SMALL_ST_VGG, 50, "cpu", [PATCHES, WINOGRAD, WINOGRAD_4], [5]),
+        (Model.SMALL_ST_VGG, 17, "cpu", [PATCHES, WINOGRAD, WINOGRAD_4], [1, 17]),
+        (Model.SMALL_ST_VGG, 23, "cpu", [PATCHES, WINOGRAD, WINOGRAD_4], [23]),
         (Model.SMALL_ST_VGG, 100, "gpu", list(ConvolutionAlgorithm), []),
     ],
 )
