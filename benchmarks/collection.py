@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 
 from benchmarks.contender import Prepared
 from benchmarks.jax_networks import device_bytes, make_workload_network, temporary_bytes
 from benchmarks.memory import Memory, peak_resident_bytes
-from benchmarks.workloads import Task, load_training_set
+from benchmarks.workloads import Task, Workload, load_training_set
 from ensemble_jax.collection import place, use_all_cores
 from ensemble_jax.options import Optimizer
 from ensemble_jax.plan import Plan, parse_plan_request
@@ -47,6 +49,7 @@ class Collection:
         devices = jax.local_devices()
         # All cores, as every contender has them, but one accelerator, as every other has.
         self._devices = devices if devices[0].platform == "cpu" else devices[:1]
+        self._members = make_members(replace(self._workload, num_members=num_members))
         self._plan: Plan | None = None
 
     def prepare(self, steps: int) -> Prepared:
@@ -82,7 +85,7 @@ class Collection:
             return first
         task = PlanningTask(
             self._make_training,
-            self._members(),
+            self._members,
             self._data.images,
             self._data.labels,
             self._workload.batch_size,
@@ -113,18 +116,19 @@ class Collection:
         placement = place(plan, self._num_members, self._devices)
         read = steps * self._workload.batch_size
         examples = place_examples(placement, self._data.images[:read], self._data.labels[:read])
-        return CollectionTraining(self._make_training(plan), placement, self._members(), examples)
+        return CollectionTraining(self._make_training(plan), placement, self._members, examples)
 
-    def _members(self):
-        """All members with the settings that the main job gives them."""
-        values = {
-            "learning_rate": np.float32(self._workload.learning_rate),
-            "decay_factor": np.float32(1.8),
-            "decay_epochs": np.int32(20),
-            "momentum": np.float32(0),
-            "l2": np.float32(0),
-            "dropout_scale": np.float32(1),
-        }
-        settings = Settings(**{k: np.full(self._num_members, v) for k, v in values.items()})
-        ids = np.arange(self._num_members, dtype=np.uint32)
-        return Member(np.full_like(ids, _SEED), StreamIds.own(ids), settings)
+
+def make_members(workload: Workload) -> Member:
+    """All members of a workload with the settings that the main job gives them."""
+    values = {
+        "learning_rate": np.float32(workload.learning_rate),
+        "decay_factor": np.float32(1.8),
+        "decay_epochs": np.int32(20),
+        "momentum": np.float32(0),
+        "l2": np.float32(0),
+        "dropout_scale": np.float32(1),
+    }
+    settings = Settings(**{k: np.full(workload.num_members, v) for k, v in values.items()})
+    ids = np.arange(workload.num_members, dtype=np.uint32)
+    return Member(np.full_like(ids, _SEED), StreamIds.own(ids), settings)

@@ -50,6 +50,14 @@ class Plan:
                 f"members_per_call must be 0 (all) or positive, got {self.members_per_call}"
             )
 
+    def evaluation_batch_size(self, batch_size: int, most: int) -> int:
+        """How many examples to evaluate at once where batches of `batch_size` are trained.
+
+        Batches that are trained in parts exceed a cache or the memory, and so would larger ones in
+        evaluation; otherwise `most`.
+        """
+        return min(most, batch_size // self.passes_per_step) if self.passes_per_step > 1 else most
+
     def as_plain(self) -> dict[str, Any]:
         """Plain values, for a run's manifest."""
         values = dataclasses.asdict(self)

@@ -150,7 +150,8 @@ def _train(job: Job, roster: Roster, dataset: Dataset, workdir: Path, resumed: b
     }
     training = CollectionTraining(member_training, placement, roster.members, examples["train"])
     probe_inputs = {n: (placement.share(probe.inputs),) for n, probe in dataset.probes.items()}
-    of_data = (network, dataset.num_classes, config.evaluation_batch_size)
+    evaluation_size = plan.evaluation_batch_size(config.batch_size, config.evaluation_batch_size)
+    of_data = (network, dataset.num_classes, evaluation_size)
     variables = training.placed_state_shape.variables
     splits = CollectionEvaluation(make_evaluator(*of_data), placement, variables, examples)
     probes = CollectionEvaluation(make_predictor(*of_data), placement, variables, probe_inputs)

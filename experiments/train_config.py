@@ -84,7 +84,8 @@ class TrainConfig:
         extents: the numbers of epochs after which all members are evaluated and recorded; 0 is at
             initialisation.
         batch_size: examples per step.
-        evaluation_batch_size: examples per forward pass in evaluation; changes speed and memory.
+        evaluation_batch_size: the most examples of a forward pass in evaluation; changes speed and
+            memory. Where the plan trains a batch in parts, a part is evaluated at once.
         seed: of the whole run; member i depends on it and on i alone.
         optimizer: sgd, momentum, adam or adadelta.
         learning_rate: at the first epoch.

@@ -466,3 +466,28 @@ def test_workers_leave_with_the_driver(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         work()
     assert started[0].poll() is not None
+
+
+def test_recording_measures_and_writes(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.recording", "--model=fully_connected"),
+            *("--members=2", "--train_images=40", "--test_images=20", "--batch_size=20"),
+            *("--plan=default,num_devices=1", "--epochs=1", "--rounds=2", f"--output={tmp_path}"),
+        ],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "recording.json").read_text())
+    assert content["plan"]["num_devices"] == 1
+    assert len(content["rounds"]) == 2
+    for seconds in content["rounds"]:
+        assert 0 < seconds["epochs"] + seconds["evaluations"] < seconds["whole"]
+    forward = content["rounds"][0]["epochs"] / 3 * 60 / 40
+    assert content["evaluation"]["least"] <= content["rounds"][0]["evaluations"] / forward
+    table = (tmp_path / "recording.md").read_text()
+    assert table.count("| PASS |") + table.count("| SHORT |") == 2

@@ -90,7 +90,9 @@ class BatchNorm(nn.Module):
         self, inputs: Float[Array, "B ... C"], training: TrainingPass | None
     ) -> Float[Array, "B ... C"]:
         """Inputs of mean `bias` and deviation `scale`, close to it, in each channel."""
-        shape = inputs.shape[-1:]
+        shape, dtype = inputs.shape[-1:], inputs.dtype
+        # In float32 whatever the precision: sums of a batch have more digits than bfloat16.
+        inputs = inputs.astype(jnp.float32)
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
         kept_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
@@ -103,7 +105,7 @@ class BatchNorm(nn.Module):
             for kept, new in ((kept_mean, mean), (kept_variance, unbiased)):
                 kept.value = self.momentum * kept.value + (1 - self.momentum) * new
         factor = scale * lax.rsqrt(variance + self.epsilon)
-        return (inputs - mean) * factor + bias
+        return ((inputs - mean) * factor + bias).astype(dtype)
 
 
 def _moments(inputs, weights):

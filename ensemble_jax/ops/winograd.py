@@ -39,7 +39,7 @@ _Matrix = tuple[tuple[float, ...], ...]
 
 
 class _Filter(NamedTuple):
-    """The matrices of F(m, r) for n = m + r - 1 products: `B^T` [n, n], `G` [n, r], `A^T` [m, n]."""
+    """`B^T` [n, n], `G` [n, r] and `A^T` [m, n] of F(m, r), whose products are n = m + r - 1."""
 
     inputs: _Matrix
     kernel: _Matrix

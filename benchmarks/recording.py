@@ -1,0 +1,260 @@
+r"""Recording every epoch costs little more than the forward passes it cannot do without.
+
+Run: python -m benchmarks.recording
+Takes about 5 minutes on two cores that do nothing else (an estimate).
+
+What is measured: st-VGG on random images of the shape of small_mammals (2,500 to train on, 500 to
+test on), trained by the host loop of the main job with an extent at every epoch: all members are
+evaluated on both sets, records and a checkpoint are written to a folder that is removed afterwards.
+
+What the numbers mean: 'evaluation' is the time to evaluate all members on all images, over the time
+of the bare forward passes, which is a third of the time to train on as many images (a training step
+is a forward pass and two backward passes of as many products each). 'Writing' is the time of the
+whole loop beyond its epochs and evaluations, over that of its epochs: copies to the host, and what
+of writing does not happen while the next epoch is trained; the last extent has none, so its
+writing counts whole. Medians (least-largest) of the rounds.
+
+Results: `recording.json` with every measurement and `recording.md` in `--output`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from benchmarks.collection import make_members
+from benchmarks.environment import ROOT, describe_environment
+from benchmarks.jax_networks import make_workload_network
+from benchmarks.summary import Spread, markdown
+from benchmarks.workloads import Workload, load_training_set
+from ensemble_jax.collection import place, use_all_cores
+from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.options import Model, Optimizer
+from ensemble_jax.plan import Plan, parse_plan_request
+from ensemble_jax.planning import default_plan
+from ensemble_jax.runs import DataSummary, ExtentRecord, Manifest, RunWriter, SplitRecord
+from ensemble_jax.runs.files import replace_file
+from ensemble_jax.training import (
+    Checkpoints,
+    CollectionTraining,
+    make_member_training,
+    place_examples,
+    train,
+)
+
+_MODEL = flags.DEFINE_enum_class("model", Model.ST_VGG, Model, "What to train.")
+_MEMBERS = flags.DEFINE_integer("members", 8, "N.", lower_bound=1)
+_TRAIN_IMAGES = flags.DEFINE_integer("train_images", 2500, "At least a batch.", lower_bound=1)
+_TEST_IMAGES = flags.DEFINE_integer("test_images", 500, "To evaluate as well.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 100, "Images of a step.", lower_bound=1)
+_EVALUATION_BATCH_SIZE = flags.DEFINE_integer(
+    "evaluation_batch_size", 500, "As of the main job.", lower_bound=1
+)
+_PLAN = flags.DEFINE_string(
+    "plan", "default,passes_per_step=10", "As --config.plan of the main job; never measured here."
+)
+_EPOCHS = flags.DEFINE_integer("epochs", 2, "Of each round, every one an extent.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements.", lower_bound=1)
+_OUTPUT = flags.DEFINE_string(
+    "output", str(ROOT / "benchmarks" / "results" / "recording"), "Where to write."
+)
+
+MOST_EVALUATION = 1.3
+MOST_WRITING = 0.05
+_FORWARD_SHARE = 1 / 3  # of a training step
+
+
+class Seconds(NamedTuple):
+    """Wall time of one round's epochs and evaluations, and of all of it."""
+
+    epochs: float
+    evaluations: float
+    whole: float
+
+
+def main(_: Sequence[str]) -> None:
+    """Measure the rounds, then write."""
+    use_all_cores()
+    environment = describe_environment()
+    plan = parse_plan_request(_PLAN.value).apply(default_plan(_MEMBERS.value, jax.local_devices()))
+    recording = _Recording(plan)
+    rounds = [recording.measure() for _ in range(_ROUNDS.value)]
+    images = _TRAIN_IMAGES.value + _TEST_IMAGES.value
+    forward_share = _FORWARD_SHARE * images / _TRAIN_IMAGES.value
+    evaluation = Spread.of(r.evaluations / (forward_share * r.epochs) for r in rounds)
+    writing = Spread.of((r.whole - r.epochs - r.evaluations) / r.epochs for r in rounds)
+    output = Path(_OUTPUT.value)
+    output.mkdir(parents=True, exist_ok=True)
+    content = {
+        "kind": "ensemble_jax recording",
+        "environment": environment,
+        "plan": plan.as_plain(),
+        "rounds": [r._asdict() for r in rounds],
+        "evaluation": evaluation._asdict(),
+        "writing": writing._asdict(),
+    }
+    table = _table(environment, plan, evaluation, writing)
+    replace_file(output / "recording.json", f"{json.dumps(content, indent=1)}\n".encode())
+    replace_file(output / "recording.md", table.encode())
+    print(table)
+
+
+class _Recording:
+    """A compiled collection and the loop that trains and records it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._workload = Workload(
+            "",
+            _MODEL.value,
+            dataset="",
+            num_images=_TRAIN_IMAGES.value + _TEST_IMAGES.value,
+            num_members=_MEMBERS.value,
+            batch_size=_BATCH_SIZE.value,
+            learning_rate=0.05,
+        )
+        data = load_training_set(self._workload)
+        self._splits = {
+            "train": _split(data, slice(0, _TRAIN_IMAGES.value)),
+            "test": _split(data, slice(_TRAIN_IMAGES.value, None)),
+        }
+        self._num_classes, self._plan = data.num_classes, plan
+        self._placement = place(plan, _MEMBERS.value, jax.local_devices())
+        network = make_workload_network(self._workload, data, plan.convolution, plan.precision)
+        examples = {
+            name: place_examples(self._placement, split.inputs, split.labels)
+            for name, split in self._splits.items()
+        }
+        self._training = CollectionTraining(
+            make_member_training(network, Optimizer.SGD, _BATCH_SIZE.value, plan.passes_per_step),
+            self._placement,
+            make_members(self._workload),
+            examples["train"],
+        )
+        size = plan.evaluation_batch_size(_BATCH_SIZE.value, _EVALUATION_BATCH_SIZE.value)
+        self._evaluation = CollectionEvaluation(
+            make_evaluator(network, data.num_classes, size),
+            self._placement,
+            self._training.placed_state_shape.variables,
+            examples,
+        )
+        # The first calls pay for what happens once.
+        state, _ = self._training.epoch(self._training.init(), 0)
+        jax.block_until_ready(self._evaluation(state.variables))
+
+    def measure(self) -> Seconds:
+        """Train and record some epochs into a folder that is removed."""
+        spent = {"epochs": 0.0, "evaluations": 0.0}
+        epoch = _timed(self._training.epoch, spent, "epochs")
+        evaluate = _timed(lambda state: self._evaluation(state.variables), spent, "evaluations")
+        training = SimpleNamespace(epoch=epoch, num_images=self._training.num_images)
+        extents = list(range(1, _EPOCHS.value + 1))
+        with tempfile.TemporaryDirectory() as folder:
+            writer = RunWriter.create(Path(folder) / "run", self._manifest(extents), self._splits)
+            checkpoints = Checkpoints(writer.directory / "checkpoints")
+            state = jax.block_until_ready(self._training.init())
+            started = time.perf_counter()
+            train(
+                training,  # pyright: ignore[reportArgumentType]  # what the loop needs of it
+                state,
+                first_epoch=0,
+                extents=extents,
+                evaluate=evaluate,
+                to_host=self._placement.gather,
+                write=lambda measurement: _write(measurement, writer, checkpoints),
+                observer=_Silent(),
+            )
+            whole = time.perf_counter() - started
+            checkpoints.close()
+        return Seconds(**spent, whole=whole)
+
+    def _manifest(self, extents):
+        sizes = {name: len(split.labels) for name, split in self._splits.items()}
+        names = [str(k) for k in range(self._num_classes)]
+        shape = self._splits["train"].inputs.shape[1:]
+        return Manifest(
+            config={},
+            data=DataSummary("random images", names, sizes, shape),
+            members=range(_MEMBERS.value),
+            extents=extents,
+            plan=self._plan.as_plain(),
+        )
+
+
+class _Silent:
+    """An observer that nothing is told."""
+
+    def epoch_done(self, epoch: int, losses: np.ndarray) -> None:
+        """Says nothing."""
+
+    def extent_written(self, measurement) -> None:
+        """Says nothing."""
+
+
+def _split(data, part):
+    labels = data.labels[part]
+    return SimpleNamespace(inputs=data.images[part], labels=labels, ids=np.arange(len(labels)))
+
+
+def _timed(function, spent, name):
+    """The function, whose time until its results are there is added to what was spent before."""
+
+    def call(*arguments):
+        started = time.perf_counter()
+        results = jax.block_until_ready(function(*arguments))
+        spent[name] += time.perf_counter() - started
+        return results
+
+    return call
+
+
+def _write(measurement, writer, checkpoints):
+    """What the main job makes permanent."""
+    splits = {name: SplitRecord(*split) for name, split in measurement.evaluation.items()}
+    diverged_at = np.asarray(measurement.state.diverged_at)
+    speed = measurement.train_images_per_second
+    writer.write_extent(ExtentRecord(measurement.extent, splits, diverged_at, speed))
+    checkpoints.save(measurement.extent, measurement.state)
+
+
+def _table(environment, plan, evaluation, writing):
+    rows = [
+        (
+            "evaluation over its bare forward passes",
+            f"at most {MOST_EVALUATION}",
+            evaluation.written("{:.2f}"),
+            "PASS" if evaluation.median <= MOST_EVALUATION else "SHORT",
+        ),
+        (
+            "copying and writing over an epoch",
+            f"at most {MOST_WRITING:.0%}",
+            writing.written("{:.1%}"),
+            "PASS" if writing.median <= MOST_WRITING else "SHORT",
+        ),
+    ]
+    return "\n".join(
+        [
+            "# Recording every epoch",
+            "",
+            f"{environment['created']}, commit {environment['commit'] or 'unknown'}: "
+            f"`{environment['command']}`",
+            "",
+            f"{environment['processor']}, {environment['cores']} cores; load average before the "
+            f"start {environment['load_average'][0]:.2f}. N = {_MEMBERS.value}, {plan}.",
+            "",
+            *markdown(("what", "promised", "measured", "verdict"), rows),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
