@@ -38,7 +38,7 @@ PROMISES = (
 
 _FEW, _MANY = 8, 64
 _LEAST_SHARE = 0.9  # of the speed with few members, that is a cost within about 10 %
-_MOST_GROWTH = 1.1  # of temporary memory
+_MIB = 2**20
 
 
 class Verdict(NamedTuple):
@@ -95,14 +95,15 @@ def _judge_speed(name: str, by_members: Mapping[int, Outcome]) -> Verdict:
 
 
 def _judge_memory(name: str, by_members: Mapping[int, Outcome]) -> Verdict:
-    what = f"{name}: temporary memory with N = {_MANY} over that with N = {_FEW}, in equal chunks"
-    promised = f"at most {_MOST_GROWTH}"
+    what = f"{name}: temporary memory that N = {_MANY} needs beyond that of N = {_FEW}, one plan"
+    promised = "no more than one copy of the members added"
     ready = [by_members[n].prepared for n in (_FEW, _MANY) if n in by_members]
-    sizes = [p.temporary_bytes for p in ready if p is not None and p.temporary_bytes is not None]
-    if len(sizes) < len((_FEW, _MANY)):
+    few, many = ready if len(ready) == len((_FEW, _MANY)) else (None, None)
+    if few is None or many is None:
         return Verdict(what, promised, "", None)
-    choices = {p.choice for p in ready if p is not None}
-    if len(choices) > 1:
-        return Verdict(what, promised, f"chunks differ: {'; '.join(sorted(choices))}", None)
-    ratio = sizes[1] / sizes[0]
-    return Verdict(what, promised, f"{ratio:.2f}", ratio <= _MOST_GROWTH)
+    if few.choice != many.choice:
+        return Verdict(what, promised, f"plans differ: {few.choice}; {many.choice}", None)
+    temporary = (many.temporary_bytes or 0) - (few.temporary_bytes or 0)
+    state = (many.state_bytes or 0) - (few.state_bytes or 0)
+    measured = f"{temporary / _MIB:.1f} MiB, the members {state / _MIB:.1f} MiB"
+    return Verdict(what, promised, measured, temporary <= state)

@@ -65,6 +65,7 @@ class Collection:
             str(self._plan),
             self._training.compile_seconds,
             temporary_bytes(self._training.compiled_epoch),
+            sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._state)),
         )
 
     def train(self) -> float:

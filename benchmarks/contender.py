@@ -24,6 +24,7 @@ class Prepared:
         compile_seconds: time of the compilation, None where nothing is compiled.
         temporary_bytes: memory of the compiled program beyond its arguments and results, where it
             is known.
+        state_bytes: what training changes of all members together, where it is known.
     """
 
     amount: int
@@ -31,6 +32,7 @@ class Prepared:
     choice: str = ""
     compile_seconds: float | None = None
     temporary_bytes: int | None = None
+    state_bytes: int | None = None
 
 
 @runtime_checkable

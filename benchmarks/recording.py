@@ -108,6 +108,14 @@ def main(_: Sequence[str]) -> None:
     print(table)
 
 
+class _Split(NamedTuple):
+    """Examples of a set."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+
 class _Recording:
     """A compiled collection and the loop that trains and records it."""
 
@@ -201,7 +209,7 @@ class _Silent:
 
 def _split(data, part):
     labels = data.labels[part]
-    return SimpleNamespace(inputs=data.images[part], labels=labels, ids=np.arange(len(labels)))
+    return _Split(data.images[part], labels, np.arange(len(labels)))
 
 
 def _timed(function, spent, name):

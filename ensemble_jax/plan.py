@@ -71,10 +71,10 @@ class Plan:
             ValueError: if the values are not those of a plan.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        entries = {_PRECISION: Precision.FLOAT32.value} | dict(values)
+        entries: dict[str, Any] = {_PRECISION: Precision.FLOAT32.value, **values}
         if sorted(entries) != sorted(names):
             raise ValueError(f"a plan has the entries {', '.join(names)}, got {dict(values)}")
-        enums = {
+        enums: dict[str, Any] = {
             "convolution": ConvolutionAlgorithm(entries["convolution"]),
             _PRECISION: Precision(entries[_PRECISION]),
         }

@@ -125,6 +125,20 @@ class TestContenders:
         assert losses[-1] < 0.7 * losses[0]
         assert contender.memory().resident_bytes > 10**7
 
+    @pytest.mark.parametrize(("members_per_call", "bounded"), [(2, True), ("all", False)])
+    def test_memory_is_bounded_by_the_members_at_once(self, members_per_call, bounded):
+        """Beyond one copy of the members, what more of them need is nothing."""
+        plan = f"default,num_devices=1,members_per_call={members_per_call}"
+        few, many = (
+            make_contender(
+                Task("ensemble_jax", "mlp_digits", members, batch_size=350, plan=plan)
+            ).prepare(2)
+            for members in (4, 12)
+        )
+        state = many.state_bytes - few.state_bytes
+        assert state > 8 * 4 * 25_000
+        assert (many.temporary_bytes - few.temporary_bytes <= state) == bounded
+
     def test_train_in_processes(self):
         with RemoteContender(tiny_task("processes", num_members=3), 60.0) as contender:
             prepared, _ = contender.prepare(28)
@@ -343,7 +357,8 @@ class TestSummary:
         ]
         speed, memory = acceptance.judge([], [Benchmark("a sweep", 10**7, outcomes)])[-2:]
         assert speed.held is held
-        assert (memory.held, memory.measured) == (True, "1.00")
+        assert memory.held
+        assert memory.measured == "0.0 MiB, the members 0.0 MiB"
 
     def test_memory_of_different_plans_is_not_compared(self):
         outcomes = [make_outcome("ensemble_jax", [1.0], num_members=members) for members in (8, 64)]
@@ -351,6 +366,13 @@ class TestSummary:
         verdict = acceptance.judge([], [Benchmark("a sweep", 10**7, outcomes)])[-1]
         assert verdict.held is None
         assert "other chunks" in verdict.measured
+
+    @pytest.mark.parametrize(("temporary", "held"), [(2**20, True), (2**20 + 1, False)])
+    def test_temporary_memory_may_grow_by_a_copy_of_the_members(self, temporary, held):
+        outcomes = [make_outcome("ensemble_jax", [1.0], num_members=members) for members in (8, 64)]
+        outcomes[0].prepared = Prepared(1, 8, temporary_bytes=5, state_bytes=7)
+        outcomes[1].prepared = Prepared(1, 64, temporary_bytes=5 + temporary, state_bytes=7 + 2**20)
+        assert acceptance.judge([], [Benchmark("a sweep", 10**7, outcomes)])[-1].held is held
 
     def test_files(self, tmp_path):
         sweep = Benchmark(

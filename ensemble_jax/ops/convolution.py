@@ -98,8 +98,8 @@ def sum_of_products(
     Written with one axis to sum over: for three of them XLA's CPU compiler first writes the left
     side transposed, in a loop over single numbers that takes longer than the product.
     """
-    rows = (x.reshape(-1, x.shape[-1]) for x in (left, right))
-    return lax.dot_general(*rows, (((0,), (0,)), ((), ())))
+    left, right = (x.reshape(-1, x.shape[-1]) for x in (left, right))
+    return lax.dot_general(left, right, (((0,), (0,)), ((), ())))
 
 
 def input_gradient(
