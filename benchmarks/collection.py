@@ -31,7 +31,7 @@ from ensemble_jax.training import (
 )
 
 _SEED = 0
-_PLANNING_SECONDS = 300.0
+_PLANNING_SECONDS = 120.0
 
 
 class Collection:
@@ -73,6 +73,11 @@ class Collection:
         self._state, losses = self._training.epoch(self._state, self._epochs)
         self._epochs += 1
         return float(np.mean(jax.block_until_ready((self._state, losses))[1]))
+
+    @property
+    def program(self) -> str:
+        """The compiled epoch, as XLA writes it down."""
+        return self._training.compiled_epoch.as_text()
 
     def memory(self) -> Memory:
         """The peak of this process and of its device."""

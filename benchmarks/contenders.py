@@ -10,6 +10,8 @@ from importlib.util import find_spec
 
 from benchmarks.contender import Contender, UnavailableError
 from benchmarks.workloads import Task
+from ensemble_jax.options import Precision
+from ensemble_jax.plan import parse_plan_request
 
 
 def _ensemble_jax(task: Task) -> Contender:
@@ -76,7 +78,8 @@ def _torch_func(task: Task) -> Contender:
 def _matrix_product(task: Task) -> Contender:
     from benchmarks.matrix_product import MatrixProduct
 
-    return MatrixProduct()
+    forced = parse_plan_request(task.plan).forced
+    return MatrixProduct(forced.get("precision", Precision.FLOAT32))
 
 
 def _check_torch() -> None:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.contender import Prepared
 from benchmarks.jax_networks import device_bytes
 from benchmarks.memory import Memory, peak_resident_bytes
+from ensemble_jax.options import Precision
 
 _CPU_SIZES = (512, 1024, 2048)
 _ACCELERATOR_SIZES = (4096, 8192)
@@ -19,18 +21,22 @@ _PRODUCTS_PER_STEP = 2
 
 
 class MatrixProduct:
-    """Float32 products of square matrices by JAX, or on CPU by NumPy's BLAS where that is faster.
+    """Products of square matrices by JAX, or on CPU by NumPy's BLAS where that is faster.
 
-    At JAX's default precision, as the networks have it: TF32 on NVIDIA's devices.
+    At JAX's default precision, as the networks have it: float32 is TF32 on NVIDIA's devices.
+
+    Args:
+        precision: the type of the numbers. NumPy has no bfloat16.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, precision: Precision = Precision.FLOAT32) -> None:
+        self._dtype = precision.value
         on_cpu = jax.local_devices()[0].platform == "cpu"
         backends: dict[str, Callable] = {"JAX": jax.jit(lambda x, y: x @ y)}
-        if on_cpu:
+        if on_cpu and precision is Precision.FLOAT32:
             backends["NumPy"] = np.matmul
         self._candidates = {
-            f"{name}, {size} x {size}": (multiply, size)
+            f"{name}, {size} x {size}, {precision.value}": (multiply, size)
             for name, multiply in backends.items()
             for size in (_CPU_SIZES if on_cpu else _ACCELERATOR_SIZES)
         }
@@ -42,7 +48,7 @@ class MatrixProduct:
         if not self._choice:
             self._choice = max(self._candidates, key=self._speed)
             self._multiply, self._size = self._candidates[self._choice]
-            self._left, self._right = _matrices(self._multiply, self._size)
+            self._left, self._right = _matrices(self._multiply, self._size, self._dtype)
         return Prepared(self._products * _operations(self._size), 0, self._choice)
 
     def train(self) -> float:
@@ -56,19 +62,21 @@ class MatrixProduct:
 
     def _speed(self, name):
         multiply, size = self._candidates[name]
-        left, right = _matrices(multiply, size)
+        left, right = _matrices(multiply, size, self._dtype)
         left = _multiply_repeatedly(multiply, left, right, times=1)
         started = time.perf_counter()
         _multiply_repeatedly(multiply, left, right, self._products)
         return self._products * _operations(size) / (time.perf_counter() - started)
 
 
-def _matrices(multiply, size):
+def _matrices(multiply, size, dtype):
     rng = np.random.default_rng(0)
     left = rng.standard_normal((size, size), np.float32)
     # Scaled so that a product is as large as its left factor, however often it is made.
     right = rng.standard_normal((size, size), np.float32) / np.float32(np.sqrt(size))
-    return (left, right) if multiply is np.matmul else jax.device_put((left, right))
+    if multiply is np.matmul:
+        return left, right
+    return jnp.asarray(left, dtype), jnp.asarray(right, dtype)
 
 
 def _multiply_repeatedly(multiply, left, right, times):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -187,11 +188,19 @@ class TestContenders:
 
     def test_matrix_product(self):
         contender = make_contender(tiny_task(MATRIX_PRODUCT))
-        size = int(contender.prepare(1).choice.split()[-1])
+        size = int(re.findall(r"x (\d+), float32", contender.prepare(1).choice)[0])
         assert contender.prepare(3).amount == 3 * contender.prepare(1).amount
         assert contender.prepare(1).amount % (2 * size**3) == 0
         contender.train()
         assert np.isfinite(contender._left).all()
+
+    def test_matrix_product_in_bfloat16(self, monkeypatch):
+        monkeypatch.setattr("benchmarks.matrix_product._CPU_SIZES", (16,))
+        task = Task(MATRIX_PRODUCT, "mlp_digits", 2, 50, plan="precision=bfloat16")
+        contender = make_contender(task)
+        assert contender.prepare(1).choice == "JAX, 16 x 16, bfloat16"
+        contender.train()
+        assert contender._left.dtype == jnp.bfloat16
 
     def test_data_is_what_the_workload_says(self):
         for workload in WORKLOADS.values():
