@@ -313,7 +313,9 @@ def test_bfloat16_is_what_layers_multiply_and_nothing_else(convolution):
 def test_bfloat16_is_float32_with_fewer_digits():
     images = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
     networks = [
-        build(Model.FULLY_CONNECTED, (20,), precision=precision, sizes={"width": 16})
+        build(
+            Model.FULLY_CONNECTED, (20,), precision=precision, options=ArchitectureOptions(width=16)
+        )
         for precision in Precision
     ]
     variables = networks[0].init(jax.random.key(0))
