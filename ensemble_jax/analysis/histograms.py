@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from ensemble_jax.analysis.inputs import as_scores
+from ensemble_jax.analysis.inputs import as_classes, as_scores
 
 
 def score_histogram(
@@ -38,6 +38,43 @@ def score_histogram(
     >>> fractions
     array([0.25, 0.75])
     """
+    edges, fractions = score_histogram_by_class(
+        scores, np.zeros(np.shape(scores), np.uint8), 1, num_members, at_most
+    )
+    return edges, fractions[..., 0, :]
+
+
+def score_histogram_by_class(
+    scores: Shaped[Any, "*E M"],
+    classes: Shaped[Any, "*E M"],
+    num_classes: int,
+    num_members: int,
+    at_most: int = 25,
+) -> tuple[Float[np.ndarray, " edges"], Float[np.ndarray, "*E K bins"]]:
+    """How much each class of examples adds to the histogram of a score: figure 27.
+
+    Bins as of `score_histogram`, to whose fractions those of the classes add up. With consistency
+    scores and `most_frequent_class` it shows which classes a collection uses for the examples that
+    it knows and for those it does not.
+
+    Args:
+        scores: `[..., M]` in [0, 1].
+        classes: `[..., M]`, integers in 0..K-1.
+        num_classes: K.
+        num_members: N.
+        at_most: the largest number of bins.
+
+    Returns:
+        The edges, and the fraction of all examples that are of each class and in each bin.
+
+    Raises:
+        ValueError: as `score_histogram`, or classes of another shape or outside 0..K-1.
+
+    >>> _, fractions = score_histogram_by_class([0.0, 1.0, 1.0, 1.0], [0, 0, 1, 1], 2, 1)
+    >>> fractions
+    array([[0.25, 0.25],
+           [0.  , 0.5 ]])
+    """
     if num_members < 1:
         raise ValueError(f"num_members must be at least 1, got {num_members}")
     if at_most < 1:
@@ -46,6 +83,11 @@ def score_histogram(
     if checked.min(initial=0) < 0 or checked.max(initial=1) > 1:
         outside = checked[(checked < 0) | (checked > 1)][0]
         raise ValueError(f"scores must lie in [0, 1], got {outside}")
+    groups = as_classes("classes", classes, num_classes)
+    if groups.shape != checked.shape:
+        raise ValueError(
+            f"classes must have the shape of the scores, {checked.shape}, got {groups.shape}"
+        )
     num_bins = min(num_members + 1, at_most)
     edges = np.linspace(-0.5, num_members + 0.5, num_bins + 1) / num_members
     # In units of 1/N, where a score covers [left, left + 1] and a bin is at least as wide. Rounding
@@ -56,11 +98,16 @@ def score_histogram(
     in_next = np.maximum(left + 1 - (lower + 1) * width, 0)
     # What rounding leaves beyond the last edge belongs to the last bin.
     upper = np.minimum(lower + 1, num_bins - 1)
-    fractions = np.empty((*checked.shape[:-1], num_bins))
+    # Bin b of class k is counted as the number k bins + b.
+    offset = groups.astype(np.intp) * num_bins
+    size = num_classes * num_bins
+    fractions = np.empty((*checked.shape[:-1], size))
     for extent in np.ndindex(checked.shape[:-1]):
-        fractions[extent] = np.bincount(lower[extent], 1 - in_next[extent], num_bins)
-        fractions[extent] += np.bincount(upper[extent], in_next[extent], num_bins)
-    return edges, fractions / checked.shape[-1]
+        first, second = (bins[extent] + offset[extent] for bins in (lower, upper))
+        fractions[extent] = np.bincount(first, 1 - in_next[extent], size)
+        fractions[extent] += np.bincount(second, in_next[extent], size)
+    fractions /= checked.shape[-1]
+    return edges, fractions.reshape(*checked.shape[:-1], num_classes, num_bins)
 
 
 def choose_extents(

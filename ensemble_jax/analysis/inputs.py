@@ -44,6 +44,25 @@ def as_classes(
     return checked
 
 
+def as_predictions(
+    predictions: Shaped[Any, "*E N M"], num_classes: int
+) -> Int[np.ndarray, "*E N M"]:
+    """The predictions as an array, known to be countable.
+
+    Raises:
+        ValueError: no member, not `[..., N, M]`, not integers, or outside 0..K-1.
+    """
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    checked = as_classes("predictions", predictions, num_classes)
+    if checked.ndim < 2 or checked.shape[-2] == 0:
+        raise ValueError(
+            f"predictions must be [..., N, M] with at least one member, "
+            f"got the shape {checked.shape}"
+        )
+    return checked
+
+
 def as_scores(scores: Shaped[Any, "*E M"]) -> Float[np.ndarray, "*E M"]:
     """The same scores in float64.
 
@@ -58,3 +77,37 @@ def as_scores(scores: Shaped[Any, "*E M"]) -> Float[np.ndarray, "*E M"]:
     if not np.isfinite(checked).all():
         raise ValueError(f"scores must be finite, got {checked[~np.isfinite(checked)][0]}")
     return checked.astype(np.float64)
+
+
+def as_score_history(scores: Shaped[Any, "E M"]) -> Float[np.ndarray, "E M"]:
+    """The same scores in float64, known to be `[E, M]` in [0, 1] with at least one extent.
+
+    Raises:
+        ValueError: anything else.
+    """
+    history = as_scores(scores)
+    if history.ndim != 2 or len(history) == 0:
+        raise ValueError(
+            f"scores must be [E, M] with at least one extent, got the shape {history.shape}"
+        )
+    if history.min() < 0 or history.max() > 1:
+        outside = history[(history < 0) | (history > 1)][0]
+        raise ValueError(f"scores must lie in [0, 1], got {outside}")
+    return history
+
+
+def as_score_histories(
+    first: Shaped[Any, "E1 M"], second: Shaped[Any, "E2 M"]
+) -> tuple[Float[np.ndarray, "E1 M"], Float[np.ndarray, "E2 M"]]:
+    """Two histories of scores, known to be of equally many examples.
+
+    Raises:
+        ValueError: as `as_score_history`, or different numbers of examples.
+    """
+    histories = as_score_history(first), as_score_history(second)
+    if histories[0].shape[1] != histories[1].shape[1]:
+        raise ValueError(
+            f"scores of both collections must be of the same examples, got the shapes "
+            f"{histories[0].shape} and {histories[1].shape}"
+        )
+    return histories

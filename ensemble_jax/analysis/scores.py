@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from ensemble_jax.analysis.inputs import as_classes, as_correctness, as_scores
+from ensemble_jax.analysis.inputs import as_correctness, as_predictions, as_scores
 
 # Predictions counted at once; such a block and its counts stay in cache.
 _BLOCK_SIZE = 1 << 16
@@ -92,10 +92,10 @@ def count_votes(predictions: Shaped[Any, "*E N M"], num_classes: int) -> Int[np.
     array([[1, 1, 0],
            [0, 0, 2]], dtype=int32)
     """
-    checked = _as_predictions(predictions, num_classes)
+    checked = as_predictions(predictions, num_classes)
     *extents, _, num_examples = checked.shape
     votes = np.empty((*extents, num_examples, num_classes), np.int32)
-    for block, block_votes in _count_votes_in_blocks(checked, num_classes):
+    for block, block_votes in count_votes_in_blocks(checked, num_classes):
         votes[block] = block_votes
     return votes
 
@@ -118,10 +118,10 @@ def consensus_score(
     >>> consensus_score([[0, 2], [1, 2]], num_classes=3)
     array([0.5, 1. ])
     """
-    checked = _as_predictions(predictions, num_classes)
+    checked = as_predictions(predictions, num_classes)
     *extents, _, num_examples = checked.shape
     scores = np.empty((*extents, num_examples))
-    for block, block_votes in _count_votes_in_blocks(checked, num_classes):
+    for block, block_votes in count_votes_in_blocks(checked, num_classes):
         scores[block] = consensus_from_votes(block_votes)
     return scores
 
@@ -187,22 +187,7 @@ def bimodality(scores: Shaped[Any, "*E M"]) -> Float[np.ndarray, "*E"]:
     return np.mean((standardised**2 - skewness * standardised - 1) ** 2, axis=-1)
 
 
-def _as_predictions(
-    predictions: Shaped[Any, "*E N M"], num_classes: int
-) -> Int[np.ndarray, "*E N M"]:
-    """The predictions as an array, known to be countable."""
-    if num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-    checked = as_classes("predictions", predictions, num_classes)
-    if checked.ndim < 2 or checked.shape[-2] == 0:
-        raise ValueError(
-            f"predictions must be [..., N, M] with at least one member, "
-            f"got the shape {checked.shape}"
-        )
-    return checked
-
-
-def _count_votes_in_blocks(
+def count_votes_in_blocks(
     predictions: Int[np.ndarray, "*E N M"], num_classes: int
 ) -> Iterator[tuple[tuple[int | slice, ...], Int[np.ndarray, "block K"]]]:
     """For each block of examples: where it lies in `[..., M]`, and its votes."""
