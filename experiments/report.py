@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from ensemble_jax.analysis import (
+    accuracy_from_bits,
     bimodality,
     choose_extents,
     consensus_score,
+    consistency_from_bits,
     consistency_score,
     independent_baseline,
     member_accuracy,
@@ -71,9 +73,10 @@ def _scores_of_extents(run):
             consensus[name].append(agreement)
             of_labels = [""] * 5
             if name in consistency:
-                correct = run.correct(name, extents=extent)[0]
-                consistency[name].append(consistency_score(correct))
-                of_labels = _texts(_label_columns(correct))
+                bits, num_examples = run.bits(name, extents=extent)[0], len(run.labels[name])
+                scores = consistency_from_bits(bits, num_examples)
+                consistency[name].append(scores)
+                of_labels = _texts(_label_columns(accuracy_from_bits(bits, num_examples), scores))
             dynamics.append((extent, name, *of_labels, *_texts([agreement.mean()])))
     return (
         {split: np.stack(rows) for split, rows in consistency.items()},
@@ -82,11 +85,10 @@ def _scores_of_extents(run):
     )
 
 
-def _label_columns(correct):
+def _label_columns(accuracy, scores):
     """What the table of extents has between the split and the consensus."""
-    accuracy = member_accuracy(correct)
-    score = bimodality(consistency_score(correct))
-    return [accuracy.mean(), accuracy.std(), accuracy.min(), accuracy.max(), float(score)]
+    shape = float(bimodality(scores))
+    return [accuracy.mean(), accuracy.std(), accuracy.min(), accuracy.max(), shape]
 
 
 def _texts(values):

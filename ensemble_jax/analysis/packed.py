@@ -41,10 +41,10 @@ def count_correct_from_bits(
     # One extent at a time stays in cache.
     for extent in np.ndindex(*extents):
         planes = _add_vertically(_as_words(packed[extent]))
-        counts[extent] = 0
-        for position, plane in enumerate(planes):
-            set_bits = np.unpackbits(plane.view(np.uint8), count=num_examples)
-            counts[extent] += set_bits.astype(np.int32) << position
+        counts[extent] = _read_planes(planes[:8], num_examples)
+        # Beyond 255 members; most of the work is done in bytes.
+        for position, plane in enumerate(planes[8:], start=8):
+            counts[extent] += _read_planes([plane], num_examples).astype(np.int32) << position
     return counts
 
 
@@ -162,3 +162,14 @@ def _add_vertically(rows: UInt64[np.ndarray, "N words"]) -> list[UInt64[np.ndarr
         planes.append(rows[0])
         rows = np.concatenate(carries) if carries else rows[:0]
     return planes
+
+
+def _read_planes(
+    planes: list[UInt64[np.ndarray, " words"]], num_examples: int
+) -> UInt8[np.ndarray, " M"]:
+    """The numbers whose bits the planes are, at most eight of them."""
+    numbers = np.zeros(num_examples, np.uint8)
+    for position, plane in enumerate(planes):
+        bits = np.unpackbits(plane.view(np.uint8), count=num_examples)
+        numbers |= np.left_shift(bits, position, out=bits)
+    return numbers
