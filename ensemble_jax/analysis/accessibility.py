@@ -20,6 +20,8 @@ from scipy import stats
 
 from ensemble_jax.analysis.inputs import as_correctness, as_score_histories, as_score_history
 
+_LARGEST = 1 - 1e-15
+
 
 class AccessibilityCorrelation(NamedTuple):
     """How far two collections agree about which examples are learned early.
@@ -71,10 +73,11 @@ def correlate_accessibility(
 ) -> AccessibilityCorrelation:
     """The correlation of the accessibility scores of two collections.
 
-    The interval is a percentile bootstrap over the members of both: what other members of the same
-    kinds would have given for the same examples. Drawing with repetition leaves fewer different
-    members, which lowers the correlation a little; with few members the interval may therefore lie
-    below `pearson`. NaN where a collection finds all examples equally accessible.
+    The interval is a bootstrap over the members of both: what other members of the same kinds would
+    have given for the same examples. Drawing with repetition leaves fewer different members, which
+    lowers all correlations a little; so the quantiles of `artanh r` of the draws, whose
+    distribution is nearly normal, are moved until their mean is `artanh` of `pearson`. NaN where a
+    collection finds all examples equally accessible.
 
     Args:
         first: `[N1, M]`, of each member of one collection (`member_accessibility`).
@@ -105,14 +108,13 @@ def correlate_accessibility(
     generator = np.random.default_rng(seed)
     weights = [_draw_weights(generator, len(of_members), num_resamples) for of_members in members]
     resampled = _weighted_correlations(_products(*members), *weights)
-    tails = (1 - level) / 2, (1 + level) / 2
-    low, high = np.nanquantile(resampled, tails) if not np.isnan(resampled).all() else [np.nan] * 2
+    low, high = _centred_interval(resampled, float(pearson.statistic), level)
     return AccessibilityCorrelation(
         float(pearson.statistic),
         float(pearson.pvalue),
         float(stats.spearmanr(one, other).statistic),
-        float(low),
-        float(high),
+        low,
+        high,
     )
 
 
@@ -171,6 +173,22 @@ def _draw_weights(
     """How often each member is drawn, over N draws with repetition, as shares."""
     shares = np.full(num_members, 1 / num_members)
     return generator.multinomial(num_members, shares, num_resamples) / num_members
+
+
+def _centred_interval(
+    resampled: Float[np.ndarray, " draws"], pearson: float, level: float
+) -> tuple[float, float]:
+    """The share of the draws inside, moved so that their mean is the correlation itself."""
+    # A perfect correlation has no finite artanh.
+    transformed, centre = (
+        np.arctanh(np.clip(r, -_LARGEST, _LARGEST)) for r in (resampled, pearson)
+    )
+    transformed = transformed[~np.isnan(transformed)]
+    if not len(transformed):
+        return float("nan"), float("nan")
+    tails = np.quantile(transformed, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.tanh(tails - transformed.mean() + centre).tolist()
+    return low, high
 
 
 def _weighted_correlations(

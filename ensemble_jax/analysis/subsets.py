@@ -24,7 +24,8 @@ class SizeDependence(NamedTuple):
         bimodalities: `[S, R]`, of the consistency scores of R subsets of each size; NaN where all
             examples have one score.
         correlations: `[S, R]`, Pearson's r of the consistency scores of the subset with those of
-            all members that are not in it; NaN where there are none or a score is constant.
+            another of the same size without a common member; NaN where too few members are left,
+            or all scores of one are equal.
     """
 
     sizes: Int[np.ndarray, " S"]
@@ -37,8 +38,8 @@ def size_dependence(
 ) -> SizeDependence:
     """Bimodality and correlation of random subsets of the members, drawn without repetition.
 
-    A subset is compared with the members outside it, which share nothing with it but the data, so
-    the correlation tells how far another small collection would agree.
+    Two subsets of one size share nothing but the data, so their correlation tells how far another
+    collection of that size would agree.
 
     Args:
         correct: `[N, M]`, at one extent, boolean or numbers that are 0 or 1.
@@ -66,15 +67,16 @@ def size_dependence(
     if num_subsets < 1:
         raise ValueError(f"num_subsets must be at least 1, got {num_subsets}")
     generator = np.random.default_rng(seed)
-    total = bitmap.sum(axis=0, dtype=np.int32)
     shape = len(sizes), num_subsets
     bimodalities, correlations = np.empty(shape), np.full(shape, np.nan)
     for row, size in enumerate(sizes):
         for column in range(num_subsets):
-            subset = bitmap[generator.permutation(num_members)[:size]]
-            scores = consistency_score(subset)
+            order = generator.permutation(num_members)
+            scores = consistency_score(bitmap[order[:size]])
             bimodalities[row, column] = bimodality(scores)
-            others = total - subset.sum(axis=0, dtype=np.int32)
+            if 2 * size > num_members:
+                continue
+            others = consistency_score(bitmap[order[size : 2 * size]])
             if np.ptp(scores) and np.ptp(others):
                 correlations[row, column] = np.corrcoef(scores, others)[0, 1]
     return SizeDependence(np.asarray(sizes), bimodalities, correlations)

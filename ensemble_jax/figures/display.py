@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Self
@@ -101,12 +103,53 @@ class Display(ABC):
     def _save_one(self, path: Path) -> Path:
         """Writes one file through a temporary one beside it."""
         file_format = path.suffix[1:]
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            self.figure_.savefig(
+        return _write_whole(
+            path,
+            lambda temporary: self.figure_.savefig(
                 temporary, format=file_format, dpi="figure", metadata=_METADATA[file_format]
-            )
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+            ),
+        )
+
+
+class ResultDisplay(Display):
+    """A display that also gives the numbers behind the figure."""
+
+    @abstractmethod
+    def table(self) -> list[dict[str, Any]]:
+        """The numbers, a row for each that is drawn, with the same columns in every row."""
+
+    def save_table(self, path: str | os.PathLike[str]) -> Path:
+        """Writes `path`.csv, numbers to six digits, and returns its path.
+
+        Missing folders are made. The file appears whole or not at all.
+
+        Raises:
+            ValueError: the path already ends in .csv.
+        """
+        target = Path(path)
+        if target.suffix == ".csv":
+            raise ValueError(f"path must be without .csv: {target}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        rows = self.table()
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(rows[0])
+        writer.writerows(
+            [f"{value:.6g}" if isinstance(value, float) else value for value in row.values()]
+            for row in rows
+        )
+        return _write_whole(
+            target.with_name(f"{target.name}.csv"),
+            lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"),
+        )
+
+
+def _write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
+    """Writes a file through a temporary one beside it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

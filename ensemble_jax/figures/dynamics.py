@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ensemble_jax.analysis import bimodality, consistency_score, member_accuracy
-from ensemble_jax.figures.display import Display, choose_colours
+from ensemble_jax.figures.display import ResultDisplay, choose_colours
 
 _SIZE = (5.0, 4.6)
 # Room for the markers of values at the ends of an axis.
@@ -20,7 +20,7 @@ _MARGIN = 0.03
 
 
 @dataclass(eq=False)
-class DynamicsDisplay(Display):
+class DynamicsDisplay(ResultDisplay):
     """Accuracy of the members, and below it the bimodality of their consistency, by extent.
 
     The band spans the least and the most accurate member, the line is their mean. Where bimodality
@@ -102,3 +102,22 @@ class DynamicsDisplay(Display):
         size = "N = " + ", ".join(map(str, sorted(num_members)))
         figure.suptitle(f"{self.title}, {size}" if self.title else size)
         return figure, axes
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each set and extent."""
+        rows = []
+        for name, accuracies in self.accuracies.items():
+            members = np.asarray(accuracies)
+            for position, extent in enumerate(self.extents):
+                of_extent = members[position]
+                rows.append(
+                    {
+                        "set": name,
+                        "extent": extent,
+                        "accuracy_mean": of_extent.mean(),
+                        "accuracy_min": of_extent.min(),
+                        "accuracy_max": of_extent.max(),
+                        "bimodality": self.bimodalities[name][position],
+                    }
+                )
+        return rows

@@ -8,31 +8,27 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ensemble_jax.analysis import (
-    bimodality,
     choose_extents,
     consensus_score,
     consistency_score,
     score_histogram,
 )
-from ensemble_jax.figures.display import Display, choose_colours
-
-_PANEL_WIDTH = 1.25
-_PANEL_HEIGHT = 1.3
-# Inches for the labels left of, and the titles above and below, the panels.
-_MARGIN_WIDTH = 0.8
-_MARGIN_HEIGHT = 0.9
-# The share of a panel's height that is kept free for its numbers.
-_HEADROOM = 0.28
-# Room beside the bars at 0 and 1, in units of the score.
-_SIDE_MARGIN = 0.03
+from ensemble_jax.figures.display import ResultDisplay, choose_colours
+from ensemble_jax.figures.panels import (
+    describe_moments,
+    label_square_root_panels,
+    make_panels,
+    set_score_axis,
+    set_square_root_axis,
+    write_above,
+)
 
 
 @dataclass(eq=False)
-class HistogramGrid(Display):
+class HistogramGrid(ResultDisplay):
     """Histograms of a score over the examples: a row for each set of examples, extents in columns.
 
     All panels share one vertical axis. It grows with the square root, since the peaks at 0 and 1
@@ -69,37 +65,35 @@ class HistogramGrid(Display):
         chosen = choose_extents(self.extents, self.at_most)
         positions = np.searchsorted(self.extents, chosen)
         num_rows, num_columns = len(self.scores), len(chosen)
-        figure = Figure(
-            figsize=(
-                _MARGIN_WIDTH + _PANEL_WIDTH * num_columns,
-                _MARGIN_HEIGHT + _PANEL_HEIGHT * num_rows,
-            ),
-            layout="constrained",
-        )
-        axes = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
+        figure, axes = make_panels(num_rows, num_columns)
         colours = choose_colours(self.scores)
         for row, (name, scores) in zip(axes, self.scores.items(), strict=True):
             shown = np.asarray(scores)[positions]
             edges, fractions = score_histogram(shown, self.num_members)
             for panel, panel_scores, heights in zip(row, shown, fractions, strict=True):
                 panel.stairs(heights, edges, fill=True, color=colours[name])
-                _write_moments(panel, panel_scores)
+                write_above(panel, describe_moments(panel_scores))
             row[0].set_ylabel(name)
         for panel, extent in zip(axes[0], chosen, strict=True):
             panel.set_title(f"epoch {extent}")
-        corner = axes[0, 0]
-        corner.set_xlim(edges[0] - _SIDE_MARGIN, edges[-1] + _SIDE_MARGIN)
-        corner.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        corner.set_yscale("function", functions=(np.sqrt, np.square))
-        corner.set_ylim(0, 1 / (1 - _HEADROOM) ** 2)
-        corner.set_yticks([0, 0.1, 0.5, 1], ["0", "0.1", "0.5", "1"])
-        figure.supxlabel(self.quantity, fontsize=9)
-        figure.supylabel(
-            "fraction of examples\n(square-root scale)", fontsize=9, multialignment="center"
-        )
+        set_score_axis(axes[0, 0], self.num_members)
+        set_square_root_axis(axes[0, 0])
         size = f"N = {self.num_members}"
-        figure.suptitle(f"{self.title}, {size}" if self.title else size)
+        title = f"{self.title}, {size}" if self.title else size
+        label_square_root_panels(figure, self.quantity, title)
         return figure, axes
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each set, extent and bin: all extents, not only those that are drawn."""
+        rows = []
+        for name, scores in self.scores.items():
+            edges, fractions = score_histogram(scores, self.num_members)
+            for extent, of_extent in zip(self.extents, fractions, strict=True):
+                rows += [
+                    {"set": name, "extent": extent, "from": low, "to": high, "fraction": fraction}
+                    for low, high, fraction in zip(edges, edges[1:], of_extent, strict=False)
+                ]
+        return rows
 
 
 class ConsistencyDisplay(HistogramGrid):
@@ -174,18 +168,3 @@ def _shared_num_members(rows: Mapping[str, Shaped[Any, "E N M"]]) -> int:
     if len(set(num_members.values())) != 1:
         raise ValueError(f"rows must have the same number of members, got {num_members}")
     return next(iter(num_members.values()))
-
-
-def _write_moments(panel: Axes, scores: Float[np.ndarray, " M"]) -> None:
-    """Writes mean and bimodality into the room above the histogram."""
-    value = bimodality(scores)
-    written = "n/a" if np.isnan(value) else f"{value:.2f}"
-    panel.text(
-        0.5,
-        1.0,
-        f"mean {scores.mean():.2f}\nbimodality {written}",
-        transform=panel.transAxes,
-        horizontalalignment="center",
-        verticalalignment="top",
-        fontsize=8,
-    )

@@ -48,8 +48,10 @@ class TestCorrelation:
             )[0, 1]
             for _ in range(4000)
         ]
-        expected = np.quantile(drawn, [0.05, 0.95])
+        moved = np.arctanh(drawn) - np.arctanh(drawn).mean() + np.arctanh(result.pearson)
+        expected = np.tanh(np.quantile(moved, [0.05, 0.95]))
         np.testing.assert_allclose([result.low, result.high], expected, atol=0.005)
+        assert result.low < result.pearson < result.high
 
     def test_interval_of_equal_members_is_a_point(self):
         first, second = (np.repeat(simulate(1, 0.5, seed), 4, axis=0) for seed in (1, 2))
