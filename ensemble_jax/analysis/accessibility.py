@@ -104,18 +104,13 @@ def correlate_accessibility(
     one, other = (of_members.mean(axis=0) for of_members in members)
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return AccessibilityCorrelation(*[float("nan")] * 5)
-    pearson = stats.pearsonr(one, other)
+    pearson, p_value = map(float, stats.pearsonr(one, other))
+    spearman, _ = map(float, stats.spearmanr(one, other))
     generator = np.random.default_rng(seed)
     weights = [_draw_weights(generator, len(of_members), num_resamples) for of_members in members]
     resampled = _weighted_correlations(_products(*members), *weights)
-    low, high = _centred_interval(resampled, float(pearson.statistic), level)
-    return AccessibilityCorrelation(
-        float(pearson.statistic),
-        float(pearson.pvalue),
-        float(stats.spearmanr(one, other).statistic),
-        low,
-        high,
-    )
+    low, high = _centred_interval(resampled, pearson, level)
+    return AccessibilityCorrelation(pearson, p_value, spearman, low, high)
 
 
 def split_half_correlations(

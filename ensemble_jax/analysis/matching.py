@@ -120,7 +120,7 @@ def cross_consistency(
     if not (min(weights) > 0 and np.isfinite(weights).all()):
         raise ValueError(f"weights must be above 0 and finite, got {weights}")
     accuracies = [scores.mean(axis=1) for scores in histories]
-    positions = match_extents(*accuracies, tolerance)
+    positions = match_extents(accuracies[0], accuracies[1], tolerance)
     matched = [scores[rows] for scores, rows in zip(histories, positions.T, strict=True)]
     scores = (weights[0] * matched[0] + weights[1] * matched[1]) / sum(weights)
     return CrossConsistency(

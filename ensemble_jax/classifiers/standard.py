@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped, UInt
-from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import Perceptron
 from sklearn.naive_bayes import GaussianNB
@@ -90,7 +89,7 @@ def train_classifiers(
     }
 
 
-def _make_estimators(classifier: Classifier, seeds: Sequence[int]) -> list[ClassifierMixin]:
+def _make_estimators(classifier: Classifier, seeds: Sequence[int]) -> list[Any]:
     if classifier in _WITHOUT_CHANCE:
         return [_WITHOUT_CHANCE[classifier]()]
     return [_WITH_CHANCE[classifier](random_state=seed) for seed in seeds]

@@ -97,7 +97,7 @@ class ExampleCurvesDisplay(ResultDisplay):
     def _draw(self) -> tuple[Figure, np.ndarray]:
         figure = Figure(figsize=_SIZE, layout="constrained")
         count = len(self.curves)
-        layout = (
+        layout: list[Any] = (
             [["curves", f"image {row}"] for row in range(count)] if self.images else [["curves"]]
         )
         ratios = [count * 1.2, 1] if self.images else [1]
