@@ -39,6 +39,6 @@ def test_members_learn_more_and_more_of_the_same_examples():
 def test_sums_of_bytes_are_left_out_where_they_overflow():
     bits = np.zeros((1, 300, 2), np.uint8)
     assert list(scoring.time_counters(bits, 16)) == [
-        "vertical counters",
+        "blocks summed in bytes",
         "unpacked, sums of integers",
     ]

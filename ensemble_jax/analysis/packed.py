@@ -1,4 +1,4 @@
-"""Scores straight from packed bitmaps, an eighth of the memory and without unpacking a member.
+"""Scores straight from packed bitmaps, which are never unpacked as a whole.
 
 Bits lie as `np.packbits` puts them: bit `7 - m % 8` of byte `m // 8` is example m. Bits after the
 last example may be anything.
@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped, UInt8, UInt64
+from jaxtyping import Float, Int, Shaped, UInt8
 
-_WORD_BYTES = 8
+# Packed bytes at once; the unpacked ones are a megabyte.
+_BLOCK_BYTES = 1 << 17
+# Members whose sum a byte can hold.
+_MOST_OF_A_BYTE = 255
 
 
 def count_correct_from_bits(
@@ -19,9 +22,8 @@ def count_correct_from_bits(
 ) -> Int[np.ndarray, "*E M"]:
     """How many members classify each example correctly, int32.
 
-    Counts 64 examples in one operation by vertical counters: bit j of all counts is one row of
-    words, and a full adder turns three rows of weight w into one of weight w and one of weight 2 w.
-    Five word operations for each row take the place of 64 additions.
+    A block of members and examples is unpacked at a time, small enough to stay in cache, and summed
+    in bytes. `benchmarks/scoring.py` measures this beside vertical counters and tables.
 
     Args:
         bits: `[..., N, ceil(M / 8)]` uint8, as `np.packbits(correct, axis=-1)` gives them.
@@ -37,14 +39,16 @@ def count_correct_from_bits(
     *extents, num_members, _ = packed.shape
     if num_members == 0:
         raise ValueError(f"bits must hold at least one member, got the shape {packed.shape}")
-    counts = np.empty((*extents, num_examples), np.int32)
-    # One extent at a time stays in cache.
+    counts = np.zeros((*extents, num_examples), np.int32)
+    width = max(1, _BLOCK_BYTES // min(num_members, _MOST_OF_A_BYTE))
     for extent in np.ndindex(*extents):
-        planes = _add_vertically(_as_words(packed[extent]))
-        counts[extent] = _read_planes(planes[:8], num_examples)
-        # Beyond 255 members; most of the work is done in bytes.
-        for position, plane in enumerate(planes[8:], start=8):
-            counts[extent] += _read_planes([plane], num_examples).astype(np.int32) << position
+        for start in range(0, packed.shape[-1], width):
+            block = counts[(*extent, slice(8 * start, 8 * (start + width)))]
+            for first in range(0, num_members, _MOST_OF_A_BYTE):
+                members = slice(first, first + _MOST_OF_A_BYTE)
+                rows = packed[(*extent, members, slice(start, start + width))]
+                unpacked = np.unpackbits(rows, axis=-1, count=len(block))
+                block += unpacked.sum(axis=0, dtype=np.uint8)
     return counts
 
 
@@ -136,40 +140,3 @@ def _as_bits(bits: Shaped[Any, "*E N bytes"], num_examples: int) -> UInt8[np.nda
             f"got the shape {packed.shape}"
         )
     return packed
-
-
-def _as_words(packed: UInt8[np.ndarray, "N bytes"]) -> UInt64[np.ndarray, "N words"]:
-    """The same bits in words, filled up with zeros."""
-    num_members, num_bytes = packed.shape
-    padded = np.zeros((num_members, -(-num_bytes // _WORD_BYTES) * _WORD_BYTES), np.uint8)
-    padded[:, :num_bytes] = packed
-    return padded.view(np.uint64)
-
-
-def _add_vertically(rows: UInt64[np.ndarray, "N words"]) -> list[UInt64[np.ndarray, " words"]]:
-    """The sums of the bits in each column, in binary: the row of bit j is the list's entry j."""
-    planes = []
-    while len(rows):
-        carries = []
-        while len(rows) > 1:
-            third = max(1, len(rows) // 3)
-            first, second = rows[:third], rows[third : 2 * third]
-            # Two rows that are left make a half adder: the third is zero.
-            rest = rows[2 * third : 3 * third] if len(rows) > 2 else np.zeros_like(first)
-            either = first ^ second
-            carries.append((first & second) | (either & rest))
-            rows = np.concatenate([either ^ rest, rows[3 * third :]])
-        planes.append(rows[0])
-        rows = np.concatenate(carries) if carries else rows[:0]
-    return planes
-
-
-def _read_planes(
-    planes: list[UInt64[np.ndarray, " words"]], num_examples: int
-) -> UInt8[np.ndarray, " M"]:
-    """The numbers whose bits the planes are, at most eight of them."""
-    numbers = np.zeros(num_examples, np.uint8)
-    for position, plane in enumerate(planes):
-        bits = np.unpackbits(plane.view(np.uint8), count=num_examples)
-        numbers |= np.left_shift(bits, position, out=bits)
-    return numbers

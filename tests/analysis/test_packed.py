@@ -55,6 +55,11 @@ def test_counts_as_many_members_as_there_are(num_members):
     assert count_correct_from_bits(bits, 16).tolist() == [num_members] * 16
 
 
+def test_is_the_same_over_many_blocks():
+    correct = np.random.default_rng(0).random((300, 5003)) < 0.5
+    np.testing.assert_array_equal(count_correct_from_bits(pack(correct), 5003), correct.sum(axis=0))
+
+
 def test_takes_one_extent_and_any_memory_layout():
     correct = np.random.default_rng(0).random((3, 5, 77)) < 0.5
     bits = pack(correct)
