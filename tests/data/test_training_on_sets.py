@@ -1,0 +1,182 @@
+"""Every data set of the paper trains a few steps: three members, each as if it were alone."""
+
+from __future__ import annotations
+
+import csv
+
+import jax
+import numpy as np
+import pytest
+
+from ensemble_jax.collection import Placement
+from ensemble_jax.data import Dataset, Split, channel_statistics, load_dataset
+from ensemble_jax.data import vggface2 as faces
+from ensemble_jax.data.folders import Folders
+from ensemble_jax.data.views import with_random_labels
+from ensemble_jax.models import make_network
+from ensemble_jax.options import ArchitectureOptions, Model, Optimizer
+from ensemble_jax.training import (
+    CollectionTraining,
+    Member,
+    Settings,
+    StreamIds,
+    make_member_training,
+    place_examples,
+)
+
+N, EXAMPLES, BATCH = 3, 20, 8
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+)
+GLOVE = "how 1 0 0\nto 0 1 0\nbash 0 0 1\n"
+
+
+def few(split: Split) -> Split:
+    """Examples from everywhere in a split."""
+    rows = np.linspace(0, len(split) - 1, min(EXAMPLES, len(split))).astype(int)
+    return Split(split.inputs[rows], split.labels[rows], split.ids[rows])
+
+
+def make_members() -> Member:
+    numbers = np.arange(N, dtype=np.uint32)
+    ones = np.ones(N, np.float32)
+    settings = Settings(0.01 * ones, ones, np.ones(N, np.int32), 0 * ones, 0 * ones, ones)
+    return Member(np.zeros_like(numbers), StreamIds.own(numbers), settings)
+
+
+def check_training(dataset: Dataset) -> None:
+    """Three members trained together are finite, differ, and are what each is alone."""
+    train = few(dataset.train)
+    texts = dataset.word_vectors is not None
+    mean, deviation = (0.0, 1.0) if texts else channel_statistics(dataset.train.inputs)
+    network = make_network(
+        Model.BILSTM if texts else Model.FULLY_CONNECTED,
+        num_classes=dataset.num_classes,
+        input_shape=dataset.input_shape,
+        mean=mean,
+        deviation=deviation,
+        word_vectors=dataset.word_vectors,
+        options=ArchitectureOptions(width=4),
+    )
+    training = make_member_training(network, Optimizer.SGD, min(BATCH, len(train)))
+    members = make_members()
+
+    def trained(of):
+        size = len(of.seed)
+        placement = Placement(size, 0, tuple(jax.devices()[:1]))
+        examples = place_examples(placement, train.inputs, train.labels)
+        collection = CollectionTraining(training, placement, of, examples)
+
+        def run(own):
+            state, losses = collection.of(own).epoch(collection.of(own).init(), 0)
+            return placement.gather((state.variables.params, losses))
+
+        return run
+
+    together, losses = trained(members)(members)
+    assert np.isfinite(losses).all()
+    assert len(set(losses.tolist())) == N
+    alone = trained(jax.tree.map(lambda x: x[:1], members))
+    for i in range(N):
+        own, [loss] = alone(jax.tree.map(lambda x, i=i: x[i : i + 1], members))
+        assert loss == pytest.approx(losses[i], rel=1e-4)
+        jax.tree.map(
+            lambda x, y, i=i: np.testing.assert_allclose(x[i], y[0], rtol=1e-3, atol=1e-5),
+            together,
+            own,
+        )
+
+
+@pytest.mark.parametrize("name", ["digits", "gabor", "gabor24", "gaussian"])
+def test_sets_made_here(name):
+    check_training(load_dataset(name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fashion_mnist",
+        "cifar100",
+        "small_mammals",
+        "fish",
+        "insects",
+        "aquatic_mammals",
+        "household_furniture",
+    ],
+)
+def test_real_images(name, real_folders):
+    check_training(load_dataset(name, data_dir=real_folders.data, cache_dir=real_folders.cache))
+
+
+@pytest.mark.parametrize("name", ["trec", "stackoverflow20_titles"])
+def test_real_texts(name, real_data):
+    text = real_data / "text"
+    check_training(load_dataset(f"tsv:{text / name}", word_vectors=text / "glove.50d.txt"))
+
+
+def load(name: str, folders: Folders, **options) -> Dataset:
+    return load_dataset(name, data_dir=folders.data, cache_dir=folders.cache, **options)
+
+
+@pytest.mark.parametrize(
+    ("prepared", "name", "shape"),
+    [
+        ("mnist", "mnist", (28, 28, 1)),
+        ("cifar10", "cifar10", (32, 32, 3)),
+        ("cifar10", "cats_and_dogs", (32, 32, 3)),
+    ],
+)
+def test_stand_ins_for_prepared_images(prepare, folders, prepared, name, shape):
+    rng = np.random.default_rng(0)
+    images = {
+        split: rng.integers(0, 256, (24, *shape), dtype=np.uint8) for split in ("train", "test")
+    }
+    labels = {split: [(3, 5, 0)[i % 3] for i in range(24)] for split in images}
+    prepare(prepared, images, labels, class_names=CIFAR10)
+    check_training(load(name, folders))
+
+
+def test_a_stand_in_for_tiny_imagenet(write_image, folders):
+    root = folders.data / "tiny-imagenet-200"
+    inside = f"{folders.data.name}/{root.name}"
+    for wordnet_id in ("n01", "n02"):
+        for number in range(6):
+            path = f"{inside}/train/{wordnet_id}/images/{wordnet_id}_{number}.JPEG"
+            write_image(path, size=(64, 64))
+    for number in range(2):
+        write_image(f"{inside}/val/images/val_{number}.JPEG", size=(64, 64))
+    (root / "val/val_annotations.txt").write_text(
+        "val_0.JPEG\tn01\t0\t0\t63\t63\nval_1.JPEG\tn02\t0\t0\t63\t63\n"
+    )
+    (root / "wnids.txt").write_text("n01\nn02\n")
+    (root / "words.txt").write_text("n01\tegret\nn02\tcrane\n")
+    check_training(load("tiny_imagenet", folders))
+
+
+def test_a_stand_in_for_vggface2(write_image, folders, monkeypatch):
+    monkeypatch.setattr(faces, "_TRAIN_IMAGES", 3)
+    for identity in range(10):
+        for number in range(4):
+            path = f"VGGFace2/n{identity:06}/{number:04}_01.jpg"
+            write_image(f"{folders.data.name}/{path}", size=(70, 90))
+    check_training(load("vggface2", folders))
+
+
+def test_a_folder_of_images(write_image, folders, tmp_path):
+    for name in ("hen", "owl"):
+        for number in range(8):
+            write_image(f"own/{name}/{number}.png", size=(12, 10))
+    check_training(load(f"folder:{tmp_path / 'own'}?size=8", folders))
+
+
+def test_a_stand_in_for_stack_overflow(folders, tmp_path):
+    rows = [(f"how to {word} {i}", word) for i in range(60) for word in ("bash", "qt")]
+    with (folders.data / "stack-overflow-data.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("post", "tags"), *rows])
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text(GLOVE)
+    check_training(load("stackoverflow", folders, word_vectors=vectors))
+
+
+def test_random_labels():
+    check_training(with_random_labels(load_dataset("digits"), seed=0))
