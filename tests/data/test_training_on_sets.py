@@ -26,8 +26,6 @@ from ensemble_jax.training import (
 
 N, EXAMPLES, BATCH = 3, 20, 8
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-)
 GLOVE = "how 1 0 0\nto 0 1 0\nbash 0 0 1\n"
 
 
