@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ensemble_jax.analysis import bimodality, consistency_score, member_accuracy
+from ensemble_jax.analysis import accuracy_from_bits, bimodality, consistency_from_bits
+from ensemble_jax.figures import SettingResult, SettingsDisplay
 from ensemble_jax.runs import Run
 from experiments.report import write_table
 from experiments.sweep_config import SweepConfig, plain_text
 
 SUMMARY = "sweep.csv"
+_SHOWN = "test"
 
 _COLUMNS = (
     "members",
@@ -26,59 +28,93 @@ _COLUMNS = (
 )
 
 
+class _Setting(NamedTuple):
+    """What the members of one setting did.
+
+    Attributes:
+        num_members: those that were trained; the others have diverged.
+        accuracies: by split, `[E, N]`.
+        bimodalities: by split, `[E]`; NaN where all have diverged.
+    """
+
+    num_members: int
+    accuracies: dict[str, np.ndarray]
+    bimodalities: dict[str, np.ndarray]
+
+
 def write_sweep_report(
     config: SweepConfig, runs: Sequence[tuple[Run, Sequence[int]]], directory: Path
 ) -> list[Path]:
-    """Write `sweep.csv` and the figure of the last extent; returns the files, the figure as PNG.
+    """Write `sweep.csv` and the figure of the test set; returns the files, the figure as PNG.
 
     Args:
         config: the sweep.
         runs: each finished run and the positions in `config.settings` that its members have.
         directory: where to write.
     """
-    rows = [row for run, positions in runs for row in _rows(config, run, positions)]
-    order = sorted(range(len(rows)), key=lambda i: rows[i]["position"])
-    table = [
-        [*config.vary, *_COLUMNS],
-        *(
-            [*map(plain_text, config.settings[rows[i]["position"]].values())]
-            + [_written(rows[i][column]) for column in _COLUMNS]
-            for i in order
-        ),
-    ]
-    write_table(directory / SUMMARY, table)
-    return [directory / SUMMARY]
+    found = {
+        position: _measure(run, index, len(positions))
+        for run, positions in runs
+        for index, position in enumerate(positions)
+    }
+    settings = [found[position] for position in range(len(config.settings))]
+    write_table(directory / SUMMARY, _table_rows(config, settings))
+    display = _display(config, settings)
+    if display is None:  # all members of all settings have diverged
+        return [directory / SUMMARY]
+    return [directory / SUMMARY, display.plot().save(directory / "sweep")[0]]
 
 
-def _rows(config: SweepConfig, run: Run, positions: Sequence[int]) -> list[dict[str, Any]]:
+def _measure(run: Run, index: int, num_settings: int) -> _Setting:
+    """The members of the run's setting `index`."""
+    of_setting = run.settings.get("setting", np.zeros(len(run.members), int)) == index
+    accuracies, bimodalities = {}, {}
+    for split in run.splits:
+        size = len(run.labels[split])
+        bits = [run.bits(split, extents=extent)[0, of_setting] for extent in run.extents]
+        accuracies[split] = np.stack([accuracy_from_bits(own, size) for own in bits])
+        bimodalities[split] = np.array(
+            [bimodality(consistency_from_bits(own, size)) if len(own) else np.nan for own in bits]
+        )
+    return _Setting(run.manifest.num_members // num_settings, accuracies, bimodalities)
+
+
+def _table_rows(config: SweepConfig, settings: Sequence[_Setting]) -> Iterator[Sequence[Any]]:
     """One row for each setting, extent and split."""
-    of_setting = run.settings.get("setting", np.zeros(len(run.members), int))
-    num_members = run.manifest.num_members // len(positions)
-    rows = []
-    for extent in run.extents:
-        for split in run.splits:
-            correct = run.correct(split, extents=extent)[0]
-            for index, position in enumerate(positions):
-                own = correct[of_setting == index]
-                row = {
-                    "position": position,
-                    "members": len(own),
-                    "diverged": num_members - len(own),
-                    "extent": extent,
-                    "split": split,
-                }
-                rows.append(row | _scores(own))
-    return rows
+    yield [*config.vary, *_COLUMNS]
+    for values, setting in zip(config.settings, settings, strict=True):
+        for row, extent in enumerate(config.extents):
+            for split, accuracies in setting.accuracies.items():
+                own = accuracies[row]
+                moments = (own.mean(), own.std()) if len(own) else (np.nan, np.nan)
+                scores = (*moments, setting.bimodalities[split][row])
+                yield [
+                    *map(plain_text, values.values()),
+                    len(own),
+                    setting.num_members - len(own),
+                    extent,
+                    split,
+                    *(f"{score:.6g}" for score in scores),
+                ]
 
 
-def _scores(correct: np.ndarray) -> dict[str, float]:
-    """Of the members of one setting; NaN where all have diverged."""
-    if not len(correct):
-        return dict.fromkeys(_COLUMNS[-3:], float("nan"))
-    accuracy = member_accuracy(correct)
-    score = float(bimodality(consistency_score(correct)))
-    return dict(zip(_COLUMNS[-3:], (accuracy.mean(), accuracy.std(), score), strict=True))
+def _display(config: SweepConfig, settings: Sequence[_Setting]) -> SettingsDisplay | None:
+    """Test accuracy and bimodality of every setting with a member left; None without any.
 
-
-def _written(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    Settings that differ in the last field alone are drawn together.
+    """
+    *outer, inner = config.vary
+    results: dict[str, dict[str, SettingResult]] = {}
+    # At initialisation all settings of one architecture are the same.
+    trained = [row for row, extent in enumerate(config.extents) if extent > 0] or [0]
+    for values, setting in zip(config.settings, settings, strict=True):
+        accuracies = setting.accuracies[_SHOWN]
+        if not accuracies.shape[1]:
+            continue
+        panel = ", ".join(f"{name} {plain_text(values[name])}" for name in outer)
+        result = SettingResult(accuracies[-1], setting.bimodalities[_SHOWN][trained])
+        group = f"{panel}, {inner}" if panel else inner
+        results.setdefault(group, {})[plain_text(values[inner])] = result
+    if not results:
+        return None
+    return SettingsDisplay(results, f"{config.model.value} on {config.dataset}, {_SHOWN}")

@@ -106,6 +106,11 @@ def test_the_table_has_a_row_for_each_setting_extent_and_split(rates):
     assert float(last["accuracy_mean"]) == pytest.approx(accuracy, rel=1e-5)
 
 
+def test_there_is_a_figure(rates):
+    for kind in ("png", "svg"):
+        assert (rates / f"sweep.{kind}").stat().st_size > 1000
+
+
 def test_a_sweep_goes_on_where_it_was_and_then_says_so(binaries, rates, toy_set, contents):
     vary = "--vary=learning_rate=" + ",".join(map(repr, RATES))
     before = contents(rates)
