@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from ensemble_jax.models.architecture import Architecture
 from ensemble_jax.models.layers import INITIALISERS, TrainingPass
+from ensemble_jax.models.orthogonal import random_orthogonal
 
 _GATES = 4
 
@@ -121,14 +122,12 @@ class BidirectionalLSTM(nn.Module):
         return jnp.concatenate([forward, backward], axis=-1).swapaxes(0, 1)
 
     def _draw_kernel(self, key, size):
-        orthogonal = nn.initializers.orthogonal()
-
         def of_gate(key):
             for_words, for_outputs = jax.random.split(key)
             return jnp.concatenate(
                 [
                     self.kernel_init(for_words, (size, self.units)),
-                    orthogonal(for_outputs, (self.units, self.units)),
+                    random_orthogonal(for_outputs, self.units),
                 ]
             )
 
