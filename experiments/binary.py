@@ -8,20 +8,23 @@ import difflib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
 
+from experiments.interruption import Interrupted, handled, raise_interrupted
+
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def run(main: Callable[[], None]) -> None:
     """Parse the flags, then call `main`; a user's mistake ends in one line and exit code 2.
 
-    `main` raises ValueError, OSError or ModuleNotFoundError for what the user can put right.
+    `main` raises ValueError, OSError or ModuleNotFoundError for what the user can put right. SIGINT
+    and SIGTERM end in one line, too, and in exit code 130 or 143.
     """
 
     def guarded(arguments: Sequence[str]) -> None:
@@ -30,11 +33,15 @@ def run(main: Callable[[], None]) -> None:
         try:
             if not flags.FLAGS["verbosity"].present:
                 logging.set_verbosity(logging.WARNING)  # matplotlib tells of its font cache
-            with answered(ValueError, OSError, ModuleNotFoundError):
+            warnings.formatwarning = _one_line
+            with (
+                handled(raise_interrupted),
+                answered(ValueError, OSError, ModuleNotFoundError),
+            ):
                 main()
-        except KeyboardInterrupt:
-            print("interrupted; the same command continues", file=sys.stderr)
-            sys.exit(EXIT_INTERRUPTED)
+        except Interrupted as interruption:
+            print(f"{interruption}; the same command continues", file=sys.stderr)
+            sys.exit(interruption.exit_code)
 
     app.run(guarded, flags_parser=_parse_flags)
 
@@ -77,6 +84,11 @@ def suggestion(given: str, known: Mapping[str, str]) -> str:
     """` (is X meant?)` for the closest known name, if one is close; `known` maps names to X."""
     close = difflib.get_close_matches(given, known, n=1)
     return f" (is {known[close[0]]} meant?)" if close else ""
+
+
+def _one_line(message: Warning | str, category: type[Warning], *where: object) -> str:
+    """A warning as a user reads it; where in the code it comes from tells him nothing."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _parse_flags(arguments: list[str]) -> list[str]:

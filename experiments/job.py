@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
+import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,9 +27,11 @@ from ensemble_jax.runs import (
     claim_folder,
     config_differences,
     load_run,
+    lock_run,
 )
 from experiments import binary
 from experiments.dataset import load_data
+from experiments.interruption import Deferral
 from experiments.roster import Roster, make_roster
 from experiments.train_config import TrainConfig
 
@@ -84,27 +88,56 @@ class Job:
 def run_job(job: Job, workdir: Path) -> Run:
     """Train, or continue, or say that there is nothing left to do; returns the finished run.
 
+    A run is also continued to other extents than it was begun with, as long as those that are
+    finished stay and the others come later.
+
     Raises:
-        ValueError: if the folder holds anything but this job, or the data do not fit the config.
+        ValueError: if the folder holds anything but this job or another process works on it, or the
+            data do not fit the config.
         OSError: if it cannot be written; what was finished before stays.
+        Interrupted: if a signal asked for an end; what was finished stays.
     """
-    resumed = (workdir / "run.json").exists()
-    if resumed:
-        _check_same_config(workdir, job)
-        run = load_run(workdir)
-        if run.finished:
-            print(f"{workdir} is finished: {job}")
-            return run
-    dataset = load_data(job.shared)
-    roster = make_roster(job.settings, dataset)
-    for line in roster.remarks:
-        print(line)
-    binary.use_compilation_cache()
-    _train(job, roster, dataset, workdir, resumed)
-    return load_run(workdir)
+    with contextlib.ExitStack() as held:
+        resumed = (workdir / "run.json").exists()
+        if resumed:
+            if (run := _finished_run(workdir, job)) is not None:
+                return run
+            held.enter_context(lock_run(workdir))
+            # Another process may have gone on with it in between.
+            if (run := _finished_run(workdir, job)) is not None:
+                return run
+        dataset = load_data(job.shared)
+        roster = make_roster(job.settings, dataset)
+        for line in roster.remarks:
+            print(line)
+        binary.use_compilation_cache()
+        _train(job, roster, dataset, workdir, resumed, held)
+        return load_run(workdir)
 
 
-def _train(job: Job, roster: Roster, dataset: Dataset, workdir: Path, resumed: bool) -> None:
+def _finished_run(workdir: Path, job: Job) -> Run | None:
+    """The run, if it has all that the job asks for.
+
+    Raises:
+        ValueError: if it cannot be continued as this job.
+    """
+    run = load_run(workdir)
+    _check_same_config(run, job)
+    _check_extents(run, job.shared)
+    if not run.finished or run.extents != tuple(job.shared.extents):
+        return None
+    print(f"{workdir} is finished: {job}")
+    return run
+
+
+def _train(
+    job: Job,
+    roster: Roster,
+    dataset: Dataset,
+    workdir: Path,
+    resumed: bool,
+    held: contextlib.ExitStack,
+) -> None:
     # JAX comes after all that can be answered without it: a wrong option is answered at once.
     import jax
 
@@ -124,11 +157,14 @@ def _train(job: Job, roster: Roster, dataset: Dataset, workdir: Path, resumed: b
     if resumed:
         _check_same_examples(workdir, dataset)
         writer = RunWriter.open(workdir)
+        if list(config.extents) != list(writer.manifest.extents):
+            writer.ask_for(config.extents)
         plan, reason, _ = plan_of_run(writer.manifest.plan)
     else:
         # What the user may have got wrong comes before what takes time.
         make_network(ConvolutionAlgorithm.XLA)
         claim_folder(workdir)
+        held.enter_context(lock_run(workdir))
         plan, reason, _ = plan_training(config, dataset, roster.members, make_network)
     placement = place(plan, len(roster.ids), jax.local_devices())
     network = make_network(plan.convolution, plan.precision)
@@ -163,7 +199,7 @@ def _train(job: Job, roster: Roster, dataset: Dataset, workdir: Path, resumed: b
 
     compiled = _Compiled(training, evaluate, placement)
     sizes = {name: len(split) for name, split in dataset.splits.items()}
-    _PROTOCOLS[config.protocol](compiled, roster, config.extents, writer, sizes)
+    _PROTOCOLS[config.protocol](compiled, roster, config, writer, sizes)
 
 
 class _Compiled(NamedTuple):
@@ -177,32 +213,43 @@ class _Compiled(NamedTuple):
 def _train_trajectory(
     compiled: _Compiled,
     roster: Roster,
-    wanted: Sequence[int],
+    config: TrainConfig,
     writer: RunWriter,
     split_sizes: Mapping[str, int],
 ) -> None:
     """One collection, measured at every extent; goes on from its last checkpoint."""
-    from ensemble_jax.training import Checkpoints, train
+    from ensemble_jax.training import Checkpoints, Saving, train
     from experiments.progress import TrainingProgress
 
     training, evaluate, placement = compiled
     checkpoints = Checkpoints(writer.directory / _CHECKPOINTS)
+    saving = Saving(
+        lambda epoch, state: _save(epoch, state, writer.directory, checkpoints),
+        config.checkpoint_extents,
+        60 * config.checkpoint_minutes or math.inf,
+    )
     try:
-        first_epoch, state, extents = _start(wanted, training, checkpoints, placement)
-        _check_nothing_lost(writer, [e for e in wanted if e not in extents])
+        missing = [extent for extent in config.extents if extent not in writer.extents]
+        first_epoch, state = _start(missing[0], training, writer, checkpoints, placement)
         if writer.extents:
             print(f"continuing {writer.directory} after epoch {first_epoch}", flush=True)
-        with TrainingProgress(wanted[-1], first_epoch, roster.ids, split_sizes) as progress:
-            train(
+        with (
+            Deferral() as deferral,
+            TrainingProgress(missing[-1], first_epoch, roster.ids, split_sizes) as progress,
+        ):
+            reached = train(
                 training,
                 state,
                 first_epoch=first_epoch,
-                extents=extents,
+                extents=missing,
                 evaluate=evaluate,
                 to_host=placement.gather,
-                write=lambda measurement: _write(measurement, writer, checkpoints),
+                write=lambda measurement: _write(measurement, writer),
                 observer=progress,
+                saving=saving,
+                stop_asked=lambda: deferral.asked,
             )
+        deferral.raise_if_asked(f" after epoch {reached.epoch}")
     finally:
         checkpoints.close()
 
@@ -210,7 +257,7 @@ def _train_trajectory(
 def _train_independent(
     compiled: _Compiled,
     roster: Roster,
-    wanted: Sequence[int],
+    config: TrainConfig,
     writer: RunWriter,
     split_sizes: Mapping[str, int],
 ) -> None:
@@ -219,12 +266,18 @@ def _train_independent(
     from experiments.progress import TrainingProgress
 
     training, evaluate, placement = compiled
+    wanted = config.extents
     missing = [extent for extent in wanted if extent not in writer.extents]
     done = sum(wanted) - sum(missing)
     if len(missing) < len(wanted):
         print(f"continuing {writer.directory} with the collection of {missing[0]} epochs")
-    with TrainingProgress(sum(wanted), done, roster.ids, split_sizes) as progress:
+    with (
+        Deferral() as deferral,
+        TrainingProgress(sum(wanted), done, roster.ids, split_sizes) as progress,
+    ):
         for extent in missing:
+            if deferral.asked:
+                break
             progress.begin_collection()
             seeds = independent_seeds(np.asarray(roster.members.seed), extent)
             fresh = training.of(roster.members._replace(seed=seeds))
@@ -235,9 +288,11 @@ def _train_independent(
                 extents=[extent],
                 evaluate=evaluate,
                 to_host=placement.gather,
-                write=lambda measurement: _write(measurement, writer, None),
+                write=lambda measurement: _write(measurement, writer),
                 observer=progress,
+                stop_asked=lambda: deferral.asked,
             )
+    deferral.raise_if_asked(f" with {len(writer.extents)} of {len(wanted)} collections finished")
 
 
 _PROTOCOLS = {
@@ -246,16 +301,56 @@ _PROTOCOLS = {
 }
 
 
-def _check_same_config(workdir: Path, job: Job) -> None:
+def _check_same_config(run: Run, job: Job) -> None:
+    """The extents may differ."""
     # A field that the stored config lacks is newer than the run, which was as its default is.
     defaults = TrainConfig().effective()
     known = {name: value for name, value in defaults.items() if name in job.effective}
-    stored = {**known, **load_run(workdir).config}
+    stored = {**known, **run.config, "extents": job.effective["extents"]}
+    _check_no_new_members(run.directory, stored, job)
     differences = config_differences(stored, job.effective)
     if differences:
         raise ValueError(
-            f"{workdir} holds a run with another config, continue it with its own or choose "
+            f"{run.directory} holds a run with another config, continue it with its own or choose "
             f"another --workdir; stored -> wanted: {'; '.join(differences)}"
+        )
+
+
+def _check_no_new_members(directory: Path, stored: Mapping[str, Any], job: Job) -> None:
+    """More members of the same collection are trained apart and joined: say how."""
+    of_members = {name: job.effective[name] for name in ("members", "num_members")}
+    others = config_differences({**stored, **of_members}, job.effective)
+    before, wanted = stored["members"], job.effective["members"]
+    if len(job.settings) > 1 or others or not _begins_with(wanted, before):
+        return
+    first, end = wanted[len(before)], wanted[-1] + 1
+    new = f"{directory}-{first}-{end}"
+    raise ValueError(
+        f"{directory} holds the members {before[0]}:{first} only. Train the others with "
+        f"--config.members={first}:{end} --workdir={new}, then join them: python -m "
+        f"experiments.merge --runs={directory},{new} --output={directory}-{wanted[0]}-{end}"
+    )
+
+
+def _begins_with(longer: Sequence[int], shorter: Sequence[int]) -> bool:
+    return len(longer) > len(shorter) and longer[: len(shorter)] == shorter
+
+
+def _check_extents(run: Run, config: TrainConfig) -> None:
+    """Extents can be added after the finished ones, where each is a training of its own anywhere.
+
+    Those that are asked for but not finished can be left out again.
+    """
+    finished, wanted = run.extents, config.extents
+    after = max(finished, default=-1)
+    anywhere = config.protocol is Protocol.INDEPENDENT
+    too_early = [e for e in wanted if e not in run.manifest.extents and e <= after and not anywhere]
+    dropped = [e for e in finished if e not in wanted]
+    if too_early or dropped:
+        rule = "anywhere" if anywhere else f"after {after}"
+        raise ValueError(
+            f"{run.directory} is continued only with extents that hold the finished ones, "
+            f"{list(finished)}, and new ones {rule}, got {list(wanted)}: choose another --workdir"
         )
 
 
@@ -325,30 +420,38 @@ def _make_manifest(
 
 
 def _start(
-    wanted: Sequence[int],
+    missing: int,
     training: CollectionTraining,
+    writer: RunWriter,
     checkpoints: Checkpoints,
     placement: Placement,
-) -> tuple[int, MemberState, Sequence[int]]:
-    """The epochs completed, the state to go on from, and the extents that are still to measure."""
-    latest = checkpoints.restore_latest(training.state_shape)
-    if latest is None:
-        return 0, training.init(), wanted
-    completed, state = latest
-    return completed, placement.spread(state), [e for e in wanted if e > completed]
-
-
-def _check_nothing_lost(writer: RunWriter, completed: Sequence[int]) -> None:
-    lost = sorted(set(completed) - set(writer.extents))
-    if lost:
+) -> tuple[int, MemberState]:
+    """The epochs completed, and the state to go on from, before the first missing extent."""
+    if checkpoints.epochs and min(checkpoints.epochs) >= missing:
         raise ValueError(
-            f"{writer.directory} lacks the records of the extents {lost}, from before its last "
-            f"checkpoint: remove {writer.directory / _CHECKPOINTS} to compute them again"
+            f"{writer.directory} lacks the record of the extent {missing}, from before its "
+            f"checkpoints: remove {writer.directory / _CHECKPOINTS} to train again from the start"
         )
+    latest = checkpoints.restore_latest(training.state_shape, up_to=missing - 1)
+    if latest is None:
+        return 0, training.init()
+    epoch, state = latest
+    return epoch, placement.spread(state)
 
 
-def _write(measurement: Measurement, writer: RunWriter, checkpoints: Checkpoints | None) -> None:
-    """Make an extent permanent: the record first, so that a checkpoint never runs ahead of it."""
+@contextlib.contextmanager
+def _told(epoch: int, directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # Orbax makes a ValueError of a full disk
+        raise OSError(
+            f"cannot write epoch {epoch} to {directory}, the same command continues before it: "
+            f"{error}"
+        ) from error
+
+
+def _write(measurement: Measurement, writer: RunWriter) -> None:
+    """Make an extent permanent."""
     speed = measurement.train_images_per_second
     record = ExtentRecord(
         measurement.extent,
@@ -356,20 +459,19 @@ def _write(measurement: Measurement, writer: RunWriter, checkpoints: Checkpoints
             name: SplitRecord(*split._asdict().values())
             for name, split in measurement.evaluation.splits.items()
         },
-        np.asarray(measurement.state.diverged_at),
+        np.asarray(measurement.diverged_at),
         float("nan") if speed is None else speed,
         measurement.evaluation.probes,
     )
-    try:
+    with _told(measurement.extent, writer.directory):
         writer.write_extent(record)
-        if checkpoints is not None:
-            _check_room(writer.directory, measurement.state)
-            checkpoints.save(measurement.extent, measurement.state)
-    except (OSError, ValueError) as error:  # Orbax makes a ValueError of a full disk
-        raise OSError(
-            f"cannot write epoch {measurement.extent} to {writer.directory}, the same command "
-            f"continues before it: {error}"
-        ) from error
+
+
+def _save(epoch: int, state: MemberState, directory: Path, checkpoints: Checkpoints) -> None:
+    """Make a checkpoint permanent."""
+    with _told(epoch, directory):
+        _check_room(directory, state)
+        checkpoints.save(epoch, state)
 
 
 def _check_room(directory: Path, state: MemberState) -> None:

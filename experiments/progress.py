@@ -49,7 +49,7 @@ class TrainingProgress:
 
     def extent_written(self, measurement: Measurement) -> None:
         """Show accuracy and bimodality, and name the members that have diverged since."""
-        diverged_at = measurement.state.diverged_at
+        diverged_at = measurement.diverged_at
         diverged = diverged_at != NOT_DIVERGED
         for member in np.flatnonzero(diverged & ~self._diverged):
             self._bar.write(

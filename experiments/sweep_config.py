@@ -9,10 +9,10 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
-from experiments.train_config import PER_MEMBER, TrainConfig
+from experiments.train_config import NOT_OF_THE_RUN, PER_MEMBER, TrainConfig
 
 # What says how a run is measured and computed, and not what is trained.
-_FIXED = ("members", "num_members", "extents", "protocol", "plan", "data_dir")
+_FIXED = ("members", "num_members", "extents", "protocol", "plan", *NOT_OF_THE_RUN)
 
 
 class Combination(enum.Enum):

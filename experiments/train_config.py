@@ -42,6 +42,9 @@ PER_MEMBER = (
 )
 """The fields in which members of one collection may differ; the others change shapes or data."""
 
+NOT_OF_THE_RUN = ("data_dir", "checkpoint_extents", "checkpoint_minutes")
+"""The fields that change nothing of what is computed: a run may be continued with others."""
+
 
 @dataclasses.dataclass
 class TrainConfig:
@@ -111,6 +114,10 @@ class TrainConfig:
             patches, winograd or winograd4), passes_per_step (parts of a batch) and precision
             (float32 or, only where it is forced, bfloat16), after the word default without
             measuring.
+        checkpoint_extents: after every so many extents the state is saved, for an interrupted
+            training to go on from; 0 for never.
+        checkpoint_minutes: the state is also saved whenever so many minutes have passed, at the end
+            of an epoch; 0 for never.
     """
 
     dataset: str = "digits"
@@ -150,6 +157,8 @@ class TrainConfig:
     member_label_noise: float = 0.0
     protocol: Protocol = Protocol.TRAJECTORY
     plan: str = "auto"
+    checkpoint_extents: int = 1
+    checkpoint_minutes: float = 10.0
 
     @property
     def member_ids(self) -> range:
@@ -206,6 +215,8 @@ class TrainConfig:
         _check_at_least("batch_size", self.batch_size, 1)
         _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
         parse_plan_request(self.plan)
+        _check_at_least("checkpoint_extents", self.checkpoint_extents, 0)
+        _check_at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
         if not 0 <= self.seed <= _MOST_SEED:
             raise ValueError(f"seed must lie in 0..{_MOST_SEED}, got {self.seed}")
         if not self.learning_rate > 0:
@@ -262,12 +273,13 @@ class TrainConfig:
     def effective(self) -> dict[str, Any]:
         """What is written with the run: plain values, the members spelled out.
 
-        `data_dir` is left out, because where a data set lies does not change the run.
+        Where a data set lies and when there are checkpoints is left out: it changes no run.
         """
         values = {
-            field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)
+            field.name: _plain(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if field.name not in NOT_OF_THE_RUN
         }
-        del values["data_dir"]
         return values | {"members": list(self.member_ids), "num_members": len(self.member_ids)}
 
 

@@ -7,7 +7,7 @@ from ensemble_jax.runs.merging import merge_runs
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
 from ensemble_jax.runs.reader import Run, load_run
 from ensemble_jax.runs.records import ExtentRecord, SplitRecord
-from ensemble_jax.runs.writer import RunWriter, claim_folder
+from ensemble_jax.runs.writer import RunWriter, claim_folder, lock_run
 
 __all__ = [
     "DataSummary",
@@ -21,6 +21,7 @@ __all__ = [
     "config_differences",
     "library_versions",
     "load_run",
+    "lock_run",
     "merge_runs",
     "pack_correct",
     "unpack_correct",

@@ -8,6 +8,7 @@
     metrics.jsonl                 one line for each extent, for people and other tools; it holds
                                   nothing that the records do not, and is never read back
     checkpoints/                  the training state
+    .lock                         while a process writes the run: which; see `lock_run`
 
 Bitmaps are packed eight examples to a byte in the order of `numpy.packbits`; the bits after the
 last example are 0.
@@ -25,6 +26,7 @@ MANIFEST = "run.json"
 EXAMPLES = "examples.npz"
 RECORDS = "records"
 METRICS = "metrics.jsonl"
+LOCK = ".lock"
 
 
 def record_path(directory: Path, extent: int) -> Path:

@@ -15,6 +15,7 @@ from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import TrainingSets, read_training_sets
 from ensemble_jax.runs.files import sync_folder
 from ensemble_jax.runs.layout import record_path
+from ensemble_jax.runs.lock import locked
 from ensemble_jax.runs.manifest import Manifest
 from ensemble_jax.runs.reader import Run, load_run
 from ensemble_jax.runs.records import SPLIT_QUANTITIES, ExtentRecord, SplitRecord, read_record
@@ -48,7 +49,7 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
     `manifest.sources`. It has no checkpoints. Memory: one extent of the merged run.
 
     It is written beside the destination, as `.NAME.merging`, and renamed when it is complete; a
-    merge that was killed can just be repeated.
+    merge that was killed can just be repeated, and one at a time makes the same destination.
 
     Args:
         sources: the run directories, two or more.
@@ -56,8 +57,9 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
 
     Raises:
         FileNotFoundError: if a source does not exist.
-        ValueError: if the destination exists, a source is not a run, or the sources share a member
-            or differ in their config, settings, data, examples or finished extents.
+        ValueError: if the destination exists or is being made, a source is not a run, or the
+            sources share a member or differ in their config, settings, data, examples or finished
+            extents.
     """
     destination = Path(destination)
     if len(sources) < 2:
@@ -74,17 +76,19 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
     splits = {split: _Labelled(first.labels[split], first.ids[split]) for split in first.splits}
     probes = {probe: _Unlabelled(first.ids[probe]) for probe in first.probes}
     unfinished = destination.with_name(f".{destination.name}.merging")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    try:
-        sets = _merged_training_sets(runs, order)
-        writer = RunWriter.create(unfinished, manifest, splits, sets, probes)
-        for extent in first.extents:
-            writer.write_extent(_merged_record(runs, order, extent))
-        os.rename(unfinished, destination)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with locked(unfinished.with_name(f"{unfinished.name}.lock"), destination):
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        try:
+            sets = _merged_training_sets(runs, order)
+            writer = RunWriter.create(unfinished, manifest, splits, sets, probes)
+            for extent in first.extents:
+                writer.write_extent(_merged_record(runs, order, extent))
+            os.rename(unfinished, destination)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
     sync_folder(destination.parent)
     return load_run(destination)
 

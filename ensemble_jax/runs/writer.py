@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,7 +25,8 @@ from ensemble_jax.runs.files import (
     staged_path,
     sync_folder,
 )
-from ensemble_jax.runs.layout import EXAMPLES, MANIFEST, METRICS, RECORDS, record_path
+from ensemble_jax.runs.layout import EXAMPLES, LOCK, MANIFEST, METRICS, RECORDS, record_path
+from ensemble_jax.runs.lock import locked
 from ensemble_jax.runs.manifest import Manifest, format_manifest, read_manifest
 from ensemble_jax.runs.metrics import metrics_line
 from ensemble_jax.runs.records import ExtentRecord, record_arrays
@@ -43,7 +45,7 @@ class RunWriter:
     """Writes the records of a run, one extent at a time.
 
     Use `RunWriter.create` for a new run and `RunWriter.open` to go on with one. One process writes
-    a run at a time; any number may read it meanwhile.
+    a run at a time, which `lock_run` sees to; any number may read it meanwhile.
 
     Attributes:
         directory: where the run lies.
@@ -118,6 +120,22 @@ class RunWriter:
         """The extents that are written, ascending."""
         return finished_extents(self.directory, self.manifest)
 
+    def ask_for(self, extents: Sequence[int]) -> None:
+        """Ask for other extents from now on, in the config, too; what is finished must stay.
+
+        `run.json` is replaced as a whole.
+
+        Raises:
+            ValueError: if a finished extent is not among them, or they are not ascending.
+            OSError: if the disk is full; the extents are then those before.
+        """
+        _check_kept(self.directory, self.extents, extents)
+        config = {**self.manifest.config, "extents": extents}
+        manifest = replace(self.manifest, config=config, extents=extents)
+        with _told_if_not_writable(self.directory):
+            replace_file(self.directory / MANIFEST, format_manifest(manifest).encode())
+        self.manifest = manifest
+
     def write_extent(self, record: ExtentRecord) -> None:
         """Write the record of an extent, then its line of metrics.
 
@@ -162,6 +180,29 @@ def finished_extents(directory: Path, manifest: Manifest) -> tuple[int, ...]:
     return tuple(e for e in manifest.extents if record_path(directory, e).exists())
 
 
+def _check_kept(directory: Path, finished: Sequence[int], extents: Sequence[int]) -> None:
+    lost = sorted(set(finished) - set(extents))
+    if lost:
+        raise ValueError(
+            f"extents must hold all that are finished in {directory}, {list(finished)}, "
+            f"got {list(extents)}"
+        )
+
+
+@contextmanager
+def lock_run(directory: Path) -> Iterator[None]:
+    """Keep other processes from writing this run; see `locked` for what it takes.
+
+    Raises:
+        ValueError: if another process writes it, or it may not be written.
+    """
+    # What is done within has its own answers to a folder that cannot be written.
+    with ExitStack() as stack:
+        with _told_if_not_writable(directory):
+            stack.enter_context(locked(directory / LOCK, directory))
+        yield
+
+
 def claim_folder(directory: Path) -> None:
     """Make the folder of a new run, or see that it may be used.
 
@@ -171,7 +212,7 @@ def claim_folder(directory: Path) -> None:
     """
     with _told_if_not_writable(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        names = {path.name for path in directory.iterdir()}
+        names = {path.name for path in directory.iterdir()} - {LOCK}
     if MANIFEST in names:
         raise ValueError(f"{directory} already holds a run: resume it or choose another directory")
     unfinished = staged_path(Path(MANIFEST)).name in names and names <= _UNFINISHED

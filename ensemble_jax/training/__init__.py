@@ -7,7 +7,7 @@ from ensemble_jax.training.collection_training import (
     place_examples,
 )
 from ensemble_jax.training.keys import Stream, StreamIds, independent_seeds
-from ensemble_jax.training.loop import Measurement, Observer, train
+from ensemble_jax.training.loop import Measurement, Observer, Progress, Saving, train
 from ensemble_jax.training.member import (
     NOT_DIVERGED,
     Examples,
@@ -29,6 +29,8 @@ __all__ = [
     "MemberState",
     "MemberTraining",
     "Observer",
+    "Progress",
+    "Saving",
     "Settings",
     "Stream",
     "StreamIds",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 import zlib
 from pathlib import Path
@@ -18,7 +19,7 @@ _CHECKSUM = "checksum"
 
 
 class Checkpoints:
-    """The checkpoints of one run, named by the extent at which they were taken."""
+    """The checkpoints of one run, named by the epochs completed when they were taken."""
 
     def __init__(self, directory: Path) -> None:
         # Orbax tells of every step it takes; a user wants to know what goes wrong.
@@ -30,44 +31,50 @@ class Checkpoints:
             ),
         )
 
-    def save(self, extent: int, state: Any) -> None:
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs of all checkpoints, readable or not, ascending."""
+        return tuple(sorted(self._manager.all_steps()))
+
+    def save(self, epoch: int, state: Any) -> None:
         """Write a host copy of the state; on return it is on the disk.
 
-        Checkpoints of this or a later extent go first: they are those that could not be read, or
-        this extent is measured again.
+        Checkpoints of this or a later epoch go first: they are those that could not be read, or
+        this epoch is trained again.
         """
-        for stale in self._manager.all_steps():
-            if stale >= extent:
+        for stale in self.epochs:
+            if stale >= epoch:
                 self._manager.delete(stale)
         named = _by_name(state)
         named[_CHECKSUM] = _checksum(named)
-        self._manager.save(extent, args=ocp.args.StandardSave(named), force=True)
+        self._manager.save(epoch, args=ocp.args.StandardSave(named), force=True)
 
-    def restore_latest(self, like: Any) -> tuple[int, Any] | None:
-        """The newest checkpoint that can be read and its extent; None if there is none.
+    def restore_latest(self, like: Any, up_to: float = math.inf) -> tuple[int, Any] | None:
+        """The newest checkpoint that can be read and its epoch; None if there is none.
 
         Args:
             like: a pytree of arrays or shapes with the structure of what was saved.
+            up_to: the last epoch whose checkpoint will do.
         """
         named = {
             name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
             for name, leaf in _by_name(like).items()
         }
         wanted = named | {_CHECKSUM: jax.ShapeDtypeStruct((), np.uint32)}
-        for extent in sorted(self._manager.all_steps(), reverse=True):
+        for epoch in reversed([epoch for epoch in self.epochs if epoch <= up_to]):
             try:
-                arrays = self._manager.restore(extent, args=ocp.args.StandardRestore(wanted))
+                arrays = self._manager.restore(epoch, args=ocp.args.StandardRestore(wanted))
                 arrays = {name: jax.device_get(array) for name, array in arrays.items()}
                 if arrays.pop(_CHECKSUM) != _checksum(arrays):
                     raise ValueError("its numbers are not those that were written")
             except Exception as error:  # Orbax and TensorStore raise many kinds for a broken file.
                 warnings.warn(
-                    f"the checkpoint of epoch {extent} cannot be read and is left out: {error}",
+                    f"the checkpoint of epoch {epoch} cannot be read and is left out: {error}",
                     stacklevel=2,
                 )
                 continue
             leaves = [arrays[name] for name in named]
-            return extent, jax.tree.unflatten(jax.tree.structure(like), leaves)
+            return epoch, jax.tree.unflatten(jax.tree.structure(like), leaves)
         return None
 
     def close(self) -> None:

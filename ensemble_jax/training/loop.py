@@ -1,14 +1,16 @@
-"""The host loop: epochs on the devices, and the records of the extents written meanwhile."""
+"""The host loop: epochs on the devices, records and checkpoints written meanwhile."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from ensemble_jax.training.collection_training import CollectionTraining
 from ensemble_jax.training.member import MemberState
@@ -19,14 +21,14 @@ class Measurement(NamedTuple):
 
     Attributes:
         extent: epochs completed.
-        state: the members' state, a host copy.
+        diverged_at: `[N]`, as in `MemberState`, a host copy.
         evaluation: what `evaluate` returned, a host copy.
         train_images_per_second: images times members over the wall time of the training since the
             last extent; None where there was none.
     """
 
     extent: int
-    state: MemberState
+    diverged_at: Int[np.ndarray, " N"]
     evaluation: Any
     train_images_per_second: float | None
 
@@ -42,6 +44,29 @@ class Observer(Protocol):
         """An extent is permanent. Called on the thread that writes."""
 
 
+class Saving(NamedTuple):
+    """How the state is kept, so that a training that ends early can go on, and how often.
+
+    Attributes:
+        save: `(epoch, state)` makes a host copy of the state after `epoch` epochs permanent.
+        every_extents: a checkpoint is due after so many extents, 0 for never,
+        every_seconds: and so long after the one before, `math.inf` for never.
+        clock: in seconds; one that never jumps, unlike the time of day.
+    """
+
+    save: Callable[[int, MemberState], None]
+    every_extents: int = 1
+    every_seconds: float = math.inf
+    clock: Callable[[], float] = time.monotonic
+
+
+class Progress(NamedTuple):
+    """How far a training came: epochs completed, and the state on the devices."""
+
+    epoch: int
+    state: MemberState
+
+
 def train(
     training: CollectionTraining,
     state: MemberState,
@@ -52,12 +77,17 @@ def train(
     to_host: Callable[[Any], Any],
     write: Callable[[Measurement], None],
     observer: Observer,
-) -> MemberState:
-    """Train up to the last extent and measure at each; returns the final state.
+    saving: Saving | None = None,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> Progress:
+    """Train up to the last extent, or until asked to stop, and measure at each extent.
 
-    The state is copied to the host before the next epoch reuses its memory. Everything else about
-    a measurement (copying, writing, telling the observer) happens on a thread of its own, one
-    extent after another, while the devices go on.
+    Everything about a measurement but its computation (copying, writing, telling the observer)
+    happens on a thread of its own, one extent after another, while the devices go on. So do the
+    checkpoints, on a second thread: the devices wait for a copy of the state to the host, before
+    the next epoch reuses its memory, but never for the disk. A checkpoint that is due while the
+    one before is still being written waits for the end of a later epoch. The last epoch, and the
+    one after which the training stops, have theirs in any case.
 
     Args:
         training: the compiled collection.
@@ -69,43 +99,66 @@ def train(
         to_host: copies a lifted pytree to the host.
         write: makes a measurement permanent. What it raises ends the training.
         observer: is told of progress.
+        saving: how and when there are checkpoints; what it raises ends the training. None for no
+            checkpoints.
+        stop_asked: asked before every epoch.
     """
 
-    def finish(extent, state, evaluation, speed):
-        measurement = Measurement(extent, state, to_host(evaluation), speed)
+    def finish(extent, diverged_at, evaluation, speed):
+        measurement = Measurement(extent, diverged_at, to_host(evaluation), speed)
         write(measurement)
         observer.extent_written(measurement)
 
-    with _InOrder(finish) as recorder:
+    with _InOrder(finish, "record") as recorder, _Saver(saving, first_epoch, recorder) as saver:
 
         def measure(extent, seconds, images):
             evaluation = jax.block_until_ready(evaluate(state))
             speed = images / seconds if images else None
-            recorder.submit(extent, to_host(state), evaluation, speed)
+            recorder.submit(extent, to_host(state.diverged_at), evaluation, speed)
+            saver.count_extent()
 
-        if first_epoch == 0 and extents[0] == 0:
+        epoch = first_epoch
+        if epoch == 0 and extents[0] == 0:
             measure(0, 0.0, 0)
         seconds, images = 0.0, 0
-        for epoch in range(first_epoch, extents[-1]):
+        while True:
+            if saver.due:
+                saver.save(epoch, to_host(state))
+            if epoch >= extents[-1] or stop_asked():
+                break
             started = time.perf_counter()
             state, losses = jax.block_until_ready(training.epoch(state, epoch))
             seconds += time.perf_counter() - started
             images += training.num_images
-            observer.epoch_done(epoch + 1, to_host(losses))
+            epoch += 1
+            observer.epoch_done(epoch, to_host(losses))
             recorder.raise_error()
-            if epoch + 1 in extents:
-                measure(epoch + 1, seconds, images)
+            saver.raise_error()
+            if epoch in extents:
+                measure(epoch, seconds, images)
                 seconds, images = 0.0, 0
-    return state
+        if saver.lacks(epoch):
+            saver.save(epoch, to_host(state))
+    return Progress(epoch, state)
 
 
 class _InOrder:
     """Calls a function on one thread, call after call, with at most one in work."""
 
-    def __init__(self, function: Callable[..., None]) -> None:
+    def __init__(self, function: Callable[..., None], name: str) -> None:
         self._function = function
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="record")
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._in_work: Future | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is in work."""
+        return self._in_work is not None and not self._in_work.done()
+
+    def wait_elsewhere(self) -> Callable[[], None]:
+        """For another thread: waits for the call that is in work now, raises what it raises."""
+        in_work = self._in_work
+        return lambda: None if in_work is None else in_work.result()
 
     def submit(self, *arguments: Any) -> None:
         """Call the function after the call before has ended; raises what that one raised."""
@@ -122,7 +175,7 @@ class _InOrder:
             in_work, self._in_work = self._in_work, None
             in_work.result()
 
-    def __enter__(self) -> _InOrder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, error_type, error, traceback) -> None:
@@ -133,3 +186,48 @@ class _InOrder:
                 self._wait()
         finally:
             self._executor.shutdown(wait=True)
+
+
+class _Saver(_InOrder):
+    """Writes checkpoints, each after the records of the extents before it; knows when one is due.
+
+    Where there is nothing to save with, none is ever due or lacking.
+    """
+
+    def __init__(self, saving: Saving | None, first_epoch: int, recorder: _InOrder) -> None:
+        super().__init__(self._write, "checkpoint")
+        self._saving = saving
+        self._recorder = recorder
+        # The training goes on from a checkpoint, unless it begins.
+        self._saved_epoch = first_epoch or None
+        self._extents_since = 0
+        self._saved_at = saving.clock() if saving else 0.0
+
+    def count_extent(self) -> None:
+        """An extent was measured."""
+        self._extents_since += 1
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint, and the one before is written."""
+        if self._saving is None or self.busy:
+            return False
+        of_extents = 0 < self._saving.every_extents <= self._extents_since
+        return of_extents or self._saving.clock() - self._saved_at >= self._saving.every_seconds
+
+    def lacks(self, epoch: int) -> bool:
+        """Whether this epoch has no checkpoint."""
+        return self._saving is not None and self._saved_epoch != epoch
+
+    def save(self, epoch: int, state: MemberState) -> None:
+        """Write a checkpoint after the one before; raises what that one raised."""
+        assert self._saving is not None
+        self.submit(self._recorder.wait_elsewhere(), self._saving.save, epoch, state)
+        self._saved_epoch, self._extents_since = epoch, 0
+        self._saved_at = self._saving.clock()
+
+    @staticmethod
+    def _write(wait_for_records, save, epoch, state):
+        # A checkpoint never runs ahead of the records.
+        wait_for_records()
+        save(epoch, state)

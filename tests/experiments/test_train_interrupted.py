@@ -16,16 +16,6 @@ def count_lines(path):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def truncate(directory, extent):
-    """Make a run what it was when the checkpoint of an extent had just been written."""
-    for path in (directory / "records").glob("extent-*.npz"):
-        if int(path.stem.rpartition("-")[2]) > extent:
-            path.unlink()
-    for path in (directory / "checkpoints").iterdir():
-        if path.name != str(extent):
-            shutil.rmtree(path)
-
-
 def continued_after(answer):
     """The epoch after which a process says that it continues."""
     return int(re.search(r"^continuing \S+ after epoch (\d+)$", answer.stdout, re.M)[1])
@@ -38,43 +28,35 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_bits(
     metrics = directory / "metrics.jsonl"
     command = ("train", *toy_job, f"--workdir={directory}")
 
-    # Killed as early as there is anything to go on from: after the first checkpoint.
-    killed = binaries.start(*command).stop(
-        signal.SIGKILL,
-        (directory / "checkpoints" / "0").exists,
-    )
-    assert killed.returncode == -signal.SIGKILL
-    truncate(directory, 0)
-
     # Killed somewhere in the middle.
     killed = binaries.start(*command).stop(signal.SIGKILL, lambda: count_lines(metrics) >= 2)
     assert killed.returncode == -signal.SIGKILL
-    assert continued_after(killed) == 0
     assert 2 <= len(load_run(directory).extents) < 10
 
-    # Ctrl-C.
-    interrupted = binaries.start(*command).stop(signal.SIGINT, lambda: count_lines(metrics) >= 4)
-    assert interrupted.returncode == 130
-    assert 0 <= continued_after(interrupted) <= 3
-    last_line = interrupted.stderr.splitlines()[-1]
-    assert last_line == "interrupted; the same command continues"
-    assert "Traceback" not in interrupted.stderr
-    finished = load_run(directory).extents
-    assert 4 <= len(finished) < 10
-
-    # What a scheduler sends: nothing is written on the way out, and no extent is lost.
-    terminated = binaries.start(*command).stop(
-        signal.SIGTERM,
-        lambda: count_lines(metrics) >= len(finished) + 1,
-    )
-    assert terminated.returncode == -signal.SIGTERM
-    # Ctrl-C waits until what was measured is written with its checkpoint.
-    assert continued_after(terminated) == finished[-1]
-    assert len(load_run(directory).extents) < 10
+    # Ctrl-C, and what a scheduler sends that wants its machine back.
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        before = len(load_run(directory).extents)
+        stopped = binaries.start(*command).stop(
+            number,
+            lambda finished=before: count_lines(metrics) > finished,
+        )
+        assert stopped.returncode == code
+        last_line = stopped.stderr.splitlines()[-1]
+        assert "Traceback" not in stopped.stderr
+        reached = load_run(directory).extents[-1]
+        assert before <= reached < 9
+        assert last_line == (
+            f"interrupted by {number.name} after epoch {reached}; the same command continues"
+        )
+        # The epoch in work was ended, and its state saved.
+        assert (directory / "checkpoints" / str(reached)).exists()
+        assert f"{number.name}: ends after this epoch; a second signal ends at once" in (
+            stopped.stderr
+        )
 
     completed = binaries.run(*command)
     assert completed.returncode == 0, completed.stderr
-    assert continued_after(completed) >= finished[-1]
+    assert continued_after(completed) == reached
     assert load_run(directory).finished
     assert_same_records(directory, undisturbed)
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
@@ -91,7 +73,8 @@ def unfinished(undisturbed, tmp_path):
     """A run whose last extent is still to come."""
     directory = tmp_path / "unfinished"
     shutil.copytree(undisturbed, directory)
-    truncate(directory, 8)
+    (directory / "records" / "extent-000009.npz").unlink()
+    shutil.rmtree(directory / "checkpoints" / "9")
     return directory
 
 
@@ -110,10 +93,10 @@ def test_other_examples_are_refused(binaries, toy_job, unfinished, contents):
 
 
 def test_a_lost_record_is_not_passed_over(binaries, toy_job, unfinished):
-    (unfinished / "records" / "extent-000004.npz").unlink()
+    (unfinished / "records" / "extent-000000.npz").unlink()
     answer = binaries.run("train", *toy_job, f"--workdir={unfinished}")
     assert answer.returncode == 2
-    assert "lacks the records of the extents [4]" in answer.error
+    assert "lacks the record of the extent 0" in answer.error
     assert f"remove {unfinished / 'checkpoints'}" in answer.error
 
 
@@ -175,7 +158,7 @@ def test_a_full_disk_ends_in_one_line_and_the_run_continues_when_there_is_room(
     *bar, last_line = answer.stderr.splitlines()
     assert all(line.startswith("training: ") for line in bar if line), answer.stderr
     assert re.fullmatch(
-        rf"error: cannot write epoch 1 to {directory}, the same command continues before it: the "
+        rf"error: cannot write epoch \d to {directory}, the same command continues before it: the "
         r"disk is full, a checkpoint takes \d+\.\d MB and \d\.\d MB are free",
         last_line,
     )

@@ -176,3 +176,11 @@ def test_a_new_start_replaces_all_that_is_broken(tmp_path, checkpoints, state):
     ]
     checkpoints.save(0, state)
     assert checkpoints.restore_latest(state)[0] == 0
+
+
+def test_an_epoch_can_be_set_after_which_none_will_do(checkpoints, state):
+    for epoch in (3, 7):
+        checkpoints.save(epoch, at(state, epoch))
+    assert checkpoints.epochs == (3, 7)
+    assert checkpoints.restore_latest(state, up_to=6)[0] == 3
+    assert checkpoints.restore_latest(state, up_to=2) is None

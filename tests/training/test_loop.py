@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ensemble_jax.training import train
+from ensemble_jax.training import Saving, train
+
+
+class Counts(NamedTuple):
+    """What stands for a state; `diverged_at` is what the loop knows of one."""
+
+    epochs: Any
+    diverged_at: Any
 
 
 class CountingTraining:
@@ -25,8 +35,8 @@ class CountingTraining:
         if epoch == self.fail_in:
             raise RuntimeError("the device is gone")
         self.epochs.append(epoch)
-        new = state + 1
-        state.delete()
+        new = Counts(state.epochs + 1, state.diverged_at + 0)
+        jax.tree.map(lambda leaf: leaf.delete(), state)
         return new, jnp.full(3, 10.0 * epoch)
 
 
@@ -59,19 +69,18 @@ class Journal:
         return [measurement.extent for measurement in self.measurements]
 
 
-def run(journal, training=None, *, first_epoch=0, extents=(0, 1, 3)):
+def run(journal, training=None, *, first_epoch=0, extents=(0, 1, 3), **more):
     training = training or CountingTraining()
     return train(
         training,
-        jnp.full(3, first_epoch),
+        Counts(jnp.full(3, first_epoch), jnp.array([-1, 0, -1])),
         first_epoch=first_epoch,
         extents=extents,
-        evaluate=lambda state: {"double": 2 * state},
-        to_host=lambda tree: (
-            {"double": np.array(tree["double"])} if isinstance(tree, dict) else np.array(tree)
-        ),
+        evaluate=lambda state: {"double": 2 * state.epochs},
+        to_host=lambda tree: jax.tree.map(np.array, tree),
         write=journal.write,
         observer=journal,
+        **more,
     )
 
 
@@ -93,9 +102,10 @@ def test_which_extents_are_measured(first_epoch, extents, measured, epochs):
     final = run(journal, training, first_epoch=first_epoch, extents=extents)
     assert journal.extents == measured
     assert training.epochs == epochs
-    np.testing.assert_array_equal(final, np.full(3, first_epoch + len(epochs)))
+    assert final.epoch == first_epoch + len(epochs)
+    np.testing.assert_array_equal(final.state.epochs, [final.epoch] * 3)
     for measurement in journal.measurements:
-        np.testing.assert_array_equal(measurement.state, [measurement.extent] * 3)
+        np.testing.assert_array_equal(measurement.diverged_at, [-1, 0, -1])
         np.testing.assert_array_equal(
             measurement.evaluation["double"], [2 * measurement.extent] * 3
         )
@@ -160,7 +170,7 @@ def test_training_goes_on_while_an_extent_is_written():
 
 
 def test_at_most_one_extent_waits_to_be_written():
-    """What waits holds a copy of the state, so it must not grow."""
+    """What waits holds predictions on the devices, so it must not grow."""
     journal = Journal()
     waiting = []
 
@@ -212,3 +222,162 @@ def test_no_thread_is_left():
     with pytest.raises(OSError, match="No space"):
         run(Journal(fail_at=1))
     assert threading.active_count() == before
+
+
+class Checkpoints:
+    """Keeps host copies, or fails at one."""
+
+    def __init__(self, journal, fail_at: int | None = None) -> None:
+        self.journal = journal
+        self.fail_at = fail_at
+        self.counts: dict[int, list[int]] = {}
+
+    def save(self, epoch, state):
+        self.journal.events.append(("save", epoch))
+        if epoch == self.fail_at:
+            raise OSError(28, "No space left on device")
+        self.counts[epoch] = state.epochs.tolist()
+
+    def saving(self, **options):
+        return Saving(self.save, **options)
+
+
+class AtOnce:
+    """An executor without threads, whose calls have ended when they return."""
+
+    def __init__(self, **options):
+        pass
+
+    def submit(self, function, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except OSError as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, wait):
+        pass
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """No checkpoint is put off because the one before is still being written."""
+    monkeypatch.setattr("ensemble_jax.training.loop.ThreadPoolExecutor", AtOnce)
+
+
+@pytest.mark.parametrize(
+    ("every", "saved"), [(1, [0, 1, 2, 3, 4]), (2, [1, 3, 4]), (3, [2, 4]), (0, [4])]
+)
+def test_checkpoints_after_every_so_many_extents_and_the_last(at_once, every, saved):
+    journal = Journal()
+    checkpoints = Checkpoints(journal)
+    run(journal, extents=range(5), saving=checkpoints.saving(every_extents=every))
+    assert list(checkpoints.counts) == saved
+    assert checkpoints.counts == {epoch: [epoch] * 3 for epoch in saved}
+
+
+def test_checkpoints_after_so_much_time_lie_between_extents(at_once):
+    journal = Journal()
+    checkpoints = Checkpoints(journal)
+    now = [0.0]
+
+    class Minutes(CountingTraining):
+        def epoch(self, state, epoch):
+            now[0] += 60
+            return super().epoch(state, epoch)
+
+    saving = checkpoints.saving(every_extents=0, every_seconds=150, clock=lambda: now[0])
+    run(journal, Minutes(), extents=(0, 10), saving=saving)
+    assert list(checkpoints.counts) == [3, 6, 9, 10]
+
+
+def test_the_time_of_day_does_not_matter(monkeypatch):
+    """As where a clock is set back, or forward, while a training runs."""
+    journal = Journal()
+    checkpoints = Checkpoints(journal)
+    days = iter(range(1000))
+    monkeypatch.setattr(time, "time", lambda: 1e9 * (-1) ** next(days))
+    saving = checkpoints.saving(every_extents=0, every_seconds=3600.0)
+    run(journal, extents=(0, 5), saving=saving)
+    assert list(checkpoints.counts) == [5]
+
+
+def test_a_checkpoint_never_runs_ahead_of_the_records():
+    class Slow(Journal):
+        def write(self, measurement):
+            time.sleep(0.05)
+            super().write(measurement)
+
+    journal = Slow()
+    run(journal, extents=(0, 1, 2), saving=Checkpoints(journal).saving())
+    saved = [i for i, event in enumerate(journal.events) if event[0] == "save"]
+    assert saved
+    for i in saved:
+        epoch = journal.events[i][1]
+        written = {event[1] for event in journal.events[:i] if event[0] == "write"}
+        assert written == set(range(epoch + 1))
+
+
+def test_the_devices_never_wait_for_a_checkpoint():
+    """While the first is written ten epochs are trained, with their extents."""
+    journal = Journal()
+    checkpoints = Checkpoints(journal)
+    trained = threading.Event()
+
+    class Announcing(CountingTraining):
+        def epoch(self, state, epoch):
+            if epoch == 9:
+                trained.set()
+            return super().epoch(state, epoch)
+
+    def save(epoch, state):
+        assert epoch or trained.wait(timeout=10), "training waits for a checkpoint"
+        checkpoints.save(epoch, state)
+
+    run(journal, Announcing(), extents=range(11), saving=Saving(save))
+    assert journal.extents == list(range(11))
+    assert checkpoints.counts[0] == [0] * 3
+    assert max(checkpoints.counts) == 10
+
+
+@pytest.mark.parametrize("asked_after", [0, 2, 3, 5])
+def test_a_training_that_is_asked_to_stop_ends_with_a_checkpoint(asked_after):
+    journal, training = Journal(), CountingTraining()
+    checkpoints = Checkpoints(journal)
+    saving = checkpoints.saving(every_extents=0)
+    reached = run(
+        journal,
+        training,
+        extents=(0, 1, 3, 9),
+        saving=saving,
+        stop_asked=lambda: len(training.epochs) >= asked_after,
+    )
+    assert reached.epoch == asked_after
+    np.testing.assert_array_equal(reached.state.epochs, [asked_after] * 3)
+    assert checkpoints.counts == {asked_after: [asked_after] * 3}
+    assert journal.extents == [extent for extent in (0, 1, 3) if extent <= asked_after]
+
+
+def test_what_is_continued_and_stopped_at_once_is_not_saved_again():
+    journal = Journal()
+    checkpoints = Checkpoints(journal)
+    run(journal, first_epoch=2, saving=checkpoints.saving(), stop_asked=lambda: True)
+    assert checkpoints.counts == {}
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_training():
+    journal, training = Journal(), CountingTraining()
+    checkpoints = Checkpoints(journal, fail_at=0)
+    with pytest.raises(OSError, match="No space left on device"):
+        run(journal, training, extents=range(100), saving=checkpoints.saving())
+    assert 1 <= len(journal.extents) < 100
+    assert checkpoints.counts == {}
+
+
+def test_a_record_that_cannot_be_written_leaves_no_checkpoint_of_it():
+    journal = Journal(fail_at=1)
+    checkpoints = Checkpoints(journal)
+    with pytest.raises(OSError, match="No space left on device"):
+        run(journal, extents=(1, 2), saving=checkpoints.saving())
+    assert checkpoints.counts == {}

@@ -1,0 +1,115 @@
+"""What SIGINT (Ctrl-C) and SIGTERM (a scheduler that wants its machine back) do to a process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ends the process.
+
+    Attributes:
+        exit_code: 128 and the number of the signal, as shells have it: 130 for SIGINT, 143 for
+            SIGTERM.
+    """
+
+    def __init__(self, number: int, when: str = "") -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}{when}")
+        self.exit_code = 128 + number
+
+
+def raise_interrupted(number: int, frame: object) -> None:
+    """A signal handler: ends what is in work by an exception, so that it can tidy up."""
+    raise Interrupted(number)
+
+
+@contextlib.contextmanager
+def handled(handler, numbers=SIGNALS) -> Iterator[None]:
+    """Let a function handle signals, but for those that the process was started to ignore.
+
+    Only the main thread may say what signals do; on another this changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    chosen = [number for number in numbers if before[number] is not signal.SIG_IGN]
+    for number in chosen:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in chosen:
+            signal.signal(number, before[number])
+
+
+class Deferral:
+    """Within it the first signal is only noted, and the second ends the process at once.
+
+    The main thread may be waiting for a device for minutes, in which Python calls no handlers, so
+    it is a thread of its own that learns of the signals.
+    """
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a signal has come."""
+        return self._number is not None
+
+    def raise_if_asked(self, when: str) -> None:
+        """End the process, after the deferral, where a signal has come; `when` is told."""
+        if self._number is not None:
+            raise Interrupted(self._number, when)
+
+    def __enter__(self) -> Deferral:
+        with contextlib.ExitStack() as stack:
+            if threading.current_thread() is threading.main_thread():
+                stack.enter_context(self._watched())
+                stack.enter_context(handled(lambda number, frame: None))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """A thread reads the numbers that Python writes as soon as a signal comes."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        watcher = threading.Thread(target=self._watch, args=(reading,), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            os.write(writing, b"\0")
+            watcher.join()
+            os.close(writing)
+            os.close(reading)
+
+    def _watch(self, descriptor: int) -> None:
+        while number := os.read(descriptor, 1)[0]:
+            if number not in SIGNALS or signal.getsignal(number) is signal.SIG_IGN:
+                continue
+            name = signal.Signals(number).name
+            if self._number is not None:
+                print(f"\n{name} again: ended at once", file=sys.stderr, flush=True)
+                os._exit(128 + number)
+            self._number = number
+            print(
+                f"\n{name}: ends after this epoch; a second signal ends at once",
+                file=sys.stderr,
+                flush=True,
+            )
