@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,7 +111,9 @@ def run_job(job: Job, workdir: Path) -> Run:
             print(line)
         binary.use_compilation_cache()
         _train(job, roster, dataset, workdir, resumed, held)
-        return load_run(workdir)
+    run = load_run(workdir)
+    _tell_diverged(run)
+    return run
 
 
 def _finished_run(workdir: Path, job: Job) -> Run | None:
@@ -127,7 +128,17 @@ def _finished_run(workdir: Path, job: Job) -> Run | None:
     if not run.finished or run.extents != tuple(job.shared.extents):
         return None
     print(f"{workdir} is finished: {job}")
+    _tell_diverged(run)
     return run
+
+
+def _tell_diverged(run: Run) -> None:
+    if run.diverged:
+        members = ", ".join(f"{member} (epoch {epoch})" for member, epoch in run.diverged.items())
+        print(
+            f"{len(run.diverged)} of {run.manifest.num_members} members diverged and are left out "
+            f"of the scores: {members}"
+        )
 
 
 def _train(
@@ -176,9 +187,6 @@ def _train(
         writer = RunWriter.create(
             workdir, manifest, dataset.splits, roster.training_sets, dataset.probes
         )
-    # What Orbax cannot do it raises, and logs the same with its tracebacks.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
-
     print(f"{job}\nplan: {plan} ({reason})\ncompiling", flush=True)
     examples = {
         name: place_examples(placement, split.inputs, split.labels)

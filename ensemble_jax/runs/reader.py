@@ -280,7 +280,10 @@ def _diverged_members(
     specs = array_specs(manifest.data, manifest.num_members)
     diverged = {}
     for extent in extents:
-        (epochs,) = read_arrays(record_path(directory, extent), ["diverged_at"], specs)
+        try:
+            (epochs,) = read_arrays(record_path(directory, extent), ["diverged_at"], specs)
+        except ValueError as error:
+            raise ValueError(f"{error}; without this file the other extents can be read") from error
         for row in np.flatnonzero(epochs >= 0):
             diverged.setdefault(manifest.members[int(row)], int(epochs[row]))
     return diverged

@@ -22,8 +22,9 @@ class Checkpoints:
     """The checkpoints of one run, named by the epochs completed when they were taken."""
 
     def __init__(self, directory: Path) -> None:
-        # Orbax tells of every step it takes; a user wants to know what goes wrong.
-        logging.getLogger("absl").setLevel(logging.WARNING)
+        # Orbax tells of every step it takes. What it cannot do it raises, and logs the same with
+        # its tracebacks.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             options=ocp.CheckpointManagerOptions(

@@ -335,6 +335,8 @@ def test_members_that_all_diverge_are_named_and_their_records_kept(binaries, pla
     assert answer.returncode == 2
     said = re.findall(r"member (\d) diverged in epoch (\d): frozen and left out", answer.stdout)
     assert said == [("0", "1"), ("1", "1")]
+    counted = "2 of 2 members diverged and are left out of the scores: 0 (epoch 1), 1 (epoch 1)"
+    assert counted in answer.stdout.splitlines()
     error = f"error: {directory}: all members have diverged, there is nothing to score"
     assert answer.stderr.splitlines()[-1] == error
     assert "Traceback" not in answer.stderr
@@ -349,6 +351,7 @@ def test_members_that_all_diverge_are_named_and_their_records_kept(binaries, pla
     assert again.returncode == 2
     assert again.error == error
     assert "is finished" in again.stdout
+    assert counted in again.stdout.splitlines()
 
 
 def test_a_traceback_is_there_for_those_who_ask(binaries):

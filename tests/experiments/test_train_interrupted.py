@@ -1,4 +1,4 @@
-"""A training that is killed, interrupted, or has no room, and the same command again."""
+"""A training that is interrupted, or has no room, and the same command again."""
 
 import json
 import re
@@ -21,21 +21,16 @@ def continued_after(answer):
     return int(re.search(r"^continuing \S+ after epoch (\d+)$", answer.stdout, re.M)[1])
 
 
-def test_a_run_stopped_again_and_again_ends_with_the_same_bits(
+def test_a_run_that_signals_end_goes_on_where_it_was_and_ends_with_the_same_bits(
     binaries, toy_job, undisturbed, assert_same_records, tmp_path
 ):
     directory = tmp_path / "run"
     metrics = directory / "metrics.jsonl"
     command = ("train", *toy_job, f"--workdir={directory}")
 
-    # Killed somewhere in the middle.
-    killed = binaries.start(*command).stop(signal.SIGKILL, lambda: count_lines(metrics) >= 2)
-    assert killed.returncode == -signal.SIGKILL
-    assert 2 <= len(load_run(directory).extents) < 10
-
     # Ctrl-C, and what a scheduler sends that wants its machine back.
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        before = len(load_run(directory).extents)
+        before = count_lines(metrics)
         stopped = binaries.start(*command).stop(
             number,
             lambda finished=before: count_lines(metrics) > finished,

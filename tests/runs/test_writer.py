@@ -2,13 +2,14 @@
 
 import errno
 import json
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ensemble_jax.runs import RunWriter
+from ensemble_jax.runs import RunWriter, load_run
 
 
 def test_the_directory_has_what_the_layout_says(toy, tmp_path):
@@ -323,3 +324,40 @@ def test_predictions_take_the_smallest_type(toy, tmp_path, num_classes, dtype):
     toy.write_run(tmp_path, manifest)
     with np.load(tmp_path / "records" / "extent-000000.npz") as file:
         assert file["predictions_test"].dtype == dtype
+
+
+def test_other_extents_are_asked_for(toy, tmp_path):
+    manifest = toy.manifest(config={"members": [0, 1, 2, 3], "extents": [0, 1, 5]})
+    writer = toy.write_run(tmp_path, manifest, finished=(0, 1))
+    writer.ask_for((0, 1, 3, 9))
+    run = load_run(tmp_path)
+    assert run.manifest.extents == run.config["extents"] == [0, 1, 3, 9]
+    assert run.extents == (0, 1)
+    assert not run.finished
+    for extent in (3, 9):
+        writer.write_extent(toy.record(writer.manifest, extent))
+    assert RunWriter.open(tmp_path).extents == (0, 1, 3, 9)
+    assert load_run(tmp_path).finished
+
+
+@pytest.mark.parametrize("wanted", [(0, 5), (1,), (0, 5, 1)])
+def test_extents_that_are_finished_stay(toy, tmp_path, wanted):
+    writer = toy.write_run(tmp_path, toy.manifest(), finished=(0, 1))
+    before = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(ValueError, match="extents must"):
+        writer.ask_for(wanted)
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_extents_as_they_were(toy, tmp_path, monkeypatch):
+    writer = toy.write_run(tmp_path, toy.manifest(), finished=(0, 1))
+    before = (tmp_path / "run.json").read_bytes()
+
+    def refuse(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space"):
+        writer.ask_for((0, 1, 9))
+    assert (tmp_path / "run.json").read_bytes() == before
+    assert list(writer.manifest.extents) == [0, 1, 5]

@@ -1,0 +1,186 @@
+"""What goes wrong on real machines, and what a user sees and keeps."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ensemble_jax import load_run
+from ensemble_jax.runs import lock_run
+
+ROOT = Path(__file__).parents[2]
+
+# Sets the clock back by a day at every tenth look.
+JUMPING_CLOCK = """
+import itertools, time
+now, looks = time.time, itertools.count()
+time.time = lambda: now() - 86400 * (next(looks) // 10)
+"""
+
+
+def with_extents(toy_job, extents):
+    """The job with other extents."""
+    kept = [option for option in toy_job if not option.startswith("--config.extents=")]
+    return [*kept, f"--config.extents={','.join(map(str, extents))}"]
+
+
+@pytest.fixture
+def unfinished(undisturbed, tmp_path):
+    """A run whose last extent is still to come, with one checkpoint before it."""
+    directory = tmp_path / "unfinished"
+    shutil.copytree(undisturbed, directory)
+    (directory / "records" / "extent-000009.npz").unlink()
+    shutil.rmtree(directory / "checkpoints" / "9")
+    return directory
+
+
+def test_a_clock_that_jumps_back_changes_nothing_and_more_epochs_are_added(
+    binaries, toy_job, undisturbed, assert_same_records, contents, tmp_path
+):
+    """Two tests in one, because starting a process is what takes the time."""
+    (tmp_path / "sitecustomize.py").write_text(JUMPING_CLOCK)
+    environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    directory = tmp_path / "run"
+    for last in (4, 9):
+        answer = binaries.run(
+            "train",
+            *with_extents(toy_job, range(last + 1)),
+            f"--workdir={directory}",
+            env=environment,
+        )
+        assert answer.returncode == 0, answer.stderr
+        run = load_run(directory)
+        assert run.finished
+        assert run.config["extents"] == list(range(last + 1))
+    assert f"continuing {directory} after epoch 4" in answer.stdout
+    assert_same_records(directory, undisturbed)
+    assert run.config == load_run(undisturbed).config
+
+
+@pytest.mark.parametrize(
+    ("extents", "parts"),
+    [
+        (range(3), ["hold the finished ones, [0, 1, 2, 3, 4, 5, 6, 7, 8]", "got [0, 1, 2]"]),
+        (range(1, 11), ["got [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]"]),
+    ],
+)
+def test_extents_that_cannot_be_are_refused(
+    binaries, toy_job, unfinished, contents, extents, parts
+):
+    before = contents(unfinished)
+    answer = binaries.run("train", *with_extents(toy_job, extents), f"--workdir={unfinished}")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "jax" not in answer.modules
+    for part in parts:
+        assert part in answer.error
+    assert contents(unfinished) == before
+
+
+def test_extents_between_finished_ones_are_refused(binaries, toy_job, unfinished, contents):
+    """They would take a training from the start."""
+    (unfinished / "records" / "extent-000003.npz").unlink()
+    manifest = unfinished / "run.json"
+    manifest.write_text(manifest.read_text().replace("2, 3, 4", "2, 4"))
+    before = contents(unfinished)
+    answer = binaries.run("train", *toy_job, f"--workdir={unfinished}")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "[0, 1, 2, 4, 5, 6, 7, 8], and new ones after 8, got [0, 1, 2, 3, 4," in answer.error
+    assert contents(unfinished) == before
+
+
+def test_a_second_process_on_the_same_run_is_refused(binaries, toy_job, unfinished, contents):
+    with lock_run(unfinished):
+        before = contents(unfinished)
+        answer = binaries.run("train", *toy_job, f"--workdir={unfinished}")
+        assert contents(unfinished) == before
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "jax" not in answer.modules
+    assert re.match(rf"error: {unfinished} is being written by process \d+ on ", answer.error)
+
+
+def test_a_finished_run_needs_no_lock(binaries, toy_job, undisturbed, tmp_path):
+    directory = tmp_path / "run"
+    shutil.copytree(undisturbed, directory)
+    with lock_run(directory):
+        answer = binaries.run("train", *toy_job, f"--workdir={directory}")
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_a_read_only_folder_is_told(binaries, toy_job, unfinished, contents):
+    # It is read-only just for the process that tries to write.
+    namespace = ("unshare", "--mount", "--map-root-user")
+    mount = f"mount --bind {unfinished} {unfinished} && mount -o remount,ro,bind {unfinished}"
+    possible = (
+        shutil.which("unshare")
+        and not subprocess.run(
+            [*namespace, "bash", "-c", mount], capture_output=True, check=False
+        ).returncode
+    )
+    if not possible:
+        pytest.skip("nothing can be mounted here: it takes unshare and user namespaces")
+    before = contents(unfinished)
+    script = f'{mount} && exec "$@"'
+    answer = binaries.run(
+        "train",
+        *toy_job,
+        f"--workdir={unfinished}",
+        prefix=(*namespace, "bash", "-c", script, "bash"),
+    )
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.error == f"error: cannot write a run at {unfinished}: Read-only file system"
+    assert contents(unfinished) == before
+    assert load_run(unfinished).extents == tuple(range(9))
+
+
+def test_a_truncated_record_is_named_and_the_others_are_read(binaries, toy_job, unfinished):
+    record = unfinished / "records" / "extent-000003.npz"
+    record.write_bytes(record.read_bytes()[:-100])
+    for command in (
+        ("train", *toy_job, f"--workdir={unfinished}"),
+        ("analyze", f"--run={unfinished}"),
+    ):
+        answer = binaries.run(*command)
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert answer.error.startswith(f"error: {record} is damaged: ")
+        assert answer.error.endswith("; without this file the other extents can be read")
+    record.unlink()
+    run = load_run(unfinished)
+    assert run.extents == (0, 1, 2, 4, 5, 6, 7, 8)
+    assert run.correct("train").shape == (8, 4, 60)
+
+
+def test_a_truncated_checkpoint_is_told_and_computed_again(
+    binaries, toy_job, unfinished, undisturbed, assert_same_records
+):
+    (checkpoint,) = (unfinished / "checkpoints").iterdir()
+    for path in checkpoint.rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    answer = binaries.run("train", *toy_job, f"--workdir={unfinished}")
+    assert answer.returncode == 0, answer.stderr
+    warned, *bar = [line for line in answer.stderr.splitlines() if line]
+    assert warned.startswith(f"warning: the checkpoint of epoch {checkpoint.name} cannot be read")
+    assert all(line.startswith("training: ") for line in bar), answer.stderr
+    assert f"continuing {unfinished} after epoch 0" in answer.stdout
+    assert_same_records(unfinished, undisturbed)
+
+
+@pytest.mark.parametrize("extents", [range(10), range(11)])
+def test_more_members_are_told_how(binaries, toy_job, undisturbed, contents, extents):
+    before = contents(undisturbed)
+    answer = binaries.run(
+        "train",
+        *with_extents(toy_job, extents),
+        "--config.num_members=6",
+        f"--workdir={undisturbed}",
+    )
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.error == (
+        f"error: {undisturbed} holds the members 0:4 only. Train the others with "
+        f"--config.members=4:6 --workdir={undisturbed}-4-6, then join them: python -m "
+        f"experiments.merge --runs={undisturbed},{undisturbed}-4-6 --output={undisturbed}-0-6"
+    )
+    assert contents(undisturbed) == before

@@ -1,0 +1,85 @@
+"""Signals: the first is noted, the second ends at once, outside of a training each ends."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from experiments.interruption import Deferral, Interrupted, handled, raise_interrupted
+
+DEFERRED = """
+import signal
+import time
+from experiments.interruption import Deferral
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+with Deferral() as deferral:
+    print("ready", flush=True)
+    while not deferral.asked:
+        time.sleep(0.01)
+    print("noted", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_ends_at_once(first, second):
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEFERRED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(first)
+    assert process.stdout.readline() == "noted\n"
+    assert process.poll() is None
+    process.send_signal(second)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[second]
+    assert said.split("\n") == [
+        "",
+        f"{first.name}: ends after this epoch; a second signal ends at once",
+        "",
+        f"{second.name} again: ended at once",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_was_noted_is_raised_when_all_is_done(number, code, capfd):
+    before = signal.getsignal(number)
+    with handled(raise_interrupted):
+        with Deferral() as deferral:
+            assert not deferral.asked
+            signal.raise_signal(number)
+        assert deferral.asked
+        message = f"^interrupted by {number.name} after epoch 3$"
+        with pytest.raises(Interrupted, match=message) as raised:
+            deferral.raise_if_asked(" after epoch 3")
+        assert raised.value.exit_code == code
+        # From here on a signal ends what is in work.
+        with pytest.raises(Interrupted, match=f"^interrupted by {number.name}$"):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+    assert capfd.readouterr().err.count("ends after this epoch") == 1
+
+
+def test_nothing_is_raised_where_nothing_was_asked():
+    with Deferral() as deferral:
+        pass
+    deferral.raise_if_asked("")
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_signal_that_the_process_ignores_stays_ignored():
+    """As SIGINT is where a shell starts it in the background, and SIGHUP under nohup."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with handled(raise_interrupted), Deferral() as deferral:
+            signal.raise_signal(signal.SIGINT)
+        assert not deferral.asked
+    finally:
+        signal.signal(signal.SIGINT, before)
