@@ -160,7 +160,7 @@ def _train(
         make_predictor,
     )
     from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
-    from experiments.planning import plan_of_run, plan_training
+    from experiments.planning import plan_of_run, plan_training, told_if_out_of_memory
 
     use_all_cores()
     config = job.shared
@@ -187,6 +187,7 @@ def _train(
         writer = RunWriter.create(
             workdir, manifest, dataset.splits, roster.training_sets, dataset.probes
         )
+    held.enter_context(told_if_out_of_memory(plan, config))
     print(f"{job}\nplan: {plan} ({reason})\ncompiling", flush=True)
     examples = {
         name: place_examples(placement, split.inputs, split.labels)

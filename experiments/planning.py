@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,29 @@ def plan_of_run(stored: Mapping[str, Any]) -> PlanChoice:
         return PlanChoice(plan, "as before")
     fewer = dataclasses.replace(plan, num_devices=available)
     return PlanChoice(fewer, f"as before, but for {plan.num_devices} devices: rounds differently")
+
+
+@contextlib.contextmanager
+def told_if_out_of_memory(plan: Plan, config: TrainConfig) -> Iterator[None]:
+    """Say which options need less of a device's memory where it does not suffice.
+
+    Raises:
+        ValueError: in place of the device's own error.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        fewer = "all" if plan.members_per_call == 0 else plan.members_per_call
+        raise ValueError(
+            f"the memory of {jax.local_devices()[0].device_kind} is too small for "
+            f"plan={plan}. Less is needed with fewer members_per_call (now {fewer}) and more "
+            f"passes_per_step (now {plan.passes_per_step}), as in --config.plan=members_per_call=1,"
+            f"passes_per_step=2, and with a smaller --config.evaluation_batch_size (now "
+            f"{config.evaluation_batch_size}); a run keeps its plan, so in another --workdir. "
+            f"{str(error).splitlines()[0]}"
+        ) from error
 
 
 def _expected_seconds(config, dataset, network, members, plan):

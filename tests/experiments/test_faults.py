@@ -44,6 +44,7 @@ def test_a_clock_that_jumps_back_changes_nothing_and_more_epochs_are_added(
     (tmp_path / "sitecustomize.py").write_text(JUMPING_CLOCK)
     environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     directory = tmp_path / "run"
+    written = {}
     for last in (4, 9):
         answer = binaries.run(
             "train",
@@ -55,6 +56,10 @@ def test_a_clock_that_jumps_back_changes_nothing_and_more_epochs_are_added(
         run = load_run(directory)
         assert run.finished
         assert run.config["extents"] == list(range(last + 1))
+        # What is finished is not written again.
+        records = contents(directory / "records")
+        assert {name: records[name] for name in written} == written
+        written = records
     assert f"continuing {directory} after epoch 4" in answer.stdout
     assert_same_records(directory, undisturbed)
     assert run.config == load_run(undisturbed).config
@@ -153,12 +158,13 @@ def test_a_truncated_record_is_named_and_the_others_are_read(binaries, toy_job, 
 
 
 def test_a_truncated_checkpoint_is_told_and_computed_again(
-    binaries, toy_job, unfinished, undisturbed, assert_same_records
+    binaries, toy_job, unfinished, undisturbed, assert_same_records, contents
 ):
     (checkpoint,) = (unfinished / "checkpoints").iterdir()
     for path in checkpoint.rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    written = contents(unfinished / "records")
     answer = binaries.run("train", *toy_job, f"--workdir={unfinished}")
     assert answer.returncode == 0, answer.stderr
     warned, *bar = [line for line in answer.stderr.splitlines() if line]
@@ -166,6 +172,8 @@ def test_a_truncated_checkpoint_is_told_and_computed_again(
     assert all(line.startswith("training: ") for line in bar), answer.stderr
     assert f"continuing {unfinished} after epoch 0" in answer.stdout
     assert_same_records(unfinished, undisturbed)
+    records = contents(unfinished / "records")
+    assert {name: records[name] for name in written} == written
 
 
 @pytest.mark.parametrize("extents", [range(10), range(11)])

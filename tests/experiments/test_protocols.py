@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -63,6 +64,21 @@ def test_an_independent_run_goes_on_with_the_first_extent_that_is_missing(
     assert answer.returncode == 0, answer.stderr
     assert "with the collection of 1 epochs" in answer.stdout
     assert_same_records(directory, independent)
+
+
+def test_a_signal_costs_an_independent_run_the_collection_in_work(binaries, toy_set, tmp_path):
+    directory = tmp_path / "run"
+    extents = (0, 1, 100_000)
+    stopped = binaries.start(
+        "train",
+        *job(toy_set, "--config.protocol=independent", extents=extents),
+        f"--workdir={directory}",
+    ).stop(signal.SIGTERM, (directory / "records" / "extent-000001.npz").exists)
+    assert stopped.returncode == 143
+    assert stopped.stderr.splitlines()[-1] == (
+        "interrupted by SIGTERM with 2 of 3 collections finished; the same command continues"
+    )
+    assert load_run(directory).extents == (0, 1)
 
 
 def test_parts_of_the_training_set(binaries, toy_set, tmp_path):
