@@ -188,6 +188,8 @@ VALUES = [
     ("--config.width=9999999999", ["width must be at most 2147483647, got 9999999999"]),
     ("--config.batch_size=0", ["batch_size must be at least 1, got 0"]),
     ("--config.evaluation_batch_size=0", ["evaluation_batch_size must be at least 1, got 0"]),
+    ("--config.checkpoint_extents=-1", ["checkpoint_extents must be at least 0, got -1"]),
+    ("--config.checkpoint_minutes=-1", ["checkpoint_minutes must be at least 0, got -1.0"]),
     ("--config.plan=fast", ["plan must be auto, default or NAME=VALUE,...", "got 'fast'"]),
     ("--config.plan=members_per_call=0", ["members_per_call of the plan must be all or at least"]),
     ("--config.seed=-1", ["seed must lie in 0..4294967295, got -1"]),

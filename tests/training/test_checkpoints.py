@@ -6,11 +6,18 @@ import warnings
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ensemble_jax.options import Optimizer
-from ensemble_jax.training import Checkpoints, MemberState, make_member_training
+from ensemble_jax.training import (
+    Checkpoints,
+    MemberState,
+    Saving,
+    make_member_training,
+    train,
+)
 
 # Orbax leaves coroutines of a reading that failed, and Python complains when it collects them.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -184,3 +191,46 @@ def test_an_epoch_can_be_set_after_which_none_will_do(checkpoints, state):
     assert checkpoints.epochs == (3, 7)
     assert checkpoints.restore_latest(state, up_to=6)[0] == 3
     assert checkpoints.restore_latest(state, up_to=2) is None
+
+
+class Silent:
+    """Is told of everything and says nothing."""
+
+    def epoch_done(self, epoch, losses):
+        pass
+
+    def extent_written(self, measurement):
+        pass
+
+
+def test_a_training_stopped_between_extents_goes_on_from_there_to_the_same_bits(tiny, checkpoints):
+    placement, training = tiny.compile([3, 5])
+    stops = iter([False] * 4 + [True])
+
+    def run(first_epoch, state, stop_asked=lambda: False, saving=None):
+        measured = {}
+        reached = train(
+            training,
+            state,
+            first_epoch=first_epoch,
+            extents=(0, 7),
+            evaluate=lambda state: jax.tree.map(jnp.copy, state.variables),
+            to_host=placement.gather,
+            write=lambda measurement: measured.update({measurement.extent: measurement}),
+            observer=Silent(),
+            saving=saving,
+            stop_asked=stop_asked,
+        )
+        return placement.gather(reached.state), measured
+
+    undisturbed, whole = run(0, training.init())
+    # Stopped after four epochs, with the only checkpoint there is: no extent makes one due.
+    _, before = run(0, training.init(), lambda: next(stops), Saving(checkpoints.save, 0))
+    assert list(before) == [0]
+    epoch, state = checkpoints.restore_latest(training.state_shape)
+    assert epoch == 4
+    continued, after = run(epoch, placement.spread(state))
+    assert list(after) == [7]
+    assert_equal(continued, undisturbed)
+    for extent, measurement in {**before, **after}.items():
+        assert_equal(measurement.evaluation, whole[extent].evaluation)
