@@ -316,7 +316,7 @@ def _check_same_config(run: Run, job: Job) -> None:
     defaults = TrainConfig().effective()
     known = {name: value for name, value in defaults.items() if name in job.effective}
     stored = {**known, **run.config, "extents": job.effective["extents"]}
-    _check_no_new_members(run.directory, stored, job)
+    _check_no_new_members(run, stored, job)
     differences = config_differences(stored, job.effective)
     if differences:
         raise ValueError(
@@ -325,17 +325,19 @@ def _check_same_config(run: Run, job: Job) -> None:
         )
 
 
-def _check_no_new_members(directory: Path, stored: Mapping[str, Any], job: Job) -> None:
+def _check_no_new_members(run: Run, stored: Mapping[str, Any], job: Job) -> None:
     """More members of the same collection are trained apart and joined: say how."""
     of_members = {name: job.effective[name] for name in ("members", "num_members")}
     others = config_differences({**stored, **of_members}, job.effective)
     before, wanted = stored["members"], job.effective["members"]
     if len(job.settings) > 1 or others or not _begins_with(wanted, before):
         return
-    first, end = wanted[len(before)], wanted[-1] + 1
+    directory, first, end = run.directory, wanted[len(before)], wanted[-1] + 1
+    has_all = run.finished and run.extents == tuple(job.shared.extents)
+    finish = "" if has_all else f"Finish it with --config.members={wanted[0]}:{first}. "
     new = f"{directory}-{first}-{end}"
     raise ValueError(
-        f"{directory} holds the members {before[0]}:{first} only. Train the others with "
+        f"{directory} holds the members {wanted[0]}:{first} only. {finish}Train the others with "
         f"--config.members={first}:{end} --workdir={new}, then join them: python -m "
         f"experiments.merge --runs={directory},{new} --output={directory}-{wanted[0]}-{end}"
     )
