@@ -49,8 +49,8 @@ class Saving(NamedTuple):
 
     Attributes:
         save: `(epoch, state)` makes a host copy of the state after `epoch` epochs permanent.
-        every_extents: a checkpoint is due after so many extents, 0 for never,
-        every_seconds: and so long after the one before, `math.inf` for never.
+        every_extents: a checkpoint is due after so many extents, 0 for never.
+        every_seconds: one is also due so long after the one before, `math.inf` for never.
         clock: in seconds; one that never jumps, unlike the time of day.
     """
 
@@ -83,11 +83,11 @@ def train(
     """Train up to the last extent, or until asked to stop, and measure at each extent.
 
     Everything about a measurement but its computation (copying, writing, telling the observer)
-    happens on a thread of its own, one extent after another, while the devices go on. So do the
-    checkpoints, on a second thread: the devices wait for a copy of the state to the host, before
-    the next epoch reuses its memory, but never for the disk. A checkpoint that is due while the
-    one before is still being written waits for the end of a later epoch. The last epoch, and the
-    one after which the training stops, have theirs in any case.
+    happens on a thread of its own, while the devices go on; only the next extent waits for it. So
+    do the checkpoints, on a second thread: the devices wait for a copy of the state to the host,
+    before the next epoch reuses its memory, but not for its way to the disk. A checkpoint that is
+    due while the one before is still being written waits for the end of a later epoch. The last
+    epoch, and the one after which the training stops, have theirs in any case.
 
     Args:
         training: the compiled collection.
