@@ -110,17 +110,28 @@ def input_gradient(
     strides: Strides,
     padding: Padding,
 ) -> Float[Array, "B H W C"]:
-    """The gradient by the inputs: a convolution of the spread cotangent with the turned kernel."""
-    spread = pad_image(cotangent, ((0, 0), (0, 0)), (strides[0] - 1, strides[1] - 1))
+    """The gradient by the inputs: a convolution of the spread cotangent with the turned kernel.
+
+    A kernel of one pixel is applied before the cotangent is spread, so that nothing is multiplied
+    with the zeros between.
+    """
     window = kernel.shape[:2]
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
     before = [size - 1 - low for size, (low, _) in zip(window, padding, strict=True)]
     # What the stride left unread at the far edge gets its gradient of zero from this padding.
     after = [
-        input_shape[axis + 1] + window[axis] - 1 - spread.shape[axis + 1] - before[axis]
+        input_shape[axis + 1]
+        + window[axis]
+        - 2
+        - strides[axis] * (cotangent.shape[axis + 1] - 1)
+        - before[axis]
         for axis in (0, 1)
     ]
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    return convolution(spread, turned, (1, 1), ((before[0], after[0]), (before[1], after[1])))
+    sides = (before[0], after[0]), (before[1], after[1])
+    nothing, between = ((0, 0), (0, 0)), (strides[0] - 1, strides[1] - 1)
+    if window == (1, 1):
+        return pad_image(convolution(cotangent, turned, (1, 1), nothing), sides, between)
+    return convolution(pad_image(cotangent, nothing, between), turned, (1, 1), sides)
 
 
 def pad_image(

@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
+from benchmarks.operations import multiply_adds
 from ensemble_jax import ops
 from ensemble_jax.collection import Placement
 from ensemble_jax.options import ConvolutionAlgorithm
@@ -153,6 +154,29 @@ def test_three_by_three_kernels_of_stride_one(size, padding):
 )
 def test_many_channels(inputs, kernel, strides, padding):
     assert_like_xla(inputs, kernel, strides, padding)
+
+
+@pytest.mark.parametrize(
+    ("size", "strides", "padding"),
+    [
+        ((5, 4), (2, 2), VALID),
+        # Read to the edge, and not; more padding than the kernel is wide.
+        ((7, 6), (3, 2), VALID),
+        ((4, 5), (2, 3), ((1, 0), (2, 1))),
+        ((3, 3), (1, 1), SAME),
+    ],
+)
+def test_kernels_of_one_pixel(size, strides, padding):
+    assert_like_xla((2, *size, 3), (1, 1, 3, 4), strides, padding)
+
+
+def test_kernels_of_one_pixel_multiply_no_zeros_that_a_stride_leaves():
+    inputs, kernel = normal(2, 6, 6, 3), normal(1, 1, 3, 5)
+    arguments = inputs, kernel, normal(2, 3, 3, 5)
+    count = multiply_adds(
+        lambda *xs: outputs_and_gradients(ops.patches_convolution, *xs, (2, 2), VALID), *arguments
+    )
+    assert count == 3 * (2 * 3 * 3) * (3 * 5)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
