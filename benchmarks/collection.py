@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from benchmarks.jax_networks import device_bytes, make_workload_network, tempora
 from benchmarks.memory import Memory, peak_resident_bytes
 from benchmarks.workloads import Task, Workload, load_training_set
 from ensemble_jax.collection import place, use_all_cores
+from ensemble_jax.ops import CONVOLUTIONS
 from ensemble_jax.options import Optimizer
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
@@ -19,6 +20,7 @@ from ensemble_jax.planning import (
     alternatives_for,
     choose_plan,
     default_plan,
+    fastest_by_layer,
     try_plan,
 )
 from ensemble_jax.training import (
@@ -26,7 +28,7 @@ from ensemble_jax.training import (
     Member,
     Settings,
     StreamIds,
-    make_member_training,
+    Subset,
     place_examples,
 )
 
@@ -49,7 +51,17 @@ class Collection:
         devices = jax.local_devices()
         # All cores, as every contender has them, but one accelerator, as every other has.
         self._devices = devices if devices[0].platform == "cpu" else devices[:1]
-        self._members = make_members(replace(self._workload, num_members=num_members))
+        self._members = make_members(self._workload, num_members, self._workload.most_steps)
+        self._planning = PlanningTask(
+            partial(make_workload_network, self._workload, self._data),
+            Optimizer.SGD,
+            self._members,
+            self._data.images,
+            self._data.labels,
+            self._workload.batch_size,
+            self._data.images.nbytes,
+            self._devices,
+        )
         self._plan: Plan | None = None
 
     def prepare(self, steps: int) -> Prepared:
@@ -89,44 +101,39 @@ class Collection:
         first = request.apply(default_plan(self._num_members, self._devices))
         if not request.leaves_a_choice:
             return first
-        task = PlanningTask(
-            self._make_training,
-            self._members,
-            self._data.images,
-            self._data.labels,
-            self._workload.batch_size,
-            self._data.images.nbytes,
-            self._devices,
-        )
-        network = make_workload_network(
-            self._workload, self._data, first.convolution, first.precision
-        )
+        planning = self._planning
+        network = planning.make_network(CONVOLUTIONS[first.convolution], first.precision)
         platform = self._devices[0].platform
+        alternatives = alternatives_for(network, self._workload.batch_size, platform)
         return choose_plan(
             first,
-            lambda plan: try_plan(plan, task),
+            lambda plan: try_plan(plan, planning),
             num_members=self._num_members,
             request=request,
-            alternatives=alternatives_for(network, self._workload.batch_size, platform),
+            alternatives=alternatives,
             budget_seconds=_PLANNING_SECONDS,
+            choose_layers=lambda plan, seconds: fastest_by_layer(
+                plan, planning, alternatives.algorithms, seconds
+            ),
         ).plan
-
-    def _make_training(self, plan):
-        network = make_workload_network(
-            self._workload, self._data, plan.convolution, plan.precision
-        )
-        batch_size = self._workload.batch_size
-        return make_member_training(network, Optimizer.SGD, batch_size, plan.passes_per_step)
 
     def _compile(self, plan, steps):
         placement = place(plan, self._num_members, self._devices)
-        read = steps * self._workload.batch_size
-        examples = place_examples(placement, self._data.images[:read], self._data.labels[:read])
-        return CollectionTraining(self._make_training(plan), placement, self._members, examples)
+        members, images, labels = self._members, self._data.images, self._data.labels
+        if members.subset is None:
+            read = steps * self._workload.batch_size
+            images, labels = images[:read], labels[:read]
+        else:
+            members = make_members(self._workload, self._num_members, steps)
+        examples = place_examples(placement, images, labels)
+        return CollectionTraining(self._planning.make_training(plan), placement, members, examples)
 
 
-def make_members(workload: Workload) -> Member:
-    """All members of a workload with the settings that the main job gives them."""
+def make_members(workload: Workload, num_members: int, steps: int) -> Member:
+    """Members of a workload with the settings that the main job gives them.
+
+    Where members have subsets of their own, these are as large as so many steps read.
+    """
     values = {
         "learning_rate": np.float32(workload.learning_rate),
         "decay_factor": np.float32(1.8),
@@ -135,6 +142,10 @@ def make_members(workload: Workload) -> Member:
         "l2": np.float32(0),
         "dropout_scale": np.float32(1),
     }
-    settings = Settings(**{k: np.full(workload.num_members, v) for k, v in values.items()})
-    ids = np.arange(workload.num_members, dtype=np.uint32)
-    return Member(np.full_like(ids, _SEED), StreamIds.own(ids), settings)
+    settings = Settings(**{k: np.full(num_members, v) for k, v in values.items()})
+    ids = np.arange(num_members, dtype=np.uint32)
+    subset = None
+    if workload.subset_fraction < 1:
+        indices = workload.member_images(num_members, steps)
+        subset = Subset(indices, np.full(num_members, indices.shape[1], np.int32))
+    return Member(np.full_like(ids, _SEED), StreamIds.own(ids), settings, subset)

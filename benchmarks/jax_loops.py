@@ -27,9 +27,9 @@ from ensemble_jax.options import ConvolutionAlgorithm
 
 
 class PlainState(NamedTuple):
-    """One member: its parameters and the key that its randomness is split from."""
+    """One member: its variables and the key that its randomness is split from."""
 
-    params: Any
+    variables: Variables
     key: PRNGKeyArray
 
 
@@ -45,30 +45,35 @@ def plain_step(
     key, dropout_key = jax.random.split(state.key)
 
     def loss_of(params):
-        logits, _ = network.train(
-            Variables(params, {}), images[indices], dropout_key, TrainingPass()
+        logits, batch_stats = network.train(
+            Variables(params, state.variables.batch_stats),
+            images[indices],
+            dropout_key,
+            TrainingPass(),
         )
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels[indices])
-        return losses.mean()
+        return losses.mean(), batch_stats
 
-    loss, gradient = jax.value_and_grad(loss_of)(state.params)
-    params = jax.tree.map(lambda p, g: p - learning_rate * g, state.params, gradient)
-    return PlainState(params, key), loss
+    params = state.variables.params
+    (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+    params = jax.tree.map(lambda p, g: p - learning_rate * g, params, gradient)
+    return PlainState(Variables(params, batch_stats), key), loss
 
 
 def plain_epoch(
     step: Callable[..., tuple[PlainState, Float[Array, ""]]],
     batch_size: int,
     state: PlainState,
+    own: Int[Array, " m"],
     images: UInt8[Array, "M ..."],
     labels: Int[Array, " M"],
 ) -> tuple[PlainState, Float[Array, ""]]:
-    """All images once in a random order, as one scan; returns the new state and the last loss."""
+    """Its own images once in a random order, as one scan; the new state and the last loss."""
     key, order_key = jax.random.split(state.key)
-    order = jax.random.permutation(order_key, len(labels)).reshape(-1, batch_size)
+    order = jax.random.permutation(order_key, own).reshape(-1, batch_size)
     state, losses = jax.lax.scan(
         lambda state, indices: step(state, images, labels, indices),
-        PlainState(state.params, key),
+        PlainState(state.variables, key),
         order,
     )
     return state, losses[-1]
@@ -76,12 +81,12 @@ def plain_epoch(
 
 def one_by_one(epoch: Callable[..., Any]) -> Callable[..., Any]:
     """`lax.map` over members: one program, members one after another."""
-    return lambda states, *data: jax.lax.map(lambda state: epoch(state, *data), states)
+    return lambda states, own, *data: jax.lax.map(lambda one: epoch(*one, *data), (states, own))
 
 
 def at_once(epoch: Callable[..., Any]) -> Callable[..., Any]:
     """`vmap` over members: the first thing that everybody writes."""
-    return jax.vmap(epoch, in_axes=(0, None, None))
+    return jax.vmap(epoch, in_axes=(0, 0, None, None))
 
 
 class PythonLoop:
@@ -104,7 +109,7 @@ class PythonLoop:
 
     def prepare(self, steps: int) -> Prepared:
         """Compile the step at the first call; the number of steps changes no program."""
-        self._steps = steps
+        self._own = self._workload.member_images(self._workload.num_members, steps)
         if self._compile_seconds is None:
             started = time.perf_counter()
             indices = np.arange(self._workload.batch_size, dtype=np.int32)
@@ -126,7 +131,7 @@ class PythonLoop:
     def _train_member(self, member):
         state = self._states[member]
         size = self._workload.batch_size
-        order = self._rng.permutation(self._steps * size).astype(np.int32)
+        order = self._rng.permutation(self._own[member])
         for indices in order.reshape(-1, size):
             state, loss = self._step(state, *self._data, indices)
         self._states[member] = state
@@ -151,21 +156,22 @@ class CompiledLoop:
         self._workload = workload
         self._num_members = num_members
         self._over_members = over_members
-        self._all = load_training_set(workload)
-        self._network = make_workload_network(workload, self._all, ConvolutionAlgorithm.XLA)
+        data = load_training_set(workload)
+        self._data = jax.device_put((data.images, data.labels))
+        self._network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
         self._states = _init(self._network, num_members)
 
     def prepare(self, steps: int) -> Prepared:
         """Compile an epoch of so many steps."""
         size = self._workload.batch_size
-        read = steps * size
-        self._data = jax.device_put((self._all.images[:read], self._all.labels[:read]))
+        self._own = jax.device_put(self._workload.member_images(self._num_members, steps))
         step = partial(plain_step, self._network, self._workload.learning_rate)
         epoch = self._over_members(partial(plain_epoch, step, size))
         started = time.perf_counter()
-        self._epoch = jax.jit(epoch, donate_argnums=0).lower(self._states, *self._data).compile()
+        arguments = (self._states, self._own, *self._data)
+        self._epoch = jax.jit(epoch, donate_argnums=0).lower(*arguments).compile()
         return Prepared(
-            self._num_members * read,
+            self._num_members * steps * size,
             self._num_members,
             compile_seconds=time.perf_counter() - started,
             temporary_bytes=temporary_bytes(self._epoch),
@@ -173,7 +179,8 @@ class CompiledLoop:
 
     def train(self) -> float:
         """One epoch."""
-        self._states, losses = jax.block_until_ready(self._epoch(self._states, *self._data))
+        results = self._epoch(self._states, self._own, *self._data)
+        self._states, losses = jax.block_until_ready(results)
         return float(np.mean(losses))
 
     def memory(self) -> Memory:
@@ -184,4 +191,4 @@ class CompiledLoop:
 def _init(network, num_members):
     """The states of all members, `[N, ...]`."""
     keys = jax.random.split(jax.random.key(0), num_members)
-    return PlainState(jax.jit(jax.vmap(network.init))(keys).params, keys)
+    return PlainState(jax.jit(jax.vmap(network.init))(keys), keys)

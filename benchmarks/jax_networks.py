@@ -5,19 +5,48 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+from flax import linen as nn
 
 from benchmarks.workloads import TrainingSet, Workload
-from ensemble_jax.models import Network, make_network
+from ensemble_jax import ops
+from ensemble_jax.models import Network, TrainingPass, make_network, network_of
+from ensemble_jax.models.architecture import Architecture
 from ensemble_jax.options import ConvolutionAlgorithm, Precision
+
+
+class DenseLayers(Architecture):
+    """Flatten, then hidden dense layers with ReLU, then the output layer.
+
+    Attributes:
+        hidden_units: of each hidden layer.
+    """
+
+    hidden_units: tuple[int, ...] = ()
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, training: TrainingPass | None) -> jax.Array:
+        """Logits `[B, K]` of inputs `[B, ...]`."""
+        x = inputs.reshape(len(inputs), -1)
+        for units in self.hidden_units:
+            x = self.activate(self.connect(x, units))
+        return self.connect(x, self.num_classes)
 
 
 def make_workload_network(
     workload: Workload,
     data: TrainingSet,
-    convolution: ConvolutionAlgorithm,
+    convolution: ConvolutionAlgorithm | ops.Convolution,
     precision: Precision = Precision.FLOAT32,
 ) -> Network:
     """The network of a workload, with its normalisation and one way to compute convolutions."""
+    if workload.hidden_units:
+        return network_of(
+            DenseLayers(data.num_classes, hidden_units=workload.hidden_units),
+            data.images.shape[1:],
+            mean=data.mean,
+            deviation=data.deviation,
+            precision=precision,
+        )
     return make_network(
         workload.model,
         num_classes=data.num_classes,

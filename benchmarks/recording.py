@@ -38,6 +38,7 @@ from benchmarks.summary import Spread, markdown
 from benchmarks.workloads import Workload, load_training_set
 from ensemble_jax.collection import place, use_all_cores
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.ops import convolution_by_layer
 from ensemble_jax.options import Model, Optimizer
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import default_plan
@@ -136,7 +137,8 @@ class _Recording:
         }
         self._num_classes, self._plan = data.num_classes, plan
         self._placement = place(plan, _MEMBERS.value, jax.local_devices())
-        network = make_workload_network(self._workload, data, plan.convolution, plan.precision)
+        convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
+        network = make_workload_network(self._workload, data, convolution, plan.precision)
         examples = {
             name: place_examples(self._placement, split.inputs, split.labels)
             for name, split in self._splits.items()
@@ -144,7 +146,7 @@ class _Recording:
         self._training = CollectionTraining(
             make_member_training(network, Optimizer.SGD, _BATCH_SIZE.value, plan.passes_per_step),
             self._placement,
-            make_members(self._workload),
+            make_members(self._workload, _MEMBERS.value, self._workload.most_steps),
             examples["train"],
         )
         size = plan.evaluation_batch_size(_BATCH_SIZE.value, _EVALUATION_BATCH_SIZE.value)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import torch
 from torch import nn
 
-from benchmarks.contender import Prepared
+from benchmarks.contender import Prepared, UnavailableError
 from benchmarks.environment import usable_cores
 from benchmarks.memory import Memory, peak_resident_bytes
 from benchmarks.workloads import TrainingSet, Workload, load_training_set
-from ensemble_jax.options import Model
+from ensemble_jax.options import ImageForm, Model
 
 _CONV_DROPOUT, _DENSE_DROPOUT = 0.25, 0.5
 # Filters and kernel size of each convolution, and units of the dense layer.
@@ -23,11 +23,20 @@ _STRIPPED_VGG = {
 }
 _VGG_DENSE = {Model.ST_VGG: 512, Model.SMALL_ST_VGG: 128}
 _WIDTH, _DEPTH = 1024, 2
+# Blocks of each stage, filters of the first, and how many times as many a block has in the end.
+_BLOCKS, _RESNET_WIDTH, _EXPANSION = (3, 4, 6, 3), 64, 4
 
 
 def make_module(workload: Workload, data: TrainingSet) -> nn.Sequential:
     """The architecture of a workload, for normalised images `[B, C, H, W]`."""
     _, height, width, channels = data.images.shape
+    if workload.hidden_units:
+        units = [height * width * channels, *workload.hidden_units]
+        hidden = [(nn.Linear(*pair), nn.ReLU()) for pair in pairwise(units)]
+        output = nn.Linear(units[-1], data.num_classes)
+        return nn.Sequential(nn.Flatten(), *chain.from_iterable(hidden), output)
+    if workload.model is Model.RESNET50:
+        return _resnet(workload.options, channels, data.num_classes)
     if workload.model is Model.FULLY_CONNECTED:
         units = [workload.options.width or _WIDTH] * (workload.options.depth or _DEPTH)
         return _dense_layers([height * width * channels, *units], data.num_classes)
@@ -69,21 +78,20 @@ class TorchLoop:
 
     def prepare(self, steps: int) -> Prepared:
         """There is nothing to compile."""
-        self._steps = steps
-        amount = self._workload.num_members * steps * self._workload.batch_size
-        return Prepared(amount, self._workload.num_members, f"on {self._batches.device.type}")
+        return self._batches.prepare(steps)
 
     def train(self) -> float:
         """Every member for some steps."""
-        losses = [self._train_member(*member) for member in self._members]
+        losses = [self._train_member(member) for member in range(len(self._members))]
         return torch.stack(losses).mean().item()
 
     def memory(self) -> Memory:
         """The peak of this process and of its device."""
         return self._batches.memory()
 
-    def _train_member(self, module, optimizer):
-        for images, labels in self._batches.epoch(self._steps):
+    def _train_member(self, member):
+        module, optimizer = self._members[member]
+        for images, labels in self._batches.epoch(member):
             loss = nn.functional.cross_entropy(module(images), labels)
             optimizer.zero_grad()
             loss.backward()
@@ -113,14 +121,12 @@ class TorchFunc:
 
     def prepare(self, steps: int) -> Prepared:
         """There is nothing to compile."""
-        self._steps = steps
-        amount = self._workload.num_members * steps * self._workload.batch_size
-        return Prepared(amount, self._workload.num_members, f"on {self._batches.device.type}")
+        return self._batches.prepare(steps)
 
     @torch.no_grad()
     def train(self) -> float:
         """All members for some steps, each on its own batches."""
-        for images, labels in self._batches.epoch_of_all(self._steps):
+        for images, labels in self._batches.epoch_of_all():
             gradient, losses = self._step(self._params, self._buffers, images, labels)
             for name, param in self._params.items():
                 param.sub_(gradient[name], alpha=self._workload.learning_rate)
@@ -142,7 +148,7 @@ class _Batches:
             torch.set_float32_matmul_precision("high")
             torch.backends.cudnn.benchmark = True
         self.data = load_training_set(workload)
-        self._num_members = workload.num_members
+        self._workload = workload
         self._size = workload.batch_size
         self._format = memory_format
         images = torch.from_numpy(self.data.images).permute(0, 3, 1, 2)
@@ -153,19 +159,27 @@ class _Batches:
             for values in (self.data.mean, self.data.deviation)
         )
 
-    def epoch(self, steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def prepare(self, steps: int) -> Prepared:
+        """Draw what members read in so many steps; there is nothing to compile."""
+        workload = self._workload
+        own = workload.member_images(workload.num_members, steps)
+        self._own = torch.from_numpy(own).long().to(self.device)
+        return Prepared(own.size, workload.num_members, f"on {self.device.type}")
+
+    def epoch(self, member: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The images `[B, C, H, W]` and labels `[B]` of each step, in a new order."""
-        for indices in self._order(steps).split(self._size):
+        for indices in self._order(member).split(self._size):
             yield self._read(indices)
 
-    def epoch_of_all(self, steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def epoch_of_all(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The images `[N, B, C, H, W]` and labels `[N, B]` of each step, for each its own order."""
-        orders = torch.stack([self._order(steps) for _ in range(self._num_members)])
+        orders = torch.stack([self._order(member) for member in range(len(self._own))])
         for indices in orders.split(self._size, dim=1):
             yield self._read(indices)
 
-    def _order(self, steps):
-        return torch.randperm(steps * self._size, device=self.device)
+    def _order(self, member):
+        own = self._own[member]
+        return own[torch.randperm(len(own), device=self.device)]
 
     def _read(self, indices):
         images = (self._images[indices].float() - self._mean) / self._deviation
@@ -177,6 +191,49 @@ class _Batches:
         return Memory(
             peak_resident_bytes(), torch.cuda.max_memory_allocated() if on_device else None
         )
+
+
+def _resnet(options, channels, num_classes):
+    """ResNet-50 in its form for small images, of any width and depth."""
+    if options.form is not ImageForm.CIFAR:
+        raise UnavailableError("only the form of ResNet-50 for small images is written here")
+    width = options.width or _RESNET_WIDTH
+    layers = [*_normalised(channels, width, 3), nn.ReLU()]
+    channels = width
+    for stage, published in enumerate(_BLOCKS):
+        for block in range(options.depth or published):
+            strides = 2 if stage > 0 and block == 0 else 1
+            layers.append(_Bottleneck(channels, width * 2**stage, strides))
+            channels = _EXPANSION * width * 2**stage
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, *pool, nn.Linear(channels, num_classes))
+
+
+class _Bottleneck(nn.Module):
+    """Less channels, 3x3, more channels; added to the inputs, or to a linear map of them."""
+
+    def __init__(self, channels, features, strides):
+        super().__init__()
+        outputs = _EXPANSION * features
+        self.inner = nn.Sequential(
+            *(*_normalised(channels, features, 1), nn.ReLU()),
+            *(*_normalised(features, features, 3, strides), nn.ReLU()),
+            *_normalised(features, outputs, 1),
+        )
+        same = strides == 1 and channels == outputs
+        self.outer = nn.Sequential(*([] if same else _normalised(channels, outputs, 1, strides)))
+
+    def forward(self, x):
+        return nn.functional.relu(self.outer(x) + self.inner(x))
+
+
+def _normalised(channels, features, size, strides=1):
+    """A convolution and the statistics of its batch."""
+    padding = (size - 1) // 2
+    return (
+        nn.Conv2d(channels, features, size, strides, padding, bias=False),
+        nn.BatchNorm2d(features),
+    )
 
 
 def _dense_layers(units, num_classes):

@@ -12,10 +12,11 @@ in both memory formats and its `torch.func`. All train the same architecture wit
 on batches of the same size drawn anew from the same images, which lie in memory as bytes and are
 normalised in every step; SGD without momentum, float32. Nothing is evaluated or written. The
 digits are those of scikit-learn; st-VGG is given random images of the shape of small_mammals, 400
-of them. All have all cores or one accelerator. This project measures its plans while it warms up,
-as the main job does. The loops in JAX have its dropout and pooling, which are faster than Flax's,
-XLA's convolutions, and a step without what the project's does for diverged members and settings of
-each member. `lax.map` trains two of the st-VGG, since its speed does not depend on N.
+of them. Of C-score's MLP every member has images of its own, half of all; the small ResNet takes
+statistics of batches. All have all cores or one accelerator. This project measures its plans while
+it warms up, as the main job does. The loops in JAX have its dropout and pooling, which are faster
+than Flax's, XLA's convolutions, and a step without what the project's does for diverged members and
+settings of each member. `lax.map` trains two of the st-VGG, since its speed does not depend on N.
 
 How: each contender is a process that lives for the whole workload and waits while another works.
 First each compiles, warms up and chooses as many steps as take `--seconds`. Then come rounds: every
@@ -126,7 +127,7 @@ for _flag in ("plan", "sweep_plan"):
         _flag,
         lambda text: parse_plan_request(text) is not None,  # raises what is wrong
     )
-_LARGEST_BATCH = min(w.num_images for w in WORKLOADS.values()) // LEAST_STEPS
+_LARGEST_BATCH = min(w.images_per_member for w in WORKLOADS.values()) // LEAST_STEPS
 flags.register_validator(
     "batch_size",
     lambda size: size is None or size <= _LARGEST_BATCH,

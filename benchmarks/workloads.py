@@ -13,12 +13,14 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
 from ensemble_jax.data import channel_statistics, load_dataset
-from ensemble_jax.options import ArchitectureOptions, Model
+from ensemble_jax.data.subsets import subset_indices
+from ensemble_jax.options import ArchitectureOptions, ImageForm, Model
 
 LEAST_STEPS = 2
 """Of one call of a contender: XLA would turn a loop of one step into no loop, which is faster."""
 
 _SYNTHETIC_SEED = 5
+_SUBSET_SEED = 6
 
 
 class TrainingSet(NamedTuple):
@@ -38,12 +40,18 @@ class Workload:
     Attributes:
         title: for tables and figures; `{N}` and `{B}` stand for members and batch size.
         model: the architecture.
-        dataset: `digits`, or empty for random images of the shape of small_mammals.
+        dataset: `digits`, or empty for random images.
         num_images: held in memory; an epoch reads as many whole batches of them as there are.
         num_members: N.
         batch_size: images of one member's step.
         learning_rate: of plain SGD.
         options: what of the architecture is not the paper's.
+        hidden_units: of the dense layers of another network than the paper's fully connected one,
+            with ReLU and without dropout; empty where it is the paper's.
+        image_shape: of random images, by default that of small_mammals.
+        num_classes: of random images.
+        subset_fraction: how much of the images a member sees. If not all, each has a random subset
+            of its own.
         lax_map_members: how many members `lax.map` trains. They run one after another, so that
             the number does not change the speed, and eight st-VGG would take minutes.
     """
@@ -56,6 +64,10 @@ class Workload:
     batch_size: int
     learning_rate: float
     options: ArchitectureOptions = field(default_factory=ArchitectureOptions)
+    hidden_units: tuple[int, ...] = ()
+    image_shape: tuple[int, int, int] = (32, 32, 3)
+    num_classes: int = 5
+    subset_fraction: float = 1.0
     lax_map_members: int | None = None
 
     @property
@@ -64,9 +76,30 @@ class Workload:
         return self.model is not Model.FULLY_CONNECTED
 
     @property
+    def images_per_member(self) -> int:
+        """The images that a member may see."""
+        return round(self.subset_fraction * self.num_images)
+
+    @property
     def most_steps(self) -> int:
-        """The whole batches in memory."""
-        return self.num_images // self.batch_size
+        """The whole batches of a member."""
+        return self.images_per_member // self.batch_size
+
+    def member_images(self, num_members: int, steps: int) -> Int[np.ndarray, "N m"]:
+        """Which images each member reads, once each, in so many steps.
+
+        The first ones, the same for all, or as many of all images drawn for each member.
+        """
+        size = steps * self.batch_size
+        if self.subset_fraction == 1:
+            return np.tile(np.arange(size, dtype=np.int32), (num_members, 1))
+        fraction = size / self.num_images
+        return np.stack(
+            [
+                subset_indices(_SUBSET_SEED, member, self.num_images, fraction)
+                for member in range(num_members)
+            ]
+        )
 
     @property
     def full_title(self) -> str:
@@ -117,6 +150,32 @@ WORKLOADS: Mapping[str, Workload] = {
         batch_size=100,
         learning_rate=0.04,
     ),
+    # The network and the subsets of MNIST of which C-scores are estimated (Jiang et al., 2021).
+    "c_score_mlp": Workload(
+        "C-score's MLP 784-512-256-10, half of the images each, batch {B}, N = {N}",
+        Model.FULLY_CONNECTED,
+        dataset="",
+        num_images=4000,
+        num_members=16,
+        batch_size=100,
+        learning_rate=0.05,
+        hidden_units=(512, 256),
+        image_shape=(28, 28, 1),
+        num_classes=10,
+        subset_fraction=0.5,
+    ),
+    # ResNet-50 with an eighth of its filters and a block a stage: statistics of batches, kernels of
+    # one pixel, strides.
+    "small_resnet": Workload(
+        "small ResNet, 32x32x3, 5 classes, batch {B}, N = {N}",
+        Model.RESNET50,
+        dataset="",
+        num_images=400,
+        num_members=4,
+        batch_size=50,
+        learning_rate=0.05,
+        options=ArchitectureOptions(width=8, depth=1, form=ImageForm.CIFAR),
+    ),
 }
 
 
@@ -158,8 +217,8 @@ def load_training_set(workload: Workload) -> TrainingSet:
         labels = dataset.train.labels[: workload.num_images]
         num_classes = dataset.num_classes
     else:
-        num_classes = 5
-        images, labels = _random_images((workload.num_images, 32, 32, 3), num_classes)
+        num_classes = workload.num_classes
+        images, labels = _random_images((workload.num_images, *workload.image_shape), num_classes)
     return TrainingSet(images, labels, num_classes, *channel_statistics(images))
 
 
@@ -168,4 +227,5 @@ def _random_images(shape, num_classes):
     rng = np.random.default_rng(_SYNTHETIC_SEED)
     labels = rng.integers(0, num_classes, shape[0], np.int32)
     noise = rng.integers(0, 156, shape, np.uint8)
-    return noise + (labels * 20).astype(np.uint8)[:, None, None, None], labels
+    brightness = labels * (100 // num_classes)
+    return noise + brightness.astype(np.uint8)[:, None, None, None], labels

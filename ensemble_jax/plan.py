@@ -17,6 +17,8 @@ from ensemble_jax.options import ConvolutionAlgorithm, Precision
 
 _ALL = "all"
 _PRECISION = "precision"
+_CONVOLUTION = "convolution"
+_LAYER_CONVOLUTIONS = "layer_convolutions"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Plan:
             another. The activations of a part may fit into a cache that those of a batch exceed.
         precision: what the layers compute in. Other than float32 only where it is asked for, since
             it changes the results.
+        layer_convolutions: how the convolutions of some layers are computed, where otherwise than
+            all others, by the name that `ensemble_jax.ops.shape_name` gives to their shapes.
     """
 
     num_devices: int
@@ -39,6 +43,9 @@ class Plan:
     convolution: ConvolutionAlgorithm
     passes_per_step: int
     precision: Precision = Precision.FLOAT32
+    layer_convolutions: Mapping[str, ConvolutionAlgorithm] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
 
     def __post_init__(self) -> None:
         if self.num_devices < 1:
@@ -60,23 +67,29 @@ class Plan:
 
     def as_plain(self) -> dict[str, Any]:
         """Plain values, for a run's manifest."""
-        values = dataclasses.asdict(self)
-        return {k: v.value if isinstance(v, enum.Enum) else v for k, v in values.items()}
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Plan:
-        """What `as_plain` wrote; without a precision, which plans once did not have, float32.
+        """What `as_plain` wrote.
+
+        Plans once had no precision, which is float32 then, and the same convolution in all layers.
 
         Raises:
             ValueError: if the values are not those of a plan.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        entries: dict[str, Any] = {_PRECISION: Precision.FLOAT32.value, **values}
+        once_absent = {_PRECISION: Precision.FLOAT32.value, _LAYER_CONVOLUTIONS: {}}
+        entries: dict[str, Any] = once_absent | dict(values)
         if sorted(entries) != sorted(names):
             raise ValueError(f"a plan has the entries {', '.join(names)}, got {dict(values)}")
         enums: dict[str, Any] = {
-            "convolution": ConvolutionAlgorithm(entries["convolution"]),
+            _CONVOLUTION: ConvolutionAlgorithm(entries[_CONVOLUTION]),
             _PRECISION: Precision(entries[_PRECISION]),
+            _LAYER_CONVOLUTIONS: {
+                name: ConvolutionAlgorithm(value)
+                for name, value in dict(entries[_LAYER_CONVOLUTIONS]).items()
+            },
         }
         return cls(**entries | enums)
 
@@ -86,12 +99,20 @@ class Plan:
             self.members_per_call, f"{self.members_per_call} members"
         )
         each = " each" if self.num_devices > 1 else ""
+        differing = len(self.layer_convolutions)
+        others = f" but for {differing} shape{'s'[: differing > 1]} of layers" if differing else ""
         parts = f", batches in {self.passes_per_step} parts" if self.passes_per_step > 1 else ""
         precision = "" if self.precision is Precision.FLOAT32 else f", in {self.precision.value}"
         return (
-            f"{devices}, {at_once} at a time{each}, {self.convolution.value} convolutions"
+            f"{devices}, {at_once} at a time{each}, {self.convolution.value} convolutions{others}"
             f"{parts}{precision}"
         )
+
+
+def _plain(value):
+    if isinstance(value, Mapping):
+        return {name: _plain(entry) for name, entry in value.items()}
+    return value.value if isinstance(value, enum.Enum) else value
 
 
 @dataclass(frozen=True)
@@ -126,7 +147,8 @@ def parse_plan_request(text: str) -> PlanRequest:
     """Read `auto`, `default` or entries such as `members_per_call=8,convolution=patches`.
 
     `auto`, the same as no word at all, measures what is not given, but for the precision, which is
-    float32 then; `default,convolution=xla` does not. `members_per_call` may be `all`.
+    float32 then; `default,convolution=xla` does not. `members_per_call` may be `all`. A convolution
+    is that of all layers.
 
     Raises:
         ValueError: naming the entry and what is allowed.
@@ -144,6 +166,8 @@ def parse_plan_request(text: str) -> PlanRequest:
         if name in forced:
             raise ValueError(f"plan must name {name} only once, got {text!r}")
         forced[name] = _READERS[name](name, value)
+    if _CONVOLUTION in forced:
+        forced[_LAYER_CONVOLUTIONS] = {}
     return PlanRequest(first != "default", MappingProxyType(forced))
 
 
@@ -171,7 +195,7 @@ def _read_option(options, name, value):
 _READERS = {
     "num_devices": _read_count,
     "members_per_call": _read_members,
-    "convolution": partial(_read_option, ConvolutionAlgorithm),
+    _CONVOLUTION: partial(_read_option, ConvolutionAlgorithm),
     "passes_per_step": _read_count,
     _PRECISION: partial(_read_option, Precision),
 }

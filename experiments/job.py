@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
     from ensemble_jax.evaluation import Evaluations
     from ensemble_jax.models import Network
+    from ensemble_jax.ops import Convolution
     from ensemble_jax.training import (
         Checkpoints,
         CollectionTraining,
@@ -159,6 +160,7 @@ def _train(
         make_evaluator,
         make_predictor,
     )
+    from ensemble_jax.ops import convolution_by_layer
     from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
     from experiments.planning import plan_of_run, plan_training, told_if_out_of_memory
 
@@ -178,7 +180,8 @@ def _train(
         held.enter_context(lock_run(workdir))
         plan, reason, _ = plan_training(config, dataset, roster.members, make_network)
     placement = place(plan, len(roster.ids), jax.local_devices())
-    network = make_network(plan.convolution, plan.precision)
+    convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
+    network = make_network(convolution, plan.precision)
     member_training = make_member_training(
         network, config.optimizer, config.batch_size, plan.passes_per_step
     )
@@ -387,7 +390,7 @@ def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
 def _make_network(
     config: TrainConfig,
     dataset: Dataset,
-    convolution: ConvolutionAlgorithm,
+    convolution: ConvolutionAlgorithm | Convolution,
     precision: Precision = Precision.FLOAT32,
 ) -> Network:
     from ensemble_jax.models import make_network

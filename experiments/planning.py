@@ -14,7 +14,8 @@ import jax
 
 from ensemble_jax.data import Dataset
 from ensemble_jax.models import Network
-from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Precision, Protocol
+from ensemble_jax.ops import CONVOLUTIONS, Convolution
+from ensemble_jax.options import ArchitectureOptions, Precision, Protocol
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
     PlanCache,
@@ -23,10 +24,11 @@ from ensemble_jax.planning import (
     alternatives_for,
     choose_plan,
     default_plan,
+    fastest_by_layer,
     try_plan,
 )
 from ensemble_jax.runs import library_versions
-from ensemble_jax.training import Member, images_per_epoch, make_member_training
+from ensemble_jax.training import Member, images_per_epoch
 from experiments.train_config import TrainConfig
 
 # Trials take at most this share of the time that the training is expected to take,
@@ -41,7 +43,7 @@ def plan_training(
     config: TrainConfig,
     dataset: Dataset,
     members: Member,
-    make_network: Callable[[ConvolutionAlgorithm, Precision], Network],
+    make_network: Callable[[Convolution, Precision], Network],
 ) -> PlanChoice:
     """The plan that the config asks for.
 
@@ -54,7 +56,7 @@ def plan_training(
     first = request.apply(default_plan(num_members, devices))
     if not request.leaves_a_choice:
         return PlanChoice(first, "as asked for" if request.forced else "the default")
-    network = make_network(first.convolution, first.precision)
+    network = make_network(CONVOLUTIONS[first.convolution], first.precision)
     seconds = _expected_seconds(config, dataset, network, members, first)
     budget = min(_SHARE * seconds, _MOST_SECONDS)
     if budget < _LEAST_SECONDS:
@@ -65,12 +67,8 @@ def plan_training(
         return known
     print(f"choosing a plan, which takes about {budget:.0f} s", flush=True)
     task = PlanningTask(
-        lambda plan: make_member_training(
-            make_network(plan.convolution, plan.precision),
-            config.optimizer,
-            config.batch_size,
-            plan.passes_per_step,
-        ),
+        make_network,
+        config.optimizer,
         members,
         dataset.train.inputs,
         dataset.train.labels,
@@ -78,13 +76,17 @@ def plan_training(
         dataset.num_bytes,
         devices,
     )
+    alternatives = alternatives_for(network, config.batch_size, devices[0].platform)
     choice = choose_plan(
         first,
         lambda plan: try_plan(plan, task),
         num_members=num_members,
         request=request,
-        alternatives=alternatives_for(network, config.batch_size, devices[0].platform),
+        alternatives=alternatives,
         budget_seconds=budget,
+        choose_layers=lambda plan, seconds: fastest_by_layer(
+            plan, task, alternatives.algorithms, seconds
+        ),
     )
     cache.write(key, choice)
     return choice

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import json
 import re
@@ -24,14 +25,17 @@ from benchmarks.remote import ContenderError, RemoteContender, Training
 from benchmarks.rounds import Measurement, Outcome, Protocol
 from benchmarks.summary import Benchmark
 from benchmarks.workloads import WORKLOADS, Task, load_training_set
-from ensemble_jax.models import count_parameters
+from ensemble_jax.models import TrainingPass, Variables, count_parameters
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.planning import Trial
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = Protocol(rounds=4, seconds=1.0, slow_seconds=10.0, slow_rounds=2, limit_seconds=60.0)
 PLAN = "default,num_devices=1,members_per_call=all"
+# Compile time is all the time there is, so nothing is optimised that is run once.
+QUICK = {"xla_backend_optimization_level": 0}
 NEEDS_TORCH = ("torch_loop", "torch_loop_channels_last", "torch_func")
+LOOPS_OF_TORCH = ("torch_loop", "torch_func")
 
 
 def tiny_task(contender, workload="mlp_digits", num_members=2, batch_size=50):
@@ -125,6 +129,98 @@ class TestContenders:
         assert 3 > losses[0] > 0.8
         assert losses[-1] < 0.7 * losses[0]
         assert contender.memory().resident_bytes > 10**7
+
+    @pytest.mark.parametrize(
+        "name", ["ensemble_jax", "python_loop", "vmap_of_scan", *LOOPS_OF_TORCH]
+    )
+    def test_members_read_their_own_images_alone(self, name, request, monkeypatch):
+        if name in LOOPS_OF_TORCH:
+            request.getfixturevalue("torch_loops")
+        workload = dataclasses.replace(
+            WORKLOADS["c_score_mlp"], num_images=400, hidden_units=(9, 7)
+        )
+        monkeypatch.setitem(WORKLOADS, "tiny", workload)
+        draw_images = workloads._random_images
+
+        def draw_with_wrong_labels(shape, num_classes):
+            """A label that there is not makes a loss that is not finite, or an error."""
+            images, labels = draw_images(shape, num_classes)
+            own = np.unique(dataclasses.replace(workload, batch_size=20).member_images(2, 3))
+            assert 60 < len(own) < 121
+            return images, np.where(np.isin(np.arange(len(labels)), own), labels, num_classes)
+
+        monkeypatch.setattr(workloads, "_random_images", draw_with_wrong_labels)
+        contender = make_contender(tiny_task(name, "tiny", batch_size=20))
+        assert contender.prepare(3).amount == 2 * 3 * 20
+        losses = [contender.train() for _ in range(40)]
+        assert losses[-1] < 0.9 * losses[0]
+
+    def test_subsets_are_as_large_as_the_steps_and_of_all_images(self):
+        workload = WORKLOADS["c_score_mlp"]
+        assert workload.most_steps == 20
+        few, all_of_them = workload.member_images(3, 2), workload.member_images(3, 20)
+        assert (few.shape, all_of_them.shape) == ((3, 200), (3, 2000))
+        assert (np.diff(all_of_them) > 0).all()
+        assert len(np.unique(all_of_them)) == pytest.approx(4000 * (1 - 1 / 8), rel=0.02)
+        shared = WORKLOADS["mlp_digits"].member_images(2, 3)
+        np.testing.assert_array_equal(shared, [range(300)] * 2)
+
+    @pytest.mark.parametrize("name", ["ensemble_jax", "python_loop", *LOOPS_OF_TORCH])
+    def test_statistics_of_batches_are_kept(self, name, request, monkeypatch):
+        if name in LOOPS_OF_TORCH:
+            request.getfixturevalue("torch_loops")
+        published = WORKLOADS["small_resnet"]
+        options = dataclasses.replace(published.options, width=1)
+        tiny = dataclasses.replace(published, options=options, image_shape=(4, 4, 1))
+        monkeypatch.setitem(WORKLOADS, "tiny", tiny)
+        contender = make_contender(tiny_task(name, "tiny", batch_size=8))
+        contender.prepare(2)
+        assert np.isfinite([contender.train() for _ in range(2)]).all()
+        kept = {
+            "ensemble_jax": lambda: contender._state.variables.batch_stats,
+            "python_loop": lambda: [state.variables.batch_stats for state in contender._states],
+            "torch_loop": lambda: [dict(m.named_buffers()) for m, _ in contender._members],
+            "torch_func": lambda: contender._buffers,
+        }[name]()
+        for path, value in jax.tree.leaves_with_path(kept):
+            assert np.isfinite(value).all()
+            assert (np.asarray(value) != float("var" in str(path))).any(), path
+
+    def test_small_resnet_is_the_same_network(self, torch_loops):
+        torch = torch_loops.torch
+        options = dataclasses.replace(WORKLOADS["small_resnet"].options, width=2)
+        workload = dataclasses.replace(WORKLOADS["small_resnet"], options=options, num_images=6)
+        data = load_training_set(workload)
+        network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
+        module = torch_loops.make_module(workload, data)
+        variables = jax.eval_shape(network.init, jax.random.key(0))
+        params, stats = {}, {}
+        for layer in module.modules():
+            own = {name: x.detach().numpy() for name, x in layer.named_parameters(recurse=False)}
+            if isinstance(layer, torch.nn.Conv2d):
+                kind, values = "Conv", {"kernel": own["weight"].transpose(2, 3, 1, 0)}
+            elif isinstance(layer, torch.nn.BatchNorm2d):
+                kind, values = "BatchNorm", {"scale": own["weight"], "bias": own["bias"]}
+            elif isinstance(layer, torch.nn.Linear):
+                kind, values = "Dense", {"kernel": own["weight"].T, "bias": own["bias"]}
+            else:
+                continue
+            number = sum(name.startswith(kind) for name in params)
+            params[f"{kind}_{number}"] = values
+            if kind == "BatchNorm":
+                stats[f"{kind}_{number}"] = layer
+        assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, variables.params)
+        initial = jax.tree.map(lambda x: jnp.zeros(x.shape), variables.batch_stats)
+        logits, kept = jax.jit(network.train, compiler_options=QUICK)(
+            Variables(params, initial), data.images, jax.random.key(0), TrainingPass()
+        )
+        images = (data.images - data.mean) / data.deviation
+        theirs = module(torch.from_numpy(images.transpose(0, 3, 1, 2)).contiguous())
+        np.testing.assert_allclose(logits, theirs.detach(), atol=1e-4)
+        for name, layer in stats.items():
+            np.testing.assert_allclose(kept[name]["mean"], layer.running_mean, atol=1e-4)
+            # Theirs began at one.
+            np.testing.assert_allclose(kept[name]["var"], layer.running_var - 0.9, atol=1e-4)
 
     @pytest.mark.parametrize(("members_per_call", "bounded"), [(2, True), ("all", False)])
     def test_memory_is_bounded_by_the_members_at_once(self, members_per_call, bounded):

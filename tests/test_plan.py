@@ -20,6 +20,7 @@ plans = st.builds(
     convolution=st.sampled_from(ConvolutionAlgorithm),
     passes_per_step=st.integers(1, 9),
     precision=st.sampled_from(Precision),
+    layer_convolutions=st.dictionaries(st.text(), st.sampled_from(ConvolutionAlgorithm)),
 )
 
 
@@ -28,15 +29,27 @@ def test_plain_values_are_read_back(plan):
     assert Plan.from_plain(json.loads(json.dumps(plan.as_plain()))) == plan
 
 
-def test_plans_that_were_written_without_a_precision_are_float32():
-    older = {k: v for k, v in PLAN.as_plain().items() if k != "precision"}
-    assert len(older) == 4
-    assert Plan.from_plain(older) == PLAN
+def test_plans_that_were_written_with_less_entries_are_read():
+    entries = PLAN.as_plain()
+    del entries["layer_convolutions"]
+    assert Plan.from_plain(entries) == PLAN
+    del entries["precision"]
+    assert len(entries) == 4
+    assert Plan.from_plain(entries) == PLAN
 
 
-@given(plans)
+def test_layers_are_named_in_plain_values():
+    layers = {"3x3x3->32 32x32 s1": ConvolutionAlgorithm.PATCHES}
+    values = dataclasses.replace(PLAN, layer_convolutions=layers).as_plain()
+    assert values["layer_convolutions"] == {"3x3x3->32 32x32 s1": "patches"}
+    with pytest.raises(ValueError, match="'fft' is not a valid ConvolutionAlgorithm"):
+        Plan.from_plain(values | {"layer_convolutions": {"3x3x3->32 32x32 s1": "fft"}})
+
+
+@given(plans.map(lambda plan: dataclasses.replace(plan, layer_convolutions={})))
 def test_a_plan_can_be_asked_for_entry_by_entry(plan):
     values = plan.as_plain() | {"members_per_call": plan.members_per_call or "all"}
+    del values["layer_convolutions"]
     request = parse_plan_request(",".join(f"{name}={value}" for name, value in values.items()))
     assert request.apply(PLAN) == plan
     assert request.allows(plan)
@@ -64,6 +77,13 @@ def test_requests(text, measured, changes):
     assert request.leaves_a_choice == measured
     assert request.apply(PLAN) == dataclasses.replace(PLAN, **changes)
     assert request.allows(PLAN) == (not changes)
+
+
+def test_a_convolution_that_is_asked_for_is_that_of_all_layers():
+    mixed = dataclasses.replace(PLAN, layer_convolutions={"a": ConvolutionAlgorithm.XLA})
+    assert parse_plan_request("convolution=winograd").apply(mixed) == PLAN
+    assert not parse_plan_request("convolution=winograd").allows(mixed)
+    assert parse_plan_request("num_devices=2").allows(mixed)
 
 
 def test_precision_is_never_left_to_be_measured():
@@ -121,6 +141,17 @@ def test_values_of_another_version_are_refused():
         (
             Plan(1, 8, ConvolutionAlgorithm.PATCHES, 1, Precision.BFLOAT16),
             "1 device, 8 members at a time, patches convolutions, in bfloat16",
+        ),
+        (
+            dataclasses.replace(PLAN, layer_convolutions={"a": ConvolutionAlgorithm.XLA}),
+            "2 devices, one member at a time each, winograd convolutions but for 1 shape of layers",
+        ),
+        (
+            dataclasses.replace(
+                PLAN, passes_per_step=5, layer_convolutions=dict.fromkeys("ab", PLAN.convolution)
+            ),
+            "2 devices, one member at a time each, winograd convolutions but for 2 shapes of "
+            "layers, batches in 5 parts",
         ),
     ],
 )

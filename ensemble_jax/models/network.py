@@ -107,7 +107,7 @@ def make_network(
     mean: Float[np.ndarray, ...] | float = 0.0,
     deviation: Float[np.ndarray, ...] | float = 1.0,
     word_vectors: Float[np.ndarray, "V D"] | None = None,
-    convolution: ConvolutionAlgorithm = ConvolutionAlgorithm.WINOGRAD,
+    convolution: ConvolutionAlgorithm | ops.Convolution = ConvolutionAlgorithm.WINOGRAD,
     precision: Precision = Precision.FLOAT32,
     options: ArchitectureOptions = _AS_PUBLISHED,
 ) -> Network:
@@ -123,7 +123,7 @@ def make_network(
             become a constant of the compiled programs, of which all members share one: 20,000 words
             of 300 numbers (24 MB) add half a second to each compilation, 400,000 add 12 s and three
             times their memory. So give those of the data set's own words alone.
-        convolution: how the convolutions are computed.
+        convolution: how the convolutions are computed: by one algorithm, or a function.
         precision: what the layers compute in. Parameters and their gradients, the averages of
             batches and the logits are float32 either way.
         options: what is other than published.
@@ -131,7 +131,9 @@ def make_network(
     Raises:
         ValueError: if the architecture cannot take such inputs, or has not such an option.
     """
-    architecture = _make_architecture(model, num_classes, ops.CONVOLUTIONS[convolution], options)
+    if isinstance(convolution, ConvolutionAlgorithm):
+        convolution = ops.CONVOLUTIONS[convolution]
+    architecture = _make_architecture(model, num_classes, convolution, options)
     architecture.check_input_shape(model.value, input_shape)
     reads_text = isinstance(architecture, BiLSTM)
     if reads_text != (word_vectors is not None):
@@ -139,7 +141,26 @@ def make_network(
             f"model {model.value} reads {'text' if reads_text else 'no text'}, so that "
             f"word_vectors must {'' if reads_text else 'not '}be given"
         )
+    return network_of(
+        architecture,
+        input_shape,
+        mean=mean,
+        deviation=deviation,
+        word_vectors=word_vectors,
+        precision=precision,
+    )
 
+
+def network_of(
+    architecture: Architecture,
+    input_shape: tuple[int, ...],
+    *,
+    mean: Float[np.ndarray, ...] | float = 0.0,
+    deviation: Float[np.ndarray, ...] | float = 1.0,
+    word_vectors: Float[np.ndarray, "V D"] | None = None,
+    precision: Precision = Precision.FLOAT32,
+) -> Network:
+    """The functions of an architecture, which may be one of your own; see `make_network`."""
     dtype = jnp.dtype(precision.value)
 
     def prepare(inputs):

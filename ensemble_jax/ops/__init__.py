@@ -1,5 +1,6 @@
 """Building blocks of networks, each written for one member and fast under `vmap` and in loops."""
 
+from collections.abc import Mapping
 from functools import partial
 
 from ensemble_jax.ops.activation import elu
@@ -7,7 +8,9 @@ from ensemble_jax.ops.convolution import (
     Convolution,
     Padding,
     Strides,
+    by_shape,
     patches_convolution,
+    shape_name,
     xla_convolution,
 )
 from ensemble_jax.ops.dropout import dropout, random_bits
@@ -22,6 +25,15 @@ CONVOLUTIONS: dict[ConvolutionAlgorithm, Convolution] = {
     ConvolutionAlgorithm.WINOGRAD_4: partial(winograd_convolution, largest_tile=4),
 }
 
+
+def convolution_by_layer(
+    algorithm: ConvolutionAlgorithm, layers: Mapping[str, ConvolutionAlgorithm]
+) -> Convolution:
+    """One algorithm for all layers but those whose shapes are named; see `shape_name`."""
+    others = {name: CONVOLUTIONS[other] for name, other in layers.items()}
+    return by_shape(CONVOLUTIONS[algorithm], others) if others else CONVOLUTIONS[algorithm]
+
+
 __all__ = [
     "CONVOLUTIONS",
     "Convolution",
@@ -29,11 +41,14 @@ __all__ = [
     "Strides",
     "adaptive_average_pool",
     "average_pool",
+    "by_shape",
+    "convolution_by_layer",
     "dropout",
     "elu",
     "max_pool",
     "patches_convolution",
     "random_bits",
+    "shape_name",
     "winograd_convolution",
     "xla_convolution",
 ]

@@ -9,6 +9,7 @@ from ensemble_jax.planning.choice import (
     choose_plan,
     default_plan,
 )
+from ensemble_jax.planning.layers import fastest_by_layer
 from ensemble_jax.planning.trial import PlanningTask, Trial, try_plan
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "alternatives_for",
     "choose_plan",
     "default_plan",
+    "fastest_by_layer",
     "try_plan",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -95,12 +95,14 @@ def choose_plan(
     request: PlanRequest,
     alternatives: Alternatives,
     budget_seconds: float,
+    choose_layers: Callable[[Plan, float], Mapping[str, ConvolutionAlgorithm]] | None = None,
 ) -> PlanChoice:
     """Try plans, beginning with `first`, until none is better or the time is used up.
 
     From the best plan so far one entry is changed at a time: convolution, then passes per step,
     then members per call, then devices, those first that change the speed most where the plan to
-    begin with is the default of a device. No plan is tried if the time left is less than the
+    begin with is the default of a device. Last comes the best plan with other convolutions in some
+    layers. No plan is tried if the time left is less than the
     longest trial took; but one that fits into memory is always looked for.
 
     Args:
@@ -110,6 +112,8 @@ def choose_plan(
         request: what may not be changed.
         alternatives: the values of other entries than members per call and devices.
         budget_seconds: the time for all trials; one that has begun is finished.
+        choose_layers: finds the layers that another convolution than the plan's suits better, in so
+            many seconds; None where nothing is convolved.
 
     Raises:
         ValueError: if no plan that is allowed fits into memory.
@@ -125,6 +129,17 @@ def choose_plan(
         longest = max(longest, time.perf_counter() - before)
         return tried[-1]
 
+    def seconds_left() -> float:
+        """Before a trial that may take as long as the longest."""
+        return budget_seconds - (time.perf_counter() - started) - longest
+
+    def with_other_layers(plan: Plan) -> list[Plan]:
+        forced = "layer_convolutions" in request.forced
+        if choose_layers is None or forced or seconds_left() < 0:
+            return []
+        layers = choose_layers(plan, seconds_left())
+        return [dataclasses.replace(plan, layer_convolutions=layers)]
+
     best = measure(first)
     for smaller in _smaller(first, num_members):
         if best.trial.fits:
@@ -139,11 +154,12 @@ def choose_plan(
         lambda plan: [dataclasses.replace(plan, passes_per_step=p) for p in alternatives.passes],
         lambda plan: _with_other_chunks(plan, num_members),
         lambda plan: [dataclasses.replace(plan, num_devices=1)],
+        with_other_layers,
     ):
         for plan in neighbours(best.plan):
             if not request.allows(plan) or plan in [t.plan for t in tried]:
                 continue
-            if time.perf_counter() - started + longest > budget_seconds:
+            if seconds_left() < 0:
                 stopped = True
                 break
             candidate = measure(plan)

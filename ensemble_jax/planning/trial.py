@@ -11,7 +11,10 @@ import jax
 import numpy as np
 from jaxtyping import Int, Num
 
+from ensemble_jax import ops
 from ensemble_jax.collection import place
+from ensemble_jax.models import Network
+from ensemble_jax.options import Optimizer, Precision
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning.memory import free_bytes, program_bytes
 from ensemble_jax.training import (
@@ -19,6 +22,7 @@ from ensemble_jax.training import (
     Member,
     MemberTraining,
     Subset,
+    make_member_training,
     place_examples,
 )
 
@@ -34,7 +38,8 @@ class PlanningTask:
     """The training to plan.
 
     Attributes:
-        make_training: the training of one member under a plan.
+        make_network: the network of one member, with a way to convolve and a precision.
+        optimizer: how it is trained.
         members: all N members.
         inputs: the training examples.
         labels: their labels.
@@ -43,7 +48,8 @@ class PlanningTask:
         devices: this process's devices.
     """
 
-    make_training: Callable[[Plan], MemberTraining]
+    make_network: Callable[[ops.Convolution, Precision], Network]
+    optimizer: Optimizer
     members: Member
     inputs: Num[np.ndarray, "M ..."]
     labels: Int[np.ndarray, " M"]
@@ -55,6 +61,12 @@ class PlanningTask:
     def num_members(self) -> int:
         """N."""
         return len(self.members.seed)
+
+    def make_training(self, plan: Plan) -> MemberTraining:
+        """The training of one member under a plan."""
+        convolution = ops.convolution_by_layer(plan.convolution, plan.layer_convolutions)
+        network = self.make_network(convolution, plan.precision)
+        return make_member_training(network, self.optimizer, self.batch_size, plan.passes_per_step)
 
 
 class Trial(NamedTuple):

@@ -26,7 +26,9 @@ WINOGRAD_4 = ConvolutionAlgorithm.WINOGRAD_4
 FIRST = Plan(2, 1, WINOGRAD, passes_per_step=1)
 
 
-def choose(speed, *, first=FIRST, request="auto", num_members=20, seconds=60.0, passes=(5,)):
+def choose(
+    speed, *, first=FIRST, request="auto", num_members=20, seconds=60.0, passes=(5,), layers=None
+):
     """The choice where `speed(plan)` images/s are measured; None where the plan does not fit."""
 
     def try_plan(plan):
@@ -40,6 +42,7 @@ def choose(speed, *, first=FIRST, request="auto", num_members=20, seconds=60.0, 
         request=parse_plan_request(request),
         alternatives=Alternatives((WINOGRAD, PATCHES), passes),
         budget_seconds=seconds,
+        choose_layers=layers,
     )
 
 
@@ -114,6 +117,40 @@ def test_what_is_forced_is_not_changed():
     assert {t.plan.convolution for t in choice.tried} == {WINOGRAD}
     assert {t.plan.num_devices for t in choice.tried} == {1, 2}
     assert {t.plan.passes_per_step for t in choice.tried} == {1, 5}
+
+
+LAYERS = {"3x3x3->32 32x32 s1": PATCHES}
+
+
+@pytest.mark.parametrize(("gain", "taken"), [(1.01, {}), (1.1, LAYERS)])
+def test_other_convolutions_in_some_layers_are_tried_last(gain, taken):
+    asked = []
+
+    def choose_layers(plan, seconds):
+        asked.append(plan)
+        assert 0 < seconds < 60
+        return LAYERS
+
+    choice = choose(
+        lambda plan: (
+            (2.0 if plan.passes_per_step == 5 else 1.0) * (gain if plan.layer_convolutions else 1.0)
+        ),
+        layers=choose_layers,
+    )
+    assert choice.plan == dataclasses.replace(FIRST, passes_per_step=5, layer_convolutions=taken)
+    assert asked == [dataclasses.replace(FIRST, passes_per_step=5)]
+    assert [tried.plan.layer_convolutions for tried in choice.tried[-2:]] == [{}, LAYERS]
+
+
+@pytest.mark.parametrize(("request_", "seconds"), [("convolution=winograd", 60.0), ("auto", 0.0)])
+def test_layers_are_not_asked_for_in_vain(request_, seconds):
+    choice = choose(lambda plan: 1.0, request=request_, seconds=seconds, layers=pytest.fail)
+    assert choice.plan == FIRST
+
+
+def test_the_same_convolution_in_all_layers_is_not_tried_twice():
+    choice = choose(lambda plan: 1.0, layers=lambda plan, seconds: {})
+    assert len({tried.plan for tried in choice.tried}) == len(choice.tried)
 
 
 def test_time_is_kept():

@@ -10,7 +10,7 @@ from ensemble_jax.models import make_network
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning import PlanningTask, memory, try_plan
-from ensemble_jax.training import Member, Settings, StreamIds, make_member_training
+from ensemble_jax.training import Member, Settings, StreamIds
 
 N, M, BATCH = 6, 90, 20
 
@@ -29,7 +29,8 @@ def task() -> PlanningTask:
     values = np.ones(N, np.float32)
     settings = Settings(values, values, np.ones(N, np.int32), 0 * values, 0 * values, values)
     return PlanningTask(
-        lambda plan: make_member_training(network, Optimizer.SGD, BATCH, plan.passes_per_step),
+        lambda convolution, precision: network,
+        Optimizer.SGD,
         Member(np.zeros(N, np.uint32), StreamIds.own(np.arange(N, dtype=np.uint32)), settings),
         inputs=rng.normal(size=(M, 5)).astype(np.float32),
         labels=rng.integers(0, 3, M),

@@ -1,0 +1,164 @@
+"""Which algorithm is the fastest for each convolution of a network, timed by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from ensemble_jax import ops
+from ensemble_jax.collection import place
+from ensemble_jax.models import Network
+from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.plan import Plan
+from ensemble_jax.planning.trial import PlanningTask
+
+# Of a loop, since a convolution in a loop is not as fast as one outside.
+_STEPS = 3
+_SECONDS = 0.1
+_MOST_ROUNDS = 5
+# What is not clearly faster is noise.
+_GAIN = 1.03
+# Small enough that what is timed stays finite.
+_RATE = 1e-6
+
+
+class LayerConvolution(NamedTuple):
+    """A convolution that a network makes.
+
+    Attributes:
+        inputs_shape: `[B, H, W, C]`.
+        kernel_shape: `[h, w, C, D]`.
+        strides: of rows and columns.
+        padding: rows and columns of zeros.
+        reads_images: whether its inputs are the examples, which need no gradient.
+    """
+
+    inputs_shape: tuple[int, ...]
+    kernel_shape: tuple[int, ...]
+    strides: ops.Strides
+    padding: ops.Padding
+    reads_images: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called in a plan."""
+        return ops.shape_name(self.inputs_shape, self.kernel_shape, self.strides)
+
+
+def convolutions_of(
+    make_network: Callable[[ops.Convolution], Network], inputs: jax.ShapeDtypeStruct
+) -> list[LayerConvolution]:
+    """The convolutions of a network in order, each shape once; nothing is computed.
+
+    Args:
+        make_network: the network whose convolutions are computed by a function.
+        inputs: `[B, ...]`, a batch of examples.
+    """
+    found: dict[str, LayerConvolution] = {}
+
+    def record(inputs, kernel, strides, padding):
+        # Whatever a network begins with, its first convolution needs no gradient by its inputs.
+        layer = LayerConvolution(inputs.shape, kernel.shape, strides, padding, not found)
+        found.setdefault(layer.name, layer)
+        return ops.xla_convolution(inputs, kernel, strides, padding)
+
+    network = make_network(record)
+    variables = jax.eval_shape(network.init, jax.random.key(0))
+    found.clear()
+    jax.eval_shape(network.evaluate, variables, inputs)
+    return list(found.values())
+
+
+def fastest_by_layer(
+    plan: Plan,
+    task: PlanningTask,
+    algorithms: Sequence[ConvolutionAlgorithm],
+    budget_seconds: float,
+) -> Mapping[str, ConvolutionAlgorithm]:
+    """The layers for which another algorithm is clearly faster than the plan's, and which.
+
+    Each is timed by itself, forward and backward, for as many members and images as the plan
+    computes at once.
+
+    Args:
+        plan: the plan, with one algorithm for all layers.
+        task: what is planned.
+        algorithms: those to try.
+        budget_seconds: when no layer is begun any more; those left keep the plan's algorithm.
+    """
+    started = time.perf_counter()
+    at_once = place(plan, task.num_members, task.devices).members_at_once
+    members = None if plan.members_per_call == 1 else at_once
+    layers = convolutions_of(
+        lambda convolution: task.make_network(convolution, plan.precision),
+        jax.ShapeDtypeStruct(
+            (task.batch_size // plan.passes_per_step, *task.inputs.shape[1:]), task.inputs.dtype
+        ),
+    )
+    chosen: dict[str, ConvolutionAlgorithm] = {}
+    for layer in layers:
+        if time.perf_counter() - started > budget_seconds:
+            break
+        fastest = _fastest(layer, [plan.convolution, *algorithms], members, plan.precision.value)
+        if fastest is not plan.convolution:
+            chosen[layer.name] = fastest
+    return chosen
+
+
+def _fastest(layer, algorithms, members, dtype):
+    """The first algorithm, unless another is clearly faster."""
+    inputs, kernel = (
+        jax.random.normal(jax.random.key(i), shape if members is None else (members, *shape), dtype)
+        for i, shape in enumerate((layer.inputs_shape, layer.kernel_shape))
+    )
+    # Of outputs as large as the inputs.
+    kernel /= np.sqrt(np.prod(layer.kernel_shape[:3]))
+    seconds: dict[ConvolutionAlgorithm, float] = {}
+    programs = set()
+    for algorithm in algorithms:
+        lowered = _lower(layer, algorithm, members, inputs, kernel)
+        # Algorithms leave what they are not made for to each other.
+        if (program := lowered.as_text()) not in programs:
+            programs.add(program)
+            seconds[algorithm] = _seconds_of(lowered.compile(), inputs, kernel)
+    best = min(seconds, key=lambda algorithm: seconds[algorithm])
+    return best if seconds[algorithms[0]] > _GAIN * seconds[best] else algorithms[0]
+
+
+def _lower(layer, algorithm, members, inputs, kernel):
+    return jax.jit(partial(_train, layer, algorithm, members)).lower(inputs, kernel)
+
+
+def _train(layer, algorithm, members, inputs, kernel):
+    """Some steps of both gradients; every step needs the results of the one before it."""
+
+    def step(inputs, kernel):
+        convolve = partial(
+            ops.CONVOLUTIONS[algorithm], strides=layer.strides, padding=layer.padding
+        )
+        outputs, pull_back = jax.vjp(convolve, inputs, kernel)
+        by_inputs, by_kernel = pull_back(outputs)
+        if not layer.reads_images:
+            inputs -= _RATE * by_inputs
+        return inputs, kernel - _RATE * by_kernel
+
+    step_of_all = step if members is None else jax.vmap(step)
+    return jax.lax.scan(
+        lambda pair, _: (step_of_all(*pair), None), (inputs, kernel), length=_STEPS
+    )[0]
+
+
+def _seconds_of(program, *arguments):
+    """The shortest time of a few calls; the first pays for what happens once."""
+    jax.block_until_ready(program(*arguments))
+    seconds: list[float] = []
+    while len(seconds) < _MOST_ROUNDS and sum(seconds) < _SECONDS:
+        started = time.perf_counter()
+        jax.block_until_ready(program(*arguments))
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

@@ -1,0 +1,198 @@
+"""Layers of tiny networks, timed for real or not at all."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ensemble_jax import ops
+from ensemble_jax.models import TrainingPass, Variables, make_network
+from ensemble_jax.options import (
+    ArchitectureOptions,
+    ConvolutionAlgorithm,
+    ImageForm,
+    Model,
+    Optimizer,
+)
+from ensemble_jax.plan import Plan
+from ensemble_jax.planning import PlanningTask, fastest_by_layer, layers
+from ensemble_jax.training import Member, Settings, StreamIds
+
+PATCHES, XLA = ConvolutionAlgorithm.PATCHES, ConvolutionAlgorithm.XLA
+WINOGRAD, WINOGRAD_4 = ConvolutionAlgorithm.WINOGRAD, ConvolutionAlgorithm.WINOGRAD_4
+FIRST, SECOND = "3x3x3->2 8x8 s1", "3x3x2->2 8x8 s1"
+TINY = ArchitectureOptions(width=2, depth=1, dense=4)
+
+
+def tiny_network(convolution, precision=None):
+    return make_network(
+        Model.SMALL_ST_VGG,
+        num_classes=3,
+        input_shape=(8, 8, 3),
+        convolution=convolution,
+        options=TINY,
+    )
+
+
+def images_of(*shape):
+    return jax.ShapeDtypeStruct(shape, np.uint8)
+
+
+def make_task(num_members=2):
+    values = np.ones(num_members, np.float32)
+    settings = Settings(
+        values, values, np.ones(num_members, np.int32), 0 * values, 0 * values, values
+    )
+    ids = np.arange(num_members, dtype=np.uint32)
+    return PlanningTask(
+        tiny_network,
+        Optimizer.SGD,
+        Member(ids, StreamIds.own(ids), settings),
+        inputs=np.zeros((8, 8, 8, 3), np.uint8),
+        labels=np.zeros(8, np.int32),
+        batch_size=4,
+        shared_bytes=0,
+        devices=jax.devices()[:1],
+    )
+
+
+def test_convolutions_of_st_vgg():
+    found = layers.convolutions_of(
+        lambda convolution: make_network(
+            Model.ST_VGG, num_classes=5, input_shape=(32, 32, 3), convolution=convolution
+        ),
+        images_of(50, 32, 32, 3),
+    )
+    assert [layer.name for layer in found] == [
+        "3x3x3->32 32x32 s1",
+        "3x3x32->32 32x32 s1",
+        "3x3x32->64 16x16 s1",
+        "3x3x64->64 16x16 s1",
+        "3x3x64->128 8x8 s1",
+        "3x3x128->128 8x8 s1",
+        "2x2x128->256 4x4 s1",
+        "2x2x256->256 4x4 s1",
+    ]
+    assert [layer.inputs_shape[0] for layer in found] == [50] * 8
+    assert [layer.padding for layer in found] == [((1, 1), (1, 1))] * 6 + [((0, 1), (0, 1))] * 2
+    assert [layer.reads_images for layer in found] == [True] + [False] * 7
+
+
+def test_a_shape_is_named_once():
+    options = ArchitectureOptions(width=8, depth=3, form=ImageForm.CIFAR)
+    found = layers.convolutions_of(
+        lambda convolution: make_network(
+            Model.RESNET50,
+            num_classes=5,
+            input_shape=(16, 16, 3),
+            convolution=convolution,
+            options=options,
+        ),
+        images_of(4, 16, 16, 3),
+    )
+    names = [layer.name for layer in found]
+    assert len(set(names)) == len(names)
+    assert names[:5] == [
+        "3x3x3->8 16x16 s1",
+        "1x1x8->8 16x16 s1",
+        "3x3x8->8 16x16 s1",
+        "1x1x8->32 16x16 s1",
+        "1x1x32->8 16x16 s1",
+    ]
+    assert "3x3x16->16 16x16 s2" in names
+    assert "1x1x32->64 16x16 s2" in names
+
+
+def test_a_network_without_convolutions_has_none():
+    found = layers.convolutions_of(
+        lambda convolution: make_network(
+            Model.FULLY_CONNECTED, num_classes=5, input_shape=(4,), convolution=convolution
+        ),
+        images_of(2, 4),
+    )
+    assert found == []
+
+
+def test_layers_are_computed_as_named(monkeypatch):
+    used = []
+    for algorithm, convolution in list(ops.CONVOLUTIONS.items()):
+
+        def note(inputs, kernel, strides, padding, algorithm=algorithm, convolution=convolution):
+            used.append((ops.shape_name(inputs.shape, kernel.shape, strides), algorithm))
+            return convolution(inputs, kernel, strides, padding)
+
+        monkeypatch.setitem(ops.CONVOLUTIONS, algorithm, note)
+    mixed = tiny_network(ops.convolution_by_layer(XLA, {SECOND: PATCHES}))
+    variables = jax.eval_shape(mixed.init, jax.random.key(0))
+    used.clear()
+    jax.eval_shape(mixed.evaluate, variables, images_of(1, 8, 8, 3))
+    assert used == [(FIRST, XLA), (SECOND, PATCHES)]
+
+
+def test_other_convolutions_give_the_same_results():
+    uniform = tiny_network(ops.convolution_by_layer(XLA, {}))
+    mixed = tiny_network(ops.convolution_by_layer(XLA, {FIRST: PATCHES, SECOND: WINOGRAD}))
+    images = np.random.default_rng(0).integers(0, 3, (4, 8, 8, 3), np.uint8)
+    variables = uniform.init(jax.random.key(0))
+
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def gradients(params):
+        def loss(network, params):
+            logits, _ = network.train(
+                Variables(params, {}), images, jax.random.key(1), TrainingPass()
+            )
+            return (jnp.sin(logits)).sum()
+
+        return [jax.value_and_grad(partial(loss, network))(params) for network in (uniform, mixed)]
+
+    ours, theirs = gradients(variables.params)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({XLA: 1.0, PATCHES: 0.9}, {FIRST: PATCHES, SECOND: PATCHES}),
+        ({XLA: 1.0, PATCHES: 0.99}, {}),
+        ({XLA: 1.0, PATCHES: 1.1}, {}),
+    ],
+)
+def test_what_is_clearly_faster_is_chosen(seconds, expected, monkeypatch):
+    """Algorithms are told apart by the operations that they lower to."""
+    timed = []
+
+    class Lowered:
+        def __init__(self, algorithm):
+            self.as_text = lambda: algorithm.value
+            self.compile = lambda: algorithm
+
+    monkeypatch.setattr(layers, "_lower", lambda layer, algorithm, *_: Lowered(algorithm))
+    monkeypatch.setattr(
+        layers, "_seconds_of", lambda program, *_: timed.append(program) or seconds[program]
+    )
+    plan = Plan(1, 1, XLA, 1)
+    assert fastest_by_layer(plan, make_task(), [PATCHES], 60.0) == expected
+    assert timed == [XLA, PATCHES] * 2
+    assert fastest_by_layer(plan, make_task(), [PATCHES], -1.0) == {}
+
+
+@pytest.mark.parametrize("members_per_call", [1, 0])
+def test_layers_are_timed_for_real(members_per_call):
+    plan = Plan(1, members_per_call, PATCHES, passes_per_step=2)
+    chosen = fastest_by_layer(plan, make_task(), [WINOGRAD], 60.0)
+    assert set(chosen) <= {FIRST, SECOND}
+    assert set(chosen.values()) <= {WINOGRAD}
+
+
+def test_the_same_program_is_timed_once(monkeypatch):
+    """Winograd's algorithm leaves kernels of one pixel to patches, whatever its tiles."""
+    timed = []
+    monkeypatch.setattr(layers, "_seconds_of", lambda program, *_: timed.append(program) or 1.0)
+    layer = layers.LayerConvolution((2, 4, 4, 3), (1, 1, 3, 2), (1, 1), ((0, 0), (0, 0)), False)
+    algorithms = [WINOGRAD, WINOGRAD_4, PATCHES]
+    assert layers._fastest(layer, algorithms, 2, "float32") is WINOGRAD
+    assert len(timed) == 1
