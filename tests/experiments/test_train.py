@@ -160,6 +160,7 @@ def test_the_run_is_described(run, command, directory):
         "members_per_call": 0,
         "convolution": "patches",
         "layer_convolutions": {},
+        "precision": "float32",
         "passes_per_step": 1,
     }
     assert content["data"]["split_sizes"] == {"train": 60, "test": 30}
