@@ -20,14 +20,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where to write; by default into t
 def main() -> None:
     """Write the tables and figures of a run."""
     run = load_run(_RUN.value)
-    directory = Path(_OUTPUT.value or _RUN.value)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"--output must be a folder, or where one can be made, got {directory}: "
-            f"{error.strerror}"
-        ) from error
+    directory = binary.make_folder("--output", Path(_OUTPUT.value or _RUN.value))
     for path in write_report(run, directory):
         print(f"wrote {path}")
 

@@ -56,6 +56,21 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+def make_folder(option: str, folder: Path) -> Path:
+    """The folder, made if it is missing.
+
+    Raises:
+        ValueError: if it cannot be, naming the option that asked for it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{option} must be a folder, or where one can be made, got {folder}: {error.strerror}"
+        ) from error
+    return folder
+
+
 @contextlib.contextmanager
 def answered(*kinds: type[Exception], prefix: str = "") -> Iterator[None]:
     """End the process with one line where such an error is raised.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ensemble_jax.data import (
     Dataset,
     add_probes,
@@ -11,7 +13,18 @@ from ensemble_jax.data import (
     with_label_noise,
     with_random_labels,
 )
+from ensemble_jax.runs import Run
 from experiments.train_config import TrainConfig
+
+_OF_DATA = (
+    "dataset",
+    "word_vectors",
+    "classes",
+    "train_fraction",
+    "label_noise",
+    "random_labels",
+    "seed",
+)
 
 
 def load_data(config: TrainConfig) -> Dataset:
@@ -37,3 +50,32 @@ def load_data(config: TrainConfig) -> Dataset:
     if config.random_labels:
         dataset = with_random_labels(dataset, config.seed)
     return add_probes(dataset, config.probes, data_dir=data_dir)
+
+
+def load_data_of_run(run: Run, data_dir: str = "") -> Dataset:
+    """What the members of a run learned, without its probes.
+
+    Args:
+        run: made by one of these binaries.
+        data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
+
+    Raises:
+        ValueError: if the run does not say what it learned, or that has changed since.
+        ModuleNotFoundError: if a set needs a package that is not installed.
+    """
+    if "dataset" not in run.config:
+        raise ValueError(f"{run.directory} does not say which data set it is on")
+    # Older runs lack fields, which then had the value that is now the default.
+    given = {name: run.config[name] for name in _OF_DATA if name in run.config}
+    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    dataset = load_data(TrainConfig(**given, data_dir=data_dir))
+    for split, examples in dataset.splits.items():
+        if not (
+            np.array_equal(examples.ids, run.ids[split])
+            and np.array_equal(examples.labels, run.labels[split])
+        ):
+            raise ValueError(
+                f"{dataset.name} has changed since {run.directory} was made: its {split} examples "
+                f"are others"
+            )
+    return dataset

@@ -15,13 +15,25 @@ from ensemble_jax.analysis import (
     accuracy_from_bits,
     bimodality,
     choose_extents,
+    choose_typical_examples,
     consensus_score,
     consistency_from_bits,
     consistency_score,
     independent_baseline,
     member_accuracy,
+    size_dependence,
 )
-from ensemble_jax.figures import ConsensusDisplay, ConsistencyDisplay, DynamicsDisplay
+from ensemble_jax.figures import (
+    ClassHistogramDisplay,
+    ConsensusDisplay,
+    ConsistencyDisplay,
+    Display,
+    DynamicsDisplay,
+    ExampleCurvesDisplay,
+    ProbeDisplay,
+    ResultDisplay,
+    SizeDisplay,
+)
 from ensemble_jax.runs import Run
 
 FIGURES = "figures"
@@ -39,24 +51,44 @@ _DYNAMICS_COLUMNS = (
     "consensus_mean",
 )
 _BASELINE = "independent"
-_BASELINE_SEED = 0
+_SEED = 0
+# With fewer, examples have hardly a most frequent class or a score, and halves are single members.
+_FEWEST_MEMBERS = 4
+# Columns of the figure of classes.
+_MOST_COLUMNS = 4
+# Of which typical curves can be told.
+_FEWEST_EXTENTS = 3
 
 
 def write_report(run: Run, directory: Path) -> list[Path]:
     """Write `scores.csv`, `dynamics.csv` and the figures; returns the files, figures as PNG.
 
+    Figures whose numbers are not in these two tables have their own beside them. Those of single
+    examples, classes and sizes need a few members, those of single examples some extents, too.
+
     Extents are read one at a time, so that memory does not grow with their number.
     """
-    if not run.extents:
-        raise ValueError(f"{run.directory}: no extent is finished yet, nothing can be scored")
-    if not len(run.members):
-        raise ValueError(f"{run.directory}: all members have diverged, there is nothing to score")
+    check_scorable(run)
     consistency, consensus, dynamics = _scores_of_extents(run)
     write_table(directory / SCORES, _score_rows(run, consistency, consensus))
     write_table(directory / DYNAMICS, dynamics)
     (directory / FIGURES).mkdir(exist_ok=True)
     figures = _draw(run, consistency, directory / FIGURES)
     return [directory / SCORES, directory / DYNAMICS, *figures]
+
+
+def check_scorable(run: Run) -> None:
+    """Raises ValueError if a run has no extent or no member yet."""
+    if not run.extents:
+        raise ValueError(f"{run.directory}: no extent is finished yet, nothing can be scored")
+    if not len(run.members):
+        raise ValueError(f"{run.directory}: all members have diverged, there is nothing to score")
+
+
+def save_result(display: ResultDisplay, path: Path) -> list[Path]:
+    """Write `path`.png, `path`.svg and `path`.csv; returns the first and the last."""
+    png, _ = display.plot().save(path)
+    return [png, display.save_table(path)]
 
 
 def _scores_of_extents(run):
@@ -114,16 +146,26 @@ def _score_rows(run, consistency, consensus) -> Iterator[Sequence[Any]]:
 
 
 def _draw(run, consistency, directory):
+    title = f"{run.config['model']} on {run.manifest.data.name}"
+    overviews = _overviews(run, consistency, title)
+    for name, display in overviews.items():
+        display.plot().save(directory / name)
+    details = _details(run, consistency, title)
+    tables = [save_result(display, directory / name)[1] for name, display in details.items()]
+    return [*(directory / f"{name}.png" for name in (*overviews, *details)), *tables]
+
+
+def _overviews(run, consistency, title) -> dict[str, Display]:
+    """The figures of every run, whose numbers are those of the tables."""
     shown = choose_extents(run.extents, 7)
     positions = [run.extents.index(extent) for extent in shown]
     num_members = len(run.members)
-    title = f"{run.config['model']} on {run.manifest.data.name}"
     predictions = run.predictions("test", extents=shown)
     probes = {probe: run.predictions(probe, extents=shown) for probe in run.probes}
     labels = run.labels["test"]
     accuracies = member_accuracy(predictions == labels)
-    baseline = independent_baseline(accuracies, labels, run.num_classes, _BASELINE_SEED)
-    displays = {
+    baseline = independent_baseline(accuracies, labels, run.num_classes, _SEED)
+    return {
         "consistency": ConsistencyDisplay(
             {split: scores[positions] for split, scores in consistency.items()}
             | {_BASELINE: consistency_score(baseline == labels)},
@@ -141,9 +183,50 @@ def _draw(run, consistency, directory):
             title,
         ),
     }
-    for name, display in displays.items():
-        display.plot().save(directory / name)
-    return [directory / f"{name}.png" for name in displays]
+
+
+def _details(run, consistency, title) -> dict[str, ResultDisplay]:
+    """The figures that need enough members, extents or probes, and have numbers of their own."""
+    last = run.extents[-1]
+    num_members = len(run.members)
+    details: dict[str, ResultDisplay] = {}
+    if num_members >= _FEWEST_MEMBERS:
+        shown = choose_extents(run.extents, _MOST_COLUMNS)
+        details["classes"] = ClassHistogramDisplay.from_predictions(
+            run.predictions("test", extents=shown),
+            run.labels["test"],
+            run.class_names,
+            shown,
+            f"{title}, test",
+        )
+        sizes = _halved(num_members)
+        details["size"] = SizeDisplay(
+            {
+                split: size_dependence(run.correct(split, extents=last)[0], sizes, _SEED)
+                for split in run.splits
+            },
+            f"{title}, epoch {last}",
+        )
+        if len(run.extents) >= _FEWEST_EXTENTS and choose_typical_examples(consistency["test"]):
+            details["examples"] = ExampleCurvesDisplay.of_typical_examples(
+                consistency["test"], run.extents, title=f"{title}, test"
+            )
+    if run.probes:
+        details["probes"] = ProbeDisplay.from_predictions(
+            {name: run.predictions(name, extents=last)[0] for name in (*run.probes, "test")},
+            run.num_classes,
+            _SEED,
+            f"{title}, epoch {last}",
+        )
+    return details
+
+
+def _halved(num_members: int) -> list[int]:
+    """N, a half of it, a quarter and so on down to 2, ascending."""
+    sizes = [num_members]
+    while sizes[-1] // 2 >= 2:
+        sizes.append(sizes[-1] // 2)
+    return sizes[::-1]
 
 
 def write_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:

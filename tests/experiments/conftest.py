@@ -14,6 +14,17 @@ from tempfile import TemporaryFile
 import numpy as np
 import pytest
 
+from ensemble_jax import load_run
+from ensemble_jax.data import Probe, Split
+from ensemble_jax.runs import (
+    DataSummary,
+    ExtentRecord,
+    Manifest,
+    RunWriter,
+    SplitRecord,
+    pack_correct,
+)
+
 ROOT = Path(__file__).parents[2]
 
 # How long a process may take on a busy machine before a test gives up.
@@ -161,6 +172,52 @@ def undisturbed(binaries, toy_job, tmp_path_factory) -> Path:
     answer = binaries.run("train", *toy_job, f"--workdir={directory}")
     assert answer.returncode == 0, answer.stderr
     return directory
+
+
+@pytest.fixture(scope="session")
+def write_run():
+    """A function that writes a run whose members predict what is given, for scores by hand."""
+
+    def write(directory: Path, labels, predictions, extents, diverged=(), probes=None, **config):
+        """Labels `[M]` and predictions `[E, N, M]` by split, predictions also by probe."""
+        probes = probes or {}
+        splits, num_members = {}, len(predictions["train"][0])
+        for split, of_split in labels.items():
+            size = len(of_split)
+            splits[split] = Split(np.zeros((size, 1)), np.array(of_split), np.arange(size))
+        data = DataSummary(
+            name="hand",
+            class_names=("one", "two", "three"),
+            split_sizes={split: len(of_split) for split, of_split in labels.items()},
+            input_shape=(1,),
+            probe_sizes={name: np.shape(of)[-1] for name, of in probes.items()},
+        )
+        config = {"model": "st_vgg", "dataset": "hand"} | config
+        manifest = Manifest(config=config, data=data, members=range(num_members), extents=extents)
+        writer = RunWriter.create(
+            directory,
+            manifest,
+            splits,
+            probes={
+                name: Probe(np.zeros((size, 1)), np.arange(size))
+                for name, size in data.probe_sizes.items()
+            },
+        )
+        diverged_at = np.where(np.isin(np.arange(num_members), diverged), 1, -1)
+        for row, extent in enumerate(extents):
+            records = {}
+            for split, of_split in labels.items():
+                predicted = np.asarray(predictions[split][row], np.uint8)
+                correct = predicted == np.array(of_split)
+                losses = np.zeros(num_members, np.float32)
+                accuracy = correct.mean(axis=1, dtype=np.float32)
+                records[split] = SplitRecord(pack_correct(correct), predicted, losses, accuracy)
+            of_probes = {name: np.asarray(of[row], np.uint8) for name, of in probes.items()}
+            record = ExtentRecord(extent, records, diverged_at.astype(np.int32), np.nan, of_probes)
+            writer.write_extent(record)
+        return load_run(directory)
+
+    return write
 
 
 @pytest.fixture(scope="session")
