@@ -207,10 +207,12 @@ def _details(run, consistency, title) -> dict[str, ResultDisplay]:
             },
             f"{title}, epoch {last}",
         )
-        if len(run.extents) >= _FEWEST_EXTENTS and choose_typical_examples(consistency["test"]):
-            details["examples"] = ExampleCurvesDisplay.of_typical_examples(
-                consistency["test"], run.extents, title=f"{title}, test"
-            )
+        if len(run.extents) >= _FEWEST_EXTENTS:
+            curves = _typical_curves(consistency["test"], run.ids["test"])
+            if curves:
+                details["examples"] = ExampleCurvesDisplay(
+                    curves, run.extents, images={}, title=f"{title}, test, N = {num_members}"
+                )
     if run.probes:
         details["probes"] = ProbeDisplay.from_predictions(
             {name: run.predictions(name, extents=last)[0] for name in (*run.probes, "test")},
@@ -219,6 +221,14 @@ def _details(run, consistency, title) -> dict[str, ResultDisplay]:
             f"{title}, epoch {last}",
         )
     return details
+
+
+def _typical_curves(scores, ids):
+    """The consistency of typical examples by extent, by their pattern and id."""
+    return {
+        f"{pattern.value}: {ids[example]}": scores[:, example]
+        for pattern, example in choose_typical_examples(scores).items()
+    }
 
 
 def _halved(num_members: int) -> list[int]:

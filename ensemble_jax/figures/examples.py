@@ -19,6 +19,8 @@ _MARKERS = "os^Dv<>"
 _MOST_MARKERS = 14
 _SIZE = (5.6, 3.4)
 _MARGIN = 0.03
+# Characters, of which four names fit into a line of the legend.
+_SHORT_NAME = 16
 
 
 @dataclass(eq=False)
@@ -120,7 +122,8 @@ class ExampleCurvesDisplay(ResultDisplay):
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         panel.set_xlabel("epoch")
         panel.set_ylabel("consistency score")
-        figure.legend(loc="outside lower center", ncols=min(count, 4))
+        fitting = 4 if max(map(len, self.curves)) <= _SHORT_NAME else 2
+        figure.legend(loc="outside lower center", ncols=min(count, fitting))
         figure.suptitle(self.title)
         return figure, np.array(list(axes.values()))
 

@@ -8,6 +8,10 @@ import pytest
 
 from ensemble_jax import load_run
 
+FIGURES = ("consistency", "consensus", "dynamics")
+# Of at least four members and three extents.
+DETAILS = ("classes", "size", "examples")
+
 
 @pytest.fixture(scope="module")
 def halves(binaries, toy_job, tmp_path_factory):
@@ -87,8 +91,19 @@ def test_an_analysis_again_writes_the_same_bytes(binaries, undisturbed, contents
     assert "jax" not in answer.modules
     assert contents(directory) == before
     written = [line.removeprefix("wrote ") for line in answer.stdout.splitlines()]
-    figures = [f"figures/{name}.png" for name in ("consistency", "consensus", "dynamics")]
-    assert written == [str(directory / name) for name in ("scores.csv", "dynamics.csv", *figures)]
+    assert written == [
+        str(directory / name)
+        for name in (
+            "scores.csv",
+            "dynamics.csv",
+            *(f"figures/{name}.png" for name in FIGURES + DETAILS),
+            *(f"figures/{name}.csv" for name in DETAILS),
+        )
+    ]
+    kinds = dict.fromkeys(FIGURES, ("png", "svg")) | dict.fromkeys(DETAILS, ("png", "svg", "csv"))
+    assert {path.name for path in (directory / "figures").iterdir()} == {
+        f"{name}.{kind}" for name, kinds in kinds.items() for kind in kinds
+    }
 
 
 def test_an_analysis_elsewhere_leaves_the_run_alone(binaries, undisturbed, contents, tmp_path):
