@@ -155,11 +155,12 @@ def _match(first: Run, second: Run, names, split, scores) -> Finding:
     extents = first.extents, second.extents
     display = CrossConsistencyDisplay(result, names, extents, num_members, split)
     pairs = "1 matched pair" if number == 1 else f"{number} matched pairs"
-    least, largest = result.bimodalities.min(), result.bimodalities.max()
-    text = (
-        f"cross-consistency at {pairs} of extents: mean bimodality {mean:.3f} "
-        f"({least:.3f} to {largest:.3f})"
-    )
+    text = f"cross-consistency at {pairs} of extents: "
+    defined = result.bimodalities[~np.isnan(result.bimodalities)]
+    if len(defined):
+        text += f"mean bimodality {mean:.3f} ({defined.min():.3f} to {defined.max():.3f})"
+    else:
+        text += "no bimodality, all examples have one score"
     return Finding(text, numbers, display)
 
 

@@ -62,9 +62,10 @@ class SizeDisplay(ResultDisplay):
                 # More than half of the members leave no second subset to agree with.
                 defined = ~np.isnan(values).all(axis=1)
                 shown, places = values[defined], of.sizes[defined]
-                if not len(shown):  # all examples have one score whatever the subset
-                    continue
-                low, middle, high = np.nanquantile(shown, [0, 0.5, 1], axis=1)
+                # Nothing is, where all examples have one score.
+                low, middle, high = (
+                    np.nanquantile(shown, [0, 0.5, 1], axis=1) if len(shown) else np.empty((3, 0))
+                )
                 panel.fill_between(places, low, high, color=colours[name], alpha=0.25, linewidth=0)
                 panel.plot(places, middle, "o-", color=colours[name], label=name)
         axes[0].set_ylim(-_MARGIN, None)
