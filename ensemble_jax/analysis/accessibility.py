@@ -21,6 +21,8 @@ from scipy import stats
 from ensemble_jax.analysis.inputs import as_correctness, as_score_histories, as_score_history
 
 _LARGEST = 1 - 1e-15
+# Of an accessibility score that do not come from the rounding of its members' float32.
+_DIGITS = 6
 
 
 class AccessibilityCorrelation(NamedTuple):
@@ -105,7 +107,8 @@ def correlate_accessibility(
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return AccessibilityCorrelation(*[float("nan")] * 5)
     pearson, p_value = map(float, stats.pearsonr(one, other))
-    spearman, _ = map(float, stats.spearmanr(one, other))
+    # Equal scores whose sums of floats were rounded differently shall share their rank.
+    spearman, _ = map(float, stats.spearmanr(one.round(_DIGITS), other.round(_DIGITS)))
     generator = np.random.default_rng(seed)
     weights = [_draw_weights(generator, len(of_members), num_resamples) for of_members in members]
     resampled = _weighted_correlations(_products(*members), *weights)

@@ -41,7 +41,7 @@ def test_it_says_what_it_does_and_where_everything_is(answer, output):
     assert "jax" not in answer.modules
     lines = [line for line in answer.stdout.splitlines() if not line.startswith("wrote ")]
     starts = ["training KNN: ", "training Gaussian naive Bayes: ", "accuracy, then "]
-    starts += ["  KNN 0.", "  Gaussian naive Bayes 0.", "boosting 3 linear classifiers: "]
+    starts += ["  KNN ", "  Gaussian naive Bayes ", "boosting 3 linear classifiers: "]
     starts += ["boosting: accuracy ", "difficulty for boosting and for the networks: r = "]
     assert len(lines) == len(starts)
     for line, start in zip(lines, starts, strict=True):
