@@ -41,7 +41,10 @@ def run(main: Callable[[], None]) -> None:
                 main()
         except Interrupted as interruption:
             print(f"{interruption}; the same command continues", file=sys.stderr)
-            sys.exit(interruption.exit_code)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # What is to stay is on the disk. An orderly end can crash on what XLA has in work.
+            os._exit(interruption.exit_code)
 
     app.run(guarded, flags_parser=_parse_flags)
 

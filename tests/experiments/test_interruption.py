@@ -83,3 +83,25 @@ def test_a_signal_that_the_process_ignores_stays_ignored():
         assert not deferral.asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+BINARY = """
+import signal
+from experiments import binary
+signal.signal(NUMBER, signal.SIG_DFL)  # a shell may have had it ignored
+def main():
+    print("begun")
+    signal.raise_signal(NUMBER)
+binary.run(main)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_binary_ends_in_one_line(number):
+    script = BINARY.replace("NUMBER", str(int(number)))
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 128 + number
+    assert answer.stdout == "begun\n"
+    assert answer.stderr == f"interrupted by {number.name}; the same command continues\n"
