@@ -48,8 +48,19 @@ def test_the_second_signal_ends_at_once(first, second):
     ]
 
 
+@pytest.fixture
+def heard():
+    """Signals that a shell may have had ignored, as it has SIGINT in the background."""
+    before = {
+        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_what_was_noted_is_raised_when_all_is_done(number, code, capfd):
+def test_what_was_noted_is_raised_when_all_is_done(number, code, capfd, heard):
     before = signal.getsignal(number)
     with handled(raise_interrupted):
         with Deferral() as deferral:
