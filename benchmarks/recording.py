@@ -47,6 +47,7 @@ from ensemble_jax.runs.files import replace_file
 from ensemble_jax.training import (
     Checkpoints,
     CollectionTraining,
+    Saving,
     make_member_training,
     place_examples,
     train,
@@ -179,8 +180,9 @@ class _Recording:
                 extents=extents,
                 evaluate=evaluate,
                 to_host=self._placement.gather,
-                write=lambda measurement: _write(measurement, writer, checkpoints),
+                write=lambda measurement: _write(measurement, writer),
                 observer=_Silent(),
+                saving=Saving(checkpoints.save),
             )
             whole = time.perf_counter() - started
             checkpoints.close()
@@ -226,13 +228,11 @@ def _timed(function, spent, name):
     return call
 
 
-def _write(measurement, writer, checkpoints):
-    """What the main job makes permanent."""
+def _write(measurement, writer):
+    """The record that the main job makes permanent."""
     splits = {name: SplitRecord(*split) for name, split in measurement.evaluation.items()}
-    diverged_at = np.asarray(measurement.state.diverged_at)
     speed = measurement.train_images_per_second
-    writer.write_extent(ExtentRecord(measurement.extent, splits, diverged_at, speed))
-    checkpoints.save(measurement.extent, measurement.state)
+    writer.write_extent(ExtentRecord(measurement.extent, splits, measurement.diverged_at, speed))
 
 
 def _table(environment, plan, evaluation, writing):
