@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         CollectionTraining,
         Measurement,
         MemberState,
+        Progress,
     )
 
 _CHECKPOINTS = "checkpoints"
@@ -222,6 +223,18 @@ class _Compiled(NamedTuple):
     placement: Placement
 
 
+def _loop(compiled: _Compiled, writer: RunWriter) -> Callable[..., Progress]:
+    """The host loop, but for the members that it trains and how far."""
+    from ensemble_jax.training import train
+
+    return functools.partial(
+        train,
+        evaluate=compiled.evaluate,
+        to_host=compiled.placement.gather,
+        write=lambda measurement: _write(measurement, writer),
+    )
+
+
 def _train_trajectory(
     compiled: _Compiled,
     roster: Roster,
@@ -230,10 +243,10 @@ def _train_trajectory(
     split_sizes: Mapping[str, int],
 ) -> None:
     """One collection, measured at every extent; goes on from its last checkpoint."""
-    from ensemble_jax.training import Checkpoints, Saving, train
+    from ensemble_jax.training import Checkpoints, Saving
     from experiments.progress import TrainingProgress
 
-    training, evaluate, placement = compiled
+    training, placement = compiled.training, compiled.placement
     checkpoints = Checkpoints(writer.directory / _CHECKPOINTS)
     saving = Saving(
         lambda epoch, state: _save(epoch, state, writer.directory, checkpoints),
@@ -249,14 +262,11 @@ def _train_trajectory(
             Deferral() as deferral,
             TrainingProgress(missing[-1], first_epoch, roster.ids, split_sizes) as progress,
         ):
-            reached = train(
+            reached = _loop(compiled, writer)(
                 training,
                 state,
                 first_epoch=first_epoch,
                 extents=missing,
-                evaluate=evaluate,
-                to_host=placement.gather,
-                write=lambda measurement: _write(measurement, writer),
                 observer=progress,
                 saving=saving,
                 stop_asked=lambda: deferral.asked,
@@ -274,10 +284,9 @@ def _train_independent(
     split_sizes: Mapping[str, int],
 ) -> None:
     """For each extent a collection of its own; goes on with the first that is not finished."""
-    from ensemble_jax.training import independent_seeds, train
+    from ensemble_jax.training import independent_seeds
     from experiments.progress import TrainingProgress
 
-    training, evaluate, placement = compiled
     wanted = config.extents
     missing = [extent for extent in wanted if extent not in writer.extents]
     done = sum(wanted) - sum(missing)
@@ -292,15 +301,12 @@ def _train_independent(
                 break
             progress.begin_collection()
             seeds = independent_seeds(np.asarray(roster.members.seed), extent)
-            fresh = training.of(roster.members._replace(seed=seeds))
-            train(
+            fresh = compiled.training.of(roster.members._replace(seed=seeds))
+            _loop(compiled, writer)(
                 fresh,
                 fresh.init(),
                 first_epoch=0,
                 extents=[extent],
-                evaluate=evaluate,
-                to_host=placement.gather,
-                write=lambda measurement: _write(measurement, writer),
                 observer=progress,
                 stop_asked=lambda: deferral.asked,
             )
