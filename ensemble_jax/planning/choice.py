@@ -102,8 +102,8 @@ def choose_plan(
     From the best plan so far one entry is changed at a time: convolution, then passes per step,
     then members per call, then devices, those first that change the speed most where the plan to
     begin with is the default of a device. Last comes the best plan with other convolutions in some
-    layers. No plan is tried if the time left is less than the
-    longest trial took; but one that fits into memory is always looked for.
+    layers. No plan is tried if the time left is less than the longest trial took; but one that fits
+    into memory is always looked for.
 
     Args:
         first: the plan to begin with; it has what the request forces.

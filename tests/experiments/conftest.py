@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,6 +219,29 @@ def write_run():
         return load_run(directory)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def in_namespace():
+    """A function that makes the prefix of a command whose mounts nobody else sees.
+
+    It takes what to mount, for bash, and what is done then, with the command as "$@"; it skips
+    where nothing can be mounted.
+    """
+
+    def prefix(mount: str, then: str = 'exec "$@"') -> tuple[str, ...]:
+        namespace = ("unshare", "--mount", "--map-root-user")
+        possible = (
+            shutil.which("unshare")
+            and not subprocess.run(
+                [*namespace, "bash", "-c", mount], capture_output=True, check=False
+            ).returncode
+        )
+        if not possible:
+            pytest.skip("nothing can be mounted here: it takes unshare and user namespaces")
+        return (*namespace, "bash", "-c", f"{mount} && {then}", "bash")
+
+    return prefix
 
 
 @pytest.fixture(scope="session")

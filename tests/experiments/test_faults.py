@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -114,25 +113,17 @@ def test_a_finished_run_needs_no_lock(binaries, toy_job, undisturbed, tmp_path):
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
-def test_a_read_only_folder_is_told(binaries, toy_job, unfinished, contents):
+def test_a_read_only_folder_is_told(binaries, toy_job, unfinished, contents, in_namespace):
     # It is read-only just for the process that tries to write.
-    namespace = ("unshare", "--mount", "--map-root-user")
-    mount = f"mount --bind {unfinished} {unfinished} && mount -o remount,ro,bind {unfinished}"
-    possible = (
-        shutil.which("unshare")
-        and not subprocess.run(
-            [*namespace, "bash", "-c", mount], capture_output=True, check=False
-        ).returncode
+    prefix = in_namespace(
+        f"mount --bind {unfinished} {unfinished} && mount -o remount,ro,bind {unfinished}"
     )
-    if not possible:
-        pytest.skip("nothing can be mounted here: it takes unshare and user namespaces")
     before = contents(unfinished)
-    script = f'{mount} && exec "$@"'
     answer = binaries.run(
         "train",
         *toy_job,
         f"--workdir={unfinished}",
-        prefix=(*namespace, "bash", "-c", script, "bash"),
+        prefix=prefix,
     )
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.error == f"error: cannot write a run at {unfinished}: Read-only file system"

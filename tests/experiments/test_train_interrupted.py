@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 
 import numpy as np
 import pytest
@@ -126,28 +125,21 @@ def test_a_limit_on_files_ends_in_one_line_and_the_run_continues_without_it(
 
 
 def test_a_full_disk_ends_in_one_line_and_the_run_continues_when_there_is_room(
-    binaries, toy_job, undisturbed, assert_same_records, tmp_path
+    binaries, toy_job, undisturbed, assert_same_records, in_namespace, tmp_path
 ):
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()
-    # The disk is only there for the process that fills it, so that nothing is left mounted.
-    namespace = ("unshare", "--mount", "--map-root-user")
-    mount = f"mount -t tmpfs -o size=20m none {disk}"
-    possible = (
-        shutil.which("unshare")
-        and not subprocess.run(
-            [*namespace, "bash", "-c", mount], capture_output=True, check=False
-        ).returncode
-    )
-    if not possible:
-        pytest.skip("a small disk cannot be mounted here: it takes unshare and user namespaces")
     directory = disk / "run"
-    script = f'{mount} && {{ "$@"; code=$?; cp -a {directory} {kept}; exit $code; }}'
+    # The disk is only there for the process that fills it, so that nothing is left mounted.
+    prefix = in_namespace(
+        f"mount -t tmpfs -o size=20m none {disk}",
+        f'{{ "$@"; code=$?; cp -a {directory} {kept}; exit $code; }}',
+    )
     answer = binaries.run(
         "train",
         *toy_job,
         f"--workdir={directory}",
-        prefix=(*namespace, "bash", "-c", script, "bash"),
+        prefix=prefix,
     )
     assert answer.returncode == 2, answer.stderr
     *bar, last_line = answer.stderr.splitlines()
