@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from ensemble_jax.analysis import (
     compare_easy_sets,
-    consistency_from_bits,
     cross_consistency,
     member_accessibility_from_bits,
 )
@@ -25,7 +25,12 @@ from ensemble_jax.figures import (
     ResultDisplay,
 )
 from ensemble_jax.runs import Run
-from experiments.report import check_scorable, save_result, write_table
+from experiments.report import (
+    check_scorable,
+    consistency_history,
+    save_result,
+    write_table,
+)
 
 SUMMARY = "comparison.csv"
 
@@ -46,6 +51,32 @@ class Finding(NamedTuple):
     text: str
     numbers: dict[str, Any]
     display: ResultDisplay | None
+
+
+class Pair(NamedTuple):
+    """Two runs on the same examples, of which one set is compared.
+
+    Attributes:
+        first: a run.
+        second: another.
+        names: of the two, for figures and lines.
+        split: the set of examples.
+    """
+
+    first: Run
+    second: Run
+    names: tuple[str, str]
+    split: str
+
+    def scores(self) -> tuple[Float[np.ndarray, "E1 M"], Float[np.ndarray, "E2 M"]]:
+        """The consistency scores of both."""
+        first, second = (consistency_history(run, self.split) for run in (self.first, self.second))
+        return first, second
+
+    @property
+    def title(self) -> str:
+        """The examples."""
+        return f"{self.first.manifest.data.name}, {self.split}"
 
 
 def check_comparable(first: Run, second: Run) -> None:
@@ -100,11 +131,12 @@ def compare_runs(first: Run, second: Run, directory: Path) -> tuple[list[str], l
     ]
     rows, figures = [], []
     for split in first.splits:
-        scores = _consistency(first, split), _consistency(second, split)
+        pair = Pair(first, second, names, split)
+        scores = pair.scores()
         findings = {
-            "cross_consistency": _match(first, second, names, split, scores),
-            "accessibility": _correlate(first, second, names, split),
-            "easy_sets": _compare_easy(first, second, names, split, scores),
+            "cross_consistency": find_cross_consistency(pair, scores),
+            "accessibility": find_correlation(pair),
+            "easy_sets": find_easy_sets(pair, scores),
         }
         num_examples = len(first.labels[split])
         lines.append(f"{split}, {num_examples} examples:")
@@ -129,18 +161,14 @@ def _choose_names(first: Run, second: Run) -> tuple[str, str]:
     return "first", "second"
 
 
-def _consistency(run: Run, split: str):
-    """`[E, M]`, an extent at a time, so that memory does not grow with their number."""
-    num_examples = len(run.labels[split])
-    return np.stack(
-        [
-            consistency_from_bits(run.bits(split, extents=extent)[0], num_examples)
-            for extent in run.extents
-        ]
-    )
+def find_cross_consistency(pair: Pair, scores: tuple) -> Finding:
+    """What both know together where they are equally accurate.
 
-
-def _match(first: Run, second: Run, names, split, scores) -> Finding:
+    Args:
+        pair: the runs.
+        scores: `[E1, M]` and `[E2, M]`, of `Pair.scores`.
+    """
+    first, second, names, split = pair
     num_members = len(first.members), len(second.members)
     result = cross_consistency(*scores, weights=num_members)
     number, mean = len(result.positions), result.mean_bimodality
@@ -164,18 +192,19 @@ def _match(first: Run, second: Run, names, split, scores) -> Finding:
     return Finding(text, numbers, display)
 
 
-def _correlate(first: Run, second: Run, names, split) -> Finding:
+def find_correlation(pair: Pair) -> Finding:
+    """Whether both learn the examples in the same order."""
+    first, second, names, split = pair
     members = {
         name: member_accessibility_from_bits(run.bits(split), len(run.labels[split]))
         for name, run in zip(names, (first, second), strict=True)
     }
-    title = f"{first.manifest.data.name}, {split}"
-    display = AccessibilityDisplay.from_members(members, _SEED, title)
-    (pair,) = display.pairs
-    result = pair.correlation
+    display = AccessibilityDisplay.from_members(members, _SEED, pair.title)
+    (found,) = display.pairs
+    result = found.correlation
     numbers = result._asdict() | {
         f"halves_{place}": ceiling
-        for place, ceiling in zip(("first", "second"), pair.ceilings, strict=True)
+        for place, ceiling in zip(("first", "second"), found.ceilings, strict=True)
     }
     if np.isnan(result.pearson):
         text = "accessibility: no correlation is defined, one run knows all examples equally well"
@@ -187,7 +216,7 @@ def _correlate(first: Run, second: Run, names, split) -> Finding:
     )
     halves = [
         f"{name} {ceiling:.3f}"
-        for name, ceiling in zip(names, pair.ceilings, strict=True)
+        for name, ceiling in zip(names, found.ceilings, strict=True)
         if not np.isnan(ceiling)
     ]
     text = (
@@ -198,7 +227,9 @@ def _correlate(first: Run, second: Run, names, split) -> Finding:
     return Finding(text + ceilings, numbers, display)
 
 
-def _compare_easy(first: Run, second: Run, names, split, scores) -> Finding:
+def find_easy_sets(pair: Pair, scores: tuple) -> Finding:
+    """What is easy for both or for one alone, where both were measured; scores of `Pair.scores`."""
+    first, second, names, split = pair
     extents = [extent for extent in first.extents if extent in second.extents]
     columns = ("easy_shared", "easy_only_first", "easy_only_second")
     if not extents:
@@ -210,8 +241,7 @@ def _compare_easy(first: Run, second: Run, names, split, scores) -> Finding:
     ]
     sizes = compare_easy_sets(*common)
     last = [int(size[-1]) for size in sizes]
-    title = f"{first.manifest.data.name}, {split}"
-    display = EasySetsDisplay(sizes, extents, len(first.labels[split]), names, title)
+    display = EasySetsDisplay(sizes, extents, len(first.labels[split]), names, pair.title)
     text = (
         f"easy examples at epoch {extents[-1]}: {last[0]} of both, {last[1]} of {names[0]} alone, "
         f"{last[2]} of {names[1]} alone"

@@ -167,7 +167,7 @@ def _train(
 
     use_all_cores()
     config = job.shared
-    make_network = functools.partial(_make_network, config, dataset)
+    make_network = functools.partial(make_network_of, config, dataset)
     if resumed:
         _check_same_examples(workdir, dataset)
         writer = RunWriter.open(workdir)
@@ -393,12 +393,13 @@ def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
             )
 
 
-def _make_network(
+def make_network_of(
     config: TrainConfig,
     dataset: Dataset,
     convolution: ConvolutionAlgorithm | Convolution,
     precision: Precision = Precision.FLOAT32,
 ) -> Network:
+    """The network of one member of a config, for the examples of its data set."""
     from ensemble_jax.models import make_network
 
     if dataset.word_vectors is None:

@@ -41,6 +41,21 @@ def compare_classifiers(
     Returns:
         The files, figures as PNG.
     """
+    display = make_classifier_display(run, dataset, kinds, _title(run))
+    print("accuracy, then where the networks are right and where they are wrong:")
+    for name, accuracy in display.accuracies.items():
+        of_extents = "; ".join(
+            f"epoch {extent} {of[name].where_right:.3f} and {of[name].where_wrong:.3f}"
+            for extent, of in display.accordances.items()
+        )
+        print(f"  {name} {accuracy:.3f}; {of_extents}")
+    return save_result(display, directory / CLASSIFIERS)
+
+
+def make_classifier_display(
+    run: Run, dataset: Dataset, kinds: Sequence[Classifier], title: str
+) -> ClassifierDisplay:
+    """Train each kind of classifier once, and put it beside the networks; says what it does."""
     train, asked = dataset.splits["train"], {_SPLIT: dataset.splits[_SPLIT].inputs}
     labels = run.labels[_SPLIT]
     correct = {}
@@ -51,15 +66,7 @@ def compare_classifiers(
         correct[kind.value] = predictions[_SPLIT][0] == labels
         print(f": {time.perf_counter() - start:.1f} s", flush=True)
     scores = {extent: _consistency(run, extent) for extent in _choose_extents(run)}
-    display = ClassifierDisplay.from_correct(correct, scores, _title(run))
-    print("accuracy, then where the networks are right and where they are wrong:")
-    for name, accuracy in display.accuracies.items():
-        of_extents = "; ".join(
-            f"epoch {extent} {of[name].where_right:.3f} and {of[name].where_wrong:.3f}"
-            for extent, of in display.accordances.items()
-        )
-        print(f"  {name} {accuracy:.3f}; {of_extents}")
-    return save_result(display, directory / CLASSIFIERS)
+    return ClassifierDisplay.from_correct(correct, scores, title)
 
 
 def compare_boosting(run: Run, dataset: Dataset, num_learners: int, directory: Path) -> list[Path]:
@@ -74,18 +81,7 @@ def compare_boosting(run: Run, dataset: Dataset, num_learners: int, directory: P
     Returns:
         The files, figures as PNG.
     """
-    train, asked = dataset.splits["train"], {_SPLIT: dataset.splits[_SPLIT].inputs}
-    labels = run.labels[_SPLIT]
-    print(f"boosting {num_learners} linear classifiers", end="", flush=True)
-    start = time.perf_counter()
-    predictions = boost_linear_classifiers(train.inputs, run.labels["train"], asked, num_learners)
-    print(f": {time.perf_counter() - start:.1f} s", flush=True)
-    display = BoostingDisplay.from_correct(
-        predictions[_SPLIT] == labels,
-        _consistency(run, run.extents[-1]),
-        member_accessibility_from_bits(run.bits(_SPLIT), len(labels)).mean(axis=0),
-        _title(run),
-    )
+    display = make_boosting_display(run, dataset, num_learners, _title(run))
     last = display.table()[-1]
     groups = ", ".join(
         f"{group.value} {last[group.value]:.3f} ({size} examples)"
@@ -103,6 +99,24 @@ def compare_boosting(run: Run, dataset: Dataset, num_learners: int, directory: P
     header = ("id", "boosting_difficulty", "network_difficulty")
     write_table(directory / DIFFICULTY, [header, *rows])
     return [*save_result(display, directory / BOOSTING), directory / DIFFICULTY]
+
+
+def make_boosting_display(
+    run: Run, dataset: Dataset, num_learners: int, title: str
+) -> BoostingDisplay:
+    """Boost linear classifiers, and put them beside the networks; says what it does."""
+    train, asked = dataset.splits["train"], {_SPLIT: dataset.splits[_SPLIT].inputs}
+    labels = run.labels[_SPLIT]
+    print(f"boosting {num_learners} linear classifiers", end="", flush=True)
+    start = time.perf_counter()
+    predictions = boost_linear_classifiers(train.inputs, run.labels["train"], asked, num_learners)
+    print(f": {time.perf_counter() - start:.1f} s", flush=True)
+    return BoostingDisplay.from_correct(
+        predictions[_SPLIT] == labels,
+        _consistency(run, run.extents[-1]),
+        member_accessibility_from_bits(run.bits(_SPLIT), len(labels)).mean(axis=0),
+        title,
+    )
 
 
 def _choose_extents(run: Run) -> list[int]:

@@ -125,15 +125,24 @@ def told_if_out_of_memory(plan: Plan, config: TrainConfig) -> Iterator[None]:
         ) from error
 
 
+def training_operations(network: Network, inputs: jax.ShapeDtypeStruct) -> float:
+    """The floating-point operations to train a member on one example: three forward passes.
+
+    Args:
+        network: of one member.
+        inputs: the type of a batch, `[B, ...]`.
+    """
+    variables = jax.eval_shape(network.init, jax.random.key(0))
+    cost = jax.jit(network.evaluate).lower(variables, inputs).cost_analysis() or {}
+    return 3 * cost.get("flops", 0.0) / inputs.shape[0]
+
+
 def _expected_seconds(config, dataset, network, members, plan):
     """A guess, by the operations of the forward passes."""
-    variables = jax.eval_shape(network.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct(
         (config.batch_size, *dataset.input_shape), dataset.train.inputs.dtype
     )
-    cost = jax.jit(network.evaluate).lower(variables, images).cost_analysis() or {}
-    # A training step is three forward passes.
-    operations = 3 * cost.get("flops", 0.0) / config.batch_size
+    operations = training_operations(network, images)
     whole = config.protocol is Protocol.TRAJECTORY
     epochs = config.extents[-1] if whole else sum(config.extents)
     images_in_all = images_per_epoch(members, len(dataset.train)) * epochs

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from ensemble_jax.analysis import (
     accuracy_from_bits,
@@ -83,6 +84,17 @@ def check_scorable(run: Run) -> None:
         raise ValueError(f"{run.directory}: no extent is finished yet, nothing can be scored")
     if not len(run.members):
         raise ValueError(f"{run.directory}: all members have diverged, there is nothing to score")
+
+
+def consistency_history(run: Run, split: str) -> Float[np.ndarray, "E M"]:
+    """Consistency scores, an extent at a time, so that memory does not grow with their number."""
+    num_examples = len(run.labels[split])
+    return np.stack(
+        [
+            consistency_from_bits(run.bits(split, extents=extent)[0], num_examples)
+            for extent in run.extents
+        ]
+    )
 
 
 def save_result(display: ResultDisplay, path: Path) -> list[Path]:

@@ -11,15 +11,14 @@ same members. The same command continues a sweep that was interrupted.
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
 
 from absl import flags
 
 from experiments import binary
 from experiments.config_option import config_path, define_config, get_config
-from experiments.job import Job, run_job
-from experiments.sweep_config import SweepConfig, groups, parse_vary, plain_text
-from experiments.train_config import PER_MEMBER, TrainConfig
+from experiments.sweep_config import SweepConfig, parse_vary
+from experiments.sweep_job import run_sweep
+from experiments.train_config import TrainConfig
 
 define_config(SweepConfig, Path(__file__).parent / "configs" / "sweep_learning_rate.py")
 _VARY = flags.DEFINE_multi_string(
@@ -35,17 +34,11 @@ def main() -> None:
     config = _sweep_config()
     config.validate()
     workdir = Path(_WORKDIR.value or Path("runs") / Path(config_path()).stem)
-    found = groups(config)
-    print(f"{len(config.settings)} settings in {len(found)} collections")
-    runs = {}
-    for number, (name, positions) in enumerate(found.items(), start=1):
-        print(f"collection {number} of {len(found)}: {name}", flush=True)
-        folder = workdir / quote(name, safe="=,+.-_")
-        runs[folder] = (run_job(_make_job(config, positions), folder), positions)
+    runs = run_sweep(config, workdir)
 
     from experiments.sweep_report import write_sweep_report  # Matplotlib loads slowly
 
-    for path in write_sweep_report(config, list(runs.values()), workdir):
+    for path in write_sweep_report(config, runs, workdir):
         print(f"wrote {path}")
 
 
@@ -62,20 +55,6 @@ def _sweep_config() -> SweepConfig:
                 raise ValueError(f"--vary must name {name} only once")
         config.vary = dict(varied)
     return config
-
-
-def _make_job(config: SweepConfig, positions: list[int]) -> Job:
-    """The collection of the settings at these positions."""
-    settings = [config.settings[position] for position in positions]
-    configs = tuple(config.with_values(values) for values in settings)
-    own = [
-        {name: plain_text(value) for name, value in values.items() if name in PER_MEMBER}
-        for values in settings
-    ]
-    shared = configs[0].effective()
-    for name in own[0]:
-        del shared[name]
-    return Job(configs, shared | {"settings": own})
 
 
 if __name__ == "__main__":

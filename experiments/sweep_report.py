@@ -28,7 +28,7 @@ _COLUMNS = (
 )
 
 
-class _Setting(NamedTuple):
+class Setting(NamedTuple):
     """What the members of one setting did.
 
     Attributes:
@@ -52,12 +52,7 @@ def write_sweep_report(
         runs: each finished run and the positions in `config.settings` that its members have.
         directory: where to write.
     """
-    found = {
-        position: _measure(run, index, len(positions))
-        for run, positions in runs
-        for index, position in enumerate(positions)
-    }
-    settings = [found[position] for position in range(len(config.settings))]
+    settings = measure_settings(config, runs)
     write_table(directory / SUMMARY, _table_rows(config, settings))
     display = _display(config, settings)
     if display is None:  # all members of all settings have diverged
@@ -65,7 +60,24 @@ def write_sweep_report(
     return [directory / SUMMARY, display.plot().save(directory / "sweep")[0]]
 
 
-def _measure(run: Run, index: int, num_settings: int) -> _Setting:
+def measure_settings(
+    config: SweepConfig, runs: Sequence[tuple[Run, Sequence[int]]]
+) -> list[Setting]:
+    """What the members of each setting did, in the order of `config.settings`.
+
+    Args:
+        config: the sweep.
+        runs: each finished run and the positions that its members have.
+    """
+    found = {
+        position: _measure(run, index, len(positions))
+        for run, positions in runs
+        for index, position in enumerate(positions)
+    }
+    return [found[position] for position in range(len(config.settings))]
+
+
+def _measure(run: Run, index: int, num_settings: int) -> Setting:
     """The members of the run's setting `index`."""
     of_setting = run.settings.get("setting", np.zeros(len(run.members), int)) == index
     accuracies, bimodalities = {}, {}
@@ -76,10 +88,10 @@ def _measure(run: Run, index: int, num_settings: int) -> _Setting:
         bimodalities[split] = np.array(
             [bimodality(consistency_from_bits(own, size)) if len(own) else np.nan for own in bits]
         )
-    return _Setting(run.manifest.num_members // num_settings, accuracies, bimodalities)
+    return Setting(run.manifest.num_members // num_settings, accuracies, bimodalities)
 
 
-def _table_rows(config: SweepConfig, settings: Sequence[_Setting]) -> Iterator[Sequence[Any]]:
+def _table_rows(config: SweepConfig, settings: Sequence[Setting]) -> Iterator[Sequence[Any]]:
     """One row for each setting, extent and split."""
     yield [*config.vary, *_COLUMNS]
     for values, setting in zip(config.settings, settings, strict=True):
@@ -98,11 +110,21 @@ def _table_rows(config: SweepConfig, settings: Sequence[_Setting]) -> Iterator[S
                 ]
 
 
-def _display(config: SweepConfig, settings: Sequence[_Setting]) -> SettingsDisplay | None:
+def _display(config: SweepConfig, settings: Sequence[Setting]) -> SettingsDisplay | None:
     """Test accuracy and bimodality of every setting with a member left; None without any.
 
     Settings that differ in the last field alone are drawn together.
     """
+    results = setting_results(config, settings)
+    if not results:
+        return None
+    return SettingsDisplay(results, f"{config.model.value} on {config.dataset}, {_SHOWN}")
+
+
+def setting_results(
+    config: SweepConfig, settings: Sequence[Setting]
+) -> dict[str, dict[str, SettingResult]]:
+    """Test accuracy and bimodality of every setting with a member left, as a display wants them."""
     *outer, inner = config.vary
     results: dict[str, dict[str, SettingResult]] = {}
     # At initialisation all settings of one architecture are the same.
@@ -115,6 +137,4 @@ def _display(config: SweepConfig, settings: Sequence[_Setting]) -> SettingsDispl
         result = SettingResult(accuracies[-1], setting.bimodalities[_SHOWN][trained])
         group = f"{panel}, {inner}" if panel else inner
         results.setdefault(group, {})[plain_text(values[inner])] = result
-    if not results:
-        return None
-    return SettingsDisplay(results, f"{config.model.value} on {config.dataset}, {_SHOWN}")
+    return results

@@ -2,7 +2,7 @@
 
 from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import TrainingSets
-from ensemble_jax.runs.manifest import DataSummary, Manifest, library_versions
+from ensemble_jax.runs.manifest import DataSummary, Manifest, command_line, library_versions
 from ensemble_jax.runs.merging import merge_runs
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
 from ensemble_jax.runs.reader import Run, load_run
@@ -18,6 +18,7 @@ __all__ = [
     "SplitRecord",
     "TrainingSets",
     "claim_folder",
+    "command_line",
     "config_differences",
     "library_versions",
     "load_run",
