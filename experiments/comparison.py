@@ -181,7 +181,7 @@ def find_cross_consistency(pair: Pair, scores: tuple) -> Finding:
         text = "no extents of equal accuracy, hence no cross-consistency (mean accuracies: "
         return Finding(f"{text}{', '.join(ranges)})", numbers, None)
     extents = first.extents, second.extents
-    display = CrossConsistencyDisplay(result, names, extents, num_members, split)
+    display = CrossConsistencyDisplay(result, names, extents, num_members, split, title=pair.title)
     pairs = "1 matched pair" if number == 1 else f"{number} matched pairs"
     text = f"cross-consistency at {pairs} of extents: "
     defined = result.bimodalities[~np.isnan(result.bimodalities)]

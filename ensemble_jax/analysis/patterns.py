@@ -25,6 +25,7 @@ class Pattern(Enum):
     DIPS_THEN_RISES = "dips, then rises"
     RISES_LATE = "rises late"
     FALLS = "falls"
+    ALWAYS_WRONG = "always wrong"
 
 
 def pattern_strengths(scores: Shaped[Any, "E M"]) -> dict[Pattern, Float[np.ndarray, " M"]]:
@@ -36,7 +37,8 @@ def pattern_strengths(scores: Shaped[Any, "E M"]) -> dict[Pattern, Float[np.ndar
     - always right: `min c^e` over all extents but the first, which may be the initialisation,
     - dips, then rises: `max_e min(max_{e' < e} c^e' - c^e, min_end c - c^e)`, the depth of a dip,
     - rises late: `min_end c - mean_e c^e`, right in the end and for a short time,
-    - falls: `max_early c - max_end c`, right in the beginning and not in the end.
+    - falls: `max_early c - max_end c`, right in the beginning and not in the end,
+    - always wrong: `1 - 2 max c^e` over all extents but the first: never half of the members right.
 
     Args:
         scores: `[E, M]`, consistency scores in [0, 1], at least 3 extents.
@@ -61,6 +63,7 @@ def pattern_strengths(scores: Shaped[Any, "E M"]) -> dict[Pattern, Float[np.ndar
         Pattern.DIPS_THEN_RISES: depths.max(axis=0),
         Pattern.RISES_LATE: end.min(axis=0) - history.mean(axis=0),
         Pattern.FALLS: early.max(axis=0) - end.max(axis=0),
+        Pattern.ALWAYS_WRONG: 1 - 2 * history[1:].max(axis=0),
     }
 
 

@@ -23,6 +23,8 @@ _PANEL_SIZE = 2.5
 # From so many examples on dots hide each other, and their density is drawn instead.
 _MOST_DOTS = 5000
 _MARGIN = 0.03
+# Of the names of two collections in the title of a panel.
+_MOST_LETTERS = 24
 
 
 class AccessibilityPair(NamedTuple):
@@ -151,7 +153,8 @@ def _describe(pair: AccessibilityPair) -> str:
         if not np.isnan(ceiling)
     ]
     if halves:
-        lines.append(f"halves: {', '.join(halves)}")
+        between = ", " if len("".join(halves)) <= _MOST_LETTERS else ",\n"
+        lines.append(f"halves: {between.join(halves)}")
     return "\n".join(lines)
 
 

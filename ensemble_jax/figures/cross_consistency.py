@@ -35,6 +35,7 @@ class CrossConsistencyDisplay(ResultDisplay):
         num_members: of the two collections.
         split: the set of examples, for example 'test'.
         at_most: the largest number of panels.
+        title: the set of examples, for example 'small_mammals, test'.
     """
 
     result: CrossConsistency
@@ -43,6 +44,7 @@ class CrossConsistencyDisplay(ResultDisplay):
     num_members: tuple[int, int]
     split: str = "test"
     at_most: int = 7
+    title: str = ""
 
     def __post_init__(self) -> None:
         if not len(self.result.positions):
@@ -92,13 +94,15 @@ class CrossConsistencyDisplay(ResultDisplay):
             f"{name}, N = {number}"
             for name, number in zip(self.names, self.num_members, strict=True)
         )
+        heading = f"{self.title}\n" if self.title else ""
         label_square_root_panels(
             figure,
             "cross-consistency score",
-            f"{sizes}\nmean bimodality of {len(order)} pairs: {self.result.mean_bimodality:.2f}",
+            f"{heading}{sizes}\n"
+            f"mean bimodality of {len(order)} pairs: {self.result.mean_bimodality:.2f}",
         )
-        # Three lines of titles need more than one of them has.
-        figure.set_figheight(figure.get_figheight() + 0.4)
+        # So many lines of titles need more than one of them has.
+        figure.set_figheight(figure.get_figheight() + (0.6 if heading else 0.4))
         figure.set_figwidth(max(figure.get_figwidth(), 4.0))
         return figure, axes
 

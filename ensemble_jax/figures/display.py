@@ -47,11 +47,15 @@ _METADATA = {"png": {}, "svg": {"Date": None}}
 def choose_colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each set of examples; usual sets have the same one in every figure.
 
-    >>> choose_colours(["test", "noise"])
-    {'test': '#D55E00', 'noise': '#CC79A7'}
+    What a name has before a comma says whose examples they are, and does not count.
+
+    >>> choose_colours(["test", "noise", "st-VGG, test"])
+    {'test': '#D55E00', 'noise': '#CC79A7', 'st-VGG, test': '#D55E00'}
     """
     others = cycle(_OTHER_COLOURS)
-    return {name: _NAMED_COLOURS.get(name) or next(others) for name in names}
+    return {
+        name: _NAMED_COLOURS.get(name.rpartition(",")[2].strip()) or next(others) for name in names
+    }
 
 
 class Display(ABC):

@@ -123,7 +123,7 @@ class ProbeDisplay(ResultDisplay):
         size = f"N = {self.num_members}"
         title = f"{self.title}, {size}" if self.title else size
         label_square_root_panels(figure, "consensus score", title)
-        figure.set_figheight(figure.get_figheight() + 0.4)
+        figure.set_figwidth(figure.get_figwidth() + 1.1)
         handles, labels = axes[0, 1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower right", ncols=2)
+        figure.legend(handles, labels, loc="outside right center")
         return figure, axes

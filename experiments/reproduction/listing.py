@@ -34,8 +34,8 @@ def list_figures(
     if speed is None:
         speed, how = measure_speed(), "a short measurement"
     yield (
-        f"Scale {scale.value}. Times are estimates for this device, operations of the training over "
-        f"{speed / 1e9:.3g} GFLOP/s ({how}). Compiling and drawing come on top."
+        f"Scale {scale.value}. Times are estimates for this device, operations of the training "
+        f"over {speed / 1e9:.3g} GFLOP/s ({how}). Compiling and drawing come on top."
     )
     for figure in figures:
         yield ""

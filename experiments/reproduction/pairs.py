@@ -38,6 +38,7 @@ def cross_consistency(*pairs: Names) -> Draw:
                 if finding.display is None:
                     remarks.append(f"{both}, {split}: {finding.text}.")
                     continue
+                finding.display.title = _title(material.collections[pair_of_recipes[0]], split)
                 displays[f"cross_consistency_{_file_name(pair.names)}_{split}"] = finding.display
         return Drawing(displays, numbers, remarks)
 
@@ -65,7 +66,7 @@ def accessibility(*pairs: Names) -> Draw:
                 (of_pair,) = display.pairs
                 numbers[f"r of accessibility, {split}, {what}"] = of_pair.correlation.pearson
                 found.append(of_pair)
-            title = f"{_title(material.collections[pairs[0][0]])}, {split}"
+            title = _title(material.collections[pairs[0][0]], split)
             displays[f"accessibility_{split}"] = AccessibilityDisplay(found, title)
         return Drawing(displays, numbers)
 
@@ -93,7 +94,7 @@ def linear_and_not(recipes: Names, extents: Sequence[int]) -> Draw:
                 share = size / total if size != "" else float("nan")
                 numbers[f"share of examples easy in the end for {name}, {split}"] = share
             if finding.display is not None:
-                finding.display.title = f"{_title(first)}, {split}"
+                finding.display.title = _title(first, split)
                 displays[f"easy_sets_{split}"] = finding.display
         return drawing | Drawing(displays, numbers)
 
@@ -134,14 +135,18 @@ def _halves(collection: Collection, split: str) -> tuple[AccessibilityDisplay, s
     if half == 0:
         raise ValueError(f"{run.directory} must have at least two members to be halved, has one")
     halves = {f"{name}, one half": members[:half], f"{name}, other half": members[half : 2 * half]}
-    return AccessibilityDisplay.from_members(halves, _SEED), f"halves of {name}"
+    display = AccessibilityDisplay.from_members(halves, _SEED)
+    # The halves of halves say nothing here, and would be long in the title.
+    (pair,) = display.pairs
+    nan = float("nan")
+    return AccessibilityDisplay([pair._replace(ceilings=(nan, nan))]), f"halves of {name}"
 
 
-def _title(collection: Collection) -> str:
-    """The data set alone: the models are on the axes."""
+def _title(collection: Collection, split: str) -> str:
+    """The examples alone: the models are on the axes."""
     training = collection.training
     stand_in = f" (in place of {training.in_place_of})" if training.in_place_of else ""
-    return f"{training.set_name}{stand_in}"
+    return f"{training.set_name}{stand_in}, {split}"
 
 
 def _file_name(names: Names) -> str:

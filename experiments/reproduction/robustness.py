@@ -18,7 +18,7 @@ from experiments.sweep_report import measure_settings, setting_results
 from experiments.train_config import TrainConfig
 
 _SEED = 0
-_AS_PUBLISHED = "as published"
+_UNCHANGED = "unchanged"
 
 _RATE_OF = {Optimizer.MOMENTUM: 0.005, Optimizer.ADAM: 0.0005, Optimizer.ADADELTA: 0.5}
 
@@ -69,7 +69,7 @@ def draw(material: Material) -> Drawing:
     (published,) = measure_settings(base, [(run, [0])])
     results: dict[str, dict[str, SettingResult]] = {}
     ((_, own),) = setting_results(base, [published]).items()
-    results[_AS_PUBLISHED] = {"": next(iter(own.values()))}
+    results[_UNCHANGED] = {"": next(iter(own.values()))}
     diverged = []
     for option, sweep in material.sweeps.items():
         settings = measure_settings(sweep.config, sweep.runs)

@@ -24,6 +24,7 @@ def test_strengths_are_the_hand_computed_ones():
         Pattern.DIPS_THEN_RISES: [0.0, 0.0, 0.2, 0.0, 0.0, 0.0, 0.1],
         Pattern.RISES_LATE: [0.0, 0.1, 0.4125, 0.6, -0.3375, -0.025, 0.05],
         Pattern.FALLS: [0.0, 0.0, -0.4, -0.8, 1.0, 0.2, 0.0],
+        Pattern.ALWAYS_WRONG: [0.6, -1.0, -1.0, -1.0, -1.0, 1.0, -1.0],
     }
     assert list(strengths) == list(Pattern)
     for pattern, values in expected.items():
@@ -36,14 +37,14 @@ def test_chooses_the_clearest_example_of_each():
         Pattern.DIPS_THEN_RISES: 2,
         Pattern.RISES_LATE: 3,
         Pattern.FALLS: 4,
+        Pattern.ALWAYS_WRONG: 5,
     }
 
 
 def test_leaves_out_what_no_example_shows():
-    assert choose_typical_examples(CURVES[:, [0, 1]]) == {
-        Pattern.ALWAYS_RIGHT: 1,
-    }
-    assert choose_typical_examples(np.zeros((3, 2))) == {}
+    assert choose_typical_examples(CURVES[:, [1, 6]]) == {Pattern.ALWAYS_RIGHT: 0}
+    assert choose_typical_examples(np.zeros((3, 2))) == {Pattern.ALWAYS_WRONG: 0}
+    assert choose_typical_examples(CURVES[:, [6]], least_strength=0.9) == {}
 
 
 def test_chooses_no_example_twice():
