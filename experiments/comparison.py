@@ -61,12 +61,14 @@ class Pair(NamedTuple):
         second: another.
         names: of the two, for figures and lines.
         split: the set of examples.
+        title: of figures; by default the data set and the split.
     """
 
     first: Run
     second: Run
     names: tuple[str, str]
     split: str
+    title: str = ""
 
     def scores(self) -> tuple[Float[np.ndarray, "E1 M"], Float[np.ndarray, "E2 M"]]:
         """The consistency scores of both."""
@@ -74,9 +76,9 @@ class Pair(NamedTuple):
         return first, second
 
     @property
-    def title(self) -> str:
-        """The examples."""
-        return f"{self.first.manifest.data.name}, {self.split}"
+    def heading(self) -> str:
+        """The title, or what it is by default."""
+        return self.title or f"{self.first.manifest.data.name}, {self.split}"
 
 
 def check_comparable(first: Run, second: Run) -> None:
@@ -168,7 +170,7 @@ def find_cross_consistency(pair: Pair, scores: tuple) -> Finding:
         pair: the runs.
         scores: `[E1, M]` and `[E2, M]`, of `Pair.scores`.
     """
-    first, second, names, split = pair
+    first, second, names, split, _ = pair
     num_members = len(first.members), len(second.members)
     result = cross_consistency(*scores, weights=num_members)
     number, mean = len(result.positions), result.mean_bimodality
@@ -181,7 +183,9 @@ def find_cross_consistency(pair: Pair, scores: tuple) -> Finding:
         text = "no extents of equal accuracy, hence no cross-consistency (mean accuracies: "
         return Finding(f"{text}{', '.join(ranges)})", numbers, None)
     extents = first.extents, second.extents
-    display = CrossConsistencyDisplay(result, names, extents, num_members, split, title=pair.title)
+    display = CrossConsistencyDisplay(
+        result, names, extents, num_members, split, title=pair.heading
+    )
     pairs = "1 matched pair" if number == 1 else f"{number} matched pairs"
     text = f"cross-consistency at {pairs} of extents: "
     defined = result.bimodalities[~np.isnan(result.bimodalities)]
@@ -192,14 +196,18 @@ def find_cross_consistency(pair: Pair, scores: tuple) -> Finding:
     return Finding(text, numbers, display)
 
 
+def accessibility_display(pair: Pair) -> AccessibilityDisplay:
+    """The accessibility of every example in one run against that in the other."""
+    members = {
+        name: member_accessibility_from_bits(run.bits(pair.split), len(run.labels[pair.split]))
+        for name, run in zip(pair.names, (pair.first, pair.second), strict=True)
+    }
+    return AccessibilityDisplay.from_members(members, _SEED, pair.heading)
+
+
 def find_correlation(pair: Pair) -> Finding:
     """Whether both learn the examples in the same order."""
-    first, second, names, split = pair
-    members = {
-        name: member_accessibility_from_bits(run.bits(split), len(run.labels[split]))
-        for name, run in zip(names, (first, second), strict=True)
-    }
-    display = AccessibilityDisplay.from_members(members, _SEED, pair.title)
+    names, display = pair.names, accessibility_display(pair)
     (found,) = display.pairs
     result = found.correlation
     numbers = result._asdict() | {
@@ -229,7 +237,7 @@ def find_correlation(pair: Pair) -> Finding:
 
 def find_easy_sets(pair: Pair, scores: tuple) -> Finding:
     """What is easy for both or for one alone, where both were measured; scores of `Pair.scores`."""
-    first, second, names, split = pair
+    first, second, names, split, _ = pair
     extents = [extent for extent in first.extents if extent in second.extents]
     columns = ("easy_shared", "easy_only_first", "easy_only_second")
     if not extents:
@@ -241,7 +249,7 @@ def find_easy_sets(pair: Pair, scores: tuple) -> Finding:
     ]
     sizes = compare_easy_sets(*common)
     last = [int(size[-1]) for size in sizes]
-    display = EasySetsDisplay(sizes, extents, len(first.labels[split]), names, pair.title)
+    display = EasySetsDisplay(sizes, extents, len(first.labels[split]), names, pair.heading)
     text = (
         f"easy examples at epoch {extents[-1]}: {last[0]} of both, {last[1]} of {names[0]} alone, "
         f"{last[2]} of {names[1]} alone"

@@ -8,8 +8,8 @@ from ensemble_jax.analysis import member_accessibility_from_bits
 from ensemble_jax.figures import AccessibilityDisplay, ConsistencyDisplay
 from experiments.comparison import (
     Pair,
+    accessibility_display,
     check_comparable,
-    find_correlation,
     find_cross_consistency,
     find_easy_sets,
 )
@@ -38,7 +38,6 @@ def cross_consistency(*pairs: Names) -> Draw:
                 if finding.display is None:
                     remarks.append(f"{both}, {split}: {finding.text}.")
                     continue
-                finding.display.title = _title(material.collections[pair_of_recipes[0]], split)
                 displays[f"cross_consistency_{_file_name(pair.names)}_{split}"] = finding.display
         return Drawing(displays, numbers, remarks)
 
@@ -61,7 +60,7 @@ def accessibility(*pairs: Names) -> Draw:
                     display, what = _halves(material.collections[first], split)
                 else:
                     pair = _pair(material, (first, second), split)
-                    display = find_correlation(pair).display
+                    display = accessibility_display(pair)
                     what = " and ".join(pair.names)
                 (of_pair,) = display.pairs
                 numbers[f"r of accessibility, {split}, {what}"] = of_pair.correlation.pearson
@@ -94,7 +93,6 @@ def linear_and_not(recipes: Names, extents: Sequence[int]) -> Draw:
                 share = size / total if size != "" else float("nan")
                 numbers[f"share of examples easy in the end for {name}, {split}"] = share
             if finding.display is not None:
-                finding.display.title = _title(first, split)
                 displays[f"easy_sets_{split}"] = finding.display
         return drawing | Drawing(displays, numbers)
 
@@ -124,7 +122,8 @@ def _draw_below_each_other(first: Collection, second: Collection, published) -> 
 def _pair(material: Material, recipes: Names, split: str) -> Pair:
     first, second = (material.collections[name] for name in recipes)
     check_comparable(first.run, second.run)
-    return Pair(first.run, second.run, (first.model_name, second.model_name), split)
+    names = first.model_name, second.model_name
+    return Pair(first.run, second.run, names, split, _title(first, split))
 
 
 def _halves(collection: Collection, split: str) -> tuple[AccessibilityDisplay, str]:

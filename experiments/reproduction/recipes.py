@@ -134,10 +134,13 @@ def _on_imagenet(model: str, *, hour: Mapping[str, Any], quick: Mapping[str, Any
         model,
         paper,
         _changes(
-            smaller
-            | {"train_fraction": 0.002, "extents": (0, 1, 2, 3, 5, 8, 12, 16, 20, 25, 30)}
-            | hour,
-            smaller | {"train_fraction": 0.0008, "num_members": 4} | quick,
+            {
+                **smaller,
+                "train_fraction": 0.002,
+                "extents": (0, 1, 2, 3, 5, 8, 12, 16, 20, 25, 30),
+                **hour,
+            },
+            {**smaller, "train_fraction": 0.0008, "num_members": 4, **quick},
         ),
         too_large=True,
     )
