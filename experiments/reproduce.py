@@ -20,6 +20,7 @@ from pathlib import Path
 
 from absl import flags
 
+from ensemble_jax.options import Protocol
 from experiments import binary
 from experiments.reproduction.recipes import Scale
 from experiments.reproduction.trainings import Sources
@@ -37,6 +38,13 @@ _DATASETS = flags.DEFINE_list(
 _PROBES = flags.DEFINE_list(
     "probes", [], "Further probes for figure 5, as --config.probes of a training has them."
 )
+_PROTOCOL = flags.DEFINE_enum_class(
+    "protocol",
+    Protocol.TRAJECTORY,
+    Protocol,
+    "One collection measured at all extents, or, as in the paper, a fresh one for each: as many "
+    "times more epochs.",
+)
 _RUNS = flags.DEFINE_list(
     "runs", [], "Finished runs to take in place of collections, NAME=DIRECTORY with commas."
 )
@@ -48,7 +56,11 @@ def main() -> None:
     # Matplotlib and scikit-learn load slowly: what is wrong on the command line comes before.
     runs = _pairs("runs", _RUNS.value)
     sources = Sources(
-        _DATA_DIR.value, _WORD_VECTORS.value, _pairs("datasets", _DATASETS.value), _PROBES.value
+        _DATA_DIR.value,
+        _WORD_VECTORS.value,
+        _pairs("datasets", _DATASETS.value),
+        _PROBES.value,
+        _PROTOCOL.value,
     )
 
     from experiments.reproduction.figures import FIGURES, choose_figures

@@ -1,5 +1,6 @@
-"""st-VGG on small_mammals, a CIFAR-100 superclass, with the paper's settings: figure 13 (c).
+"""st-VGG on small_mammals, a CIFAR-100 superclass, with the paper's settings.
 
+For figures 7, 13 (e, f), 25 (c), 27 and 29 to 31, which `python -m experiments.reproduce` makes.
 Run: python -m experiments.train --config=experiments/configs/small_mammals.py --config.data_dir=DIR
 DIR is where tensorflow-datasets has prepared cifar100; 100 members to epoch 140 want a GPU. Fewer:
 `--config.num_members=8 --config.extents=0,1,2,5,10,20,30`.

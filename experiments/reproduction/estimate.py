@@ -11,6 +11,7 @@ import numpy as np
 
 from ensemble_jax.options import Model, Protocol
 from ensemble_jax.runs import Run, load_run
+from experiments import binary
 from experiments.train_config import TrainConfig
 
 # Trained or only evaluated, an example takes three forward passes or one.
@@ -101,6 +102,7 @@ def measure_speed() -> float:
     images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)
     split = Split(images, np.arange(400, dtype=np.int32) % 5, np.arange(400))
     dataset = Dataset("noise", split, split, tuple("abcde"))
+    binary.use_compilation_cache()
     devices = jax.local_devices()
     task = PlanningTask(
         functools.partial(make_network_of, config, dataset),

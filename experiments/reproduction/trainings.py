@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ensemble_jax.data import check_dataset_name
 from ensemble_jax.data.folders import resolve_folders
-from ensemble_jax.options import Model
+from ensemble_jax.options import Model, Protocol
 from ensemble_jax.runs import Run
 from experiments.dataset import load_data
 from experiments.reproduction.recipes import Recipe, Scale
@@ -42,12 +42,15 @@ class Sources:
         word_vectors: a file of GloVe's vectors, for texts.
         datasets: by the name of a set of the paper, the one to take in its place.
         probes: further ones of the collection of figure 5.
+        protocol: how a collection is measured at several extents; the paper's figures have a fresh
+            one for each extent.
     """
 
     data_dir: str = ""
     word_vectors: str = ""
     datasets: Mapping[str, str] = dataclasses.field(default_factory=dict)
     probes: Sequence[str] = ()
+    protocol: Protocol = Protocol.TRAJECTORY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +106,14 @@ def resolve(
     Raises:
         ValueError: if neither can be loaded, with how to get them.
     """
+    training = _resolve(recipe, scale, sources, trained)
+    if sources.protocol is Protocol.TRAJECTORY:
+        return training
+    return dataclasses.replace(training, name=f"{training.name}_{sources.protocol.value}")
+
+
+def _resolve(recipe: Recipe, scale: Scale, sources: Sources, trained: Container[str]) -> Training:
+    """What is trained, by its name in the usual protocol."""
     config = _with_sources(recipe.config(scale), sources)
     wanted = config.dataset
     if recipe.name in trained:
@@ -188,6 +199,7 @@ def _with_sources(config: TrainConfig, sources: Sources) -> TrainConfig:
     return dataclasses.replace(
         config,
         probes=(*config.probes, *more),
+        protocol=sources.protocol,
         data_dir=sources.data_dir,
         word_vectors=sources.word_vectors if of_texts else "",
     )
