@@ -12,11 +12,11 @@ What is checked: every record that was there after the kill has the same bytes a
 extent is there; the members that were trained undisturbed have the same bits in both runs, at every
 extent; the most resident memory of the job, before and after the kill, is at most what was planned.
 
-What the plan says: the numbers of `planning`, which are known before the first step. The state is
-on the devices, which share the memory of the host here; the programs' results and temporaries are
-those of the larger program, on all devices; the data are on every device. A checkpoint takes
-further copies of the state on the host. Libraries and compiler are what this process itself holds
-after it has compiled the same programs without a state.
+What was planned is what `ensemble_jax.planning` reckons with, before the first step: the state of
+all members on the devices, which share the memory of the host here, results and temporaries of the
+larger program and the data on each of them, and copies of the state on their way to a checkpoint.
+To this come libraries and compiler: what this process itself holds when it has compiled the same
+programs, without a state.
 
 Results: `load.json` with everything and `load.md` in `--output`. The exit code is 1 where a check
 fails.
@@ -25,27 +25,22 @@ fails.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import random
-import re
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from absl import app, flags
 
 from benchmarks.environment import ROOT, describe_environment
-from benchmarks.memory import Footprint, peak_resident_bytes
+from benchmarks.main_job import MainJob, disk_bytes, record_hashes, same_bits
+from benchmarks.memory import peak_resident_bytes
 from benchmarks.summary import markdown
 from ensemble_jax import load_run
 from ensemble_jax.collection import place, use_all_cores
@@ -55,8 +50,7 @@ from ensemble_jax.models import make_network
 from ensemble_jax.options import Model, Optimizer
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
-from ensemble_jax.planning.memory import program_bytes
-from ensemble_jax.runs import Run
+from ensemble_jax.planning.memory import CollectionMemory, program_bytes
 from ensemble_jax.runs.files import replace_file
 from ensemble_jax.runs.layout import RECORDS, record_path
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
@@ -87,10 +81,6 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 _DIGITS = "digits.npz"
-_MOMENT = 0.02  # seconds between two looks at the job
-# A checkpoint is a copy of the state that no device changes, made of a first one in pieces, and
-# what is written of it lies beside it until it is on the disk.
-_HOST_COPIES = 3
 _MIB = 2**20
 
 
@@ -115,23 +105,23 @@ def _measure() -> dict[str, Any]:
     planned = plan_memory(TrainConfig(**fields))
     kill_after = _KILL_AFTER.value or _EXTENTS.value // 2
     directory = Path("run")
-    first = _Job(fields, directory)
+    first = MainJob(fields, directory)
     killed = _kill_after(first, kill_after)
-    before = _hashes(directory)
-    second = _Job(fields, directory)
+    before = record_hashes(directory)
+    second = MainJob(fields, directory)
     second.watch_to_end()
     run = load_run(directory)
-    after = _hashes(directory)
+    after = record_hashes(directory)
     checks = {
         "records of before the kill unchanged": before.items() <= after.items(),
         "every extent there": run.finished and run.extents == tuple(range(_EXTENTS.value + 1)),
     }
     for members in _UNDISTURBED.value:
         alone = Path(f"undisturbed-{members.replace(':', '-')}")
-        _Job(fields | {"members": members}, alone).watch_to_end()
-        checks[f"members {members} as undisturbed, to the bit"] = _same_bits(run, load_run(alone))
+        MainJob(fields | {"members": members}, alone).watch_to_end()
+        checks[f"members {members} as undisturbed, to the bit"] = same_bits(run, load_run(alone))
     peaks = {"until the kill": first.peak_bytes, "after it": second.peak_bytes}
-    checks["resident memory at most as planned"] = max(peaks.values()) <= planned.total
+    checks["resident memory at most as planned"] = max(peaks.values()) <= sum(planned.values())
     return {
         "kind": "ensemble_jax load",
         "job": first.command,
@@ -139,13 +129,13 @@ def _measure() -> dict[str, Any]:
         "sizes": dict(run.manifest.data.split_sizes),
         "plan": run.manifest.plan,
         "checks": checks,
-        "planned_bytes": planned._asdict(),
+        "planned_bytes": planned,
         "peak_bytes": peaks,
         "kill": killed | {"records": len(before)},
         "resume": second.resumed_after(kill_after),
         "seconds_per_extent": median(first.seconds_per_extent),
         "images_per_second": float(np.nanmedian(run.train_images_per_second)),
-        "disk_bytes": _disk_bytes(directory),
+        "disk_bytes": disk_bytes(directory),
         "written_bytes": first.written_bytes + second.written_bytes,
     }
 
@@ -175,23 +165,8 @@ def _config_fields() -> dict[str, Any]:
     }
 
 
-class MemoryPlan(NamedTuple):
-    """Bytes by what they are for."""
-
-    libraries_and_compiler: int
-    data: int
-    state: int
-    programs: int
-    host_copies: int
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return sum(self)
-
-
-def plan_memory(config: TrainConfig) -> MemoryPlan:
-    """What the main job will need, from compiled programs and shapes; see the head of this file."""
+def plan_memory(config: TrainConfig) -> dict[str, int]:
+    """The bytes that the main job will need, by what for, before it has trained anything."""
     use_all_cores()
     dataset = load_data(config)
     roster = make_roster((config,), dataset)
@@ -224,97 +199,20 @@ def plan_memory(config: TrainConfig) -> MemoryPlan:
         examples,
     )
     programs = [training.compiled_epoch, *evaluation.compiled]
-    state = _num_bytes(training.placed_state_shape)
-    return MemoryPlan(
-        libraries_and_compiler=peak_resident_bytes(),
-        data=plan.num_devices * dataset.num_bytes,
-        state=state,
-        programs=plan.num_devices * max(map(program_bytes, programs)),
-        host_copies=_HOST_COPIES * _num_bytes(training.state_shape),
+    state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(training.state_shape))
+    collection = CollectionMemory.of(
+        placement,
+        data=dataset.num_bytes,
+        state=state // len(roster.ids),
+        programs=max(map(program_bytes, programs)),
     )
+    return {"libraries and compiler": peak_resident_bytes(), **collection._asdict()}
 
 
-def _num_bytes(shapes):
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-
-
-class _Job:
-    """The main job as a process of its own, and what was seen of it."""
-
-    def __init__(self, fields: Mapping[str, Any], directory: Path) -> None:
-        self.command = ["-m", "experiments.train", *_overrides(fields), f"--workdir={directory}"]
-        self._records = directory / RECORDS
-        self._output = Path(f"{directory}.txt")
-        self.peak_bytes = self.written_bytes = 0
-        self._already = set(self._record_names())
-        self._seen_at: dict[str, float] = {}
-        self._continued_at: float | None = None
-        # Programs that others have compiled before would change what compiling takes.
-        environment = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(Path("cache").absolute())}
-        with self._output.open("wb") as output:
-            self.started = time.perf_counter()
-            self._process = subprocess.Popen(
-                [sys.executable, *self.command],
-                env=os.environ | environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def watch(self, stop: Callable[[], bool]) -> None:
-        """Look at the job until it ends or what is waited for has happened."""
-        while self._process.poll() is None and not stop():
-            now = time.perf_counter()
-            footprint = Footprint.of(self._process.pid)
-            self.peak_bytes = max(
-                self.peak_bytes, footprint.resident_bytes, footprint.peak_resident_bytes
-            )
-            self.written_bytes = max(self.written_bytes, footprint.written_bytes)
-            for name in self._record_names():
-                self._seen_at.setdefault(name, now)
-            if self._continued_at is None and "continuing" in self._told():
-                self._continued_at = now
-            time.sleep(_MOMENT)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self._process.kill()
-        self._process.wait()
-
-    def watch_to_end(self) -> None:
-        """Look at the job until it ends; a RuntimeError says what it told where it failed."""
-        self.watch(lambda: False)
-        if self._process.returncode != 0:
-            raise RuntimeError(f"the job failed: {self._told()}")
-
-    def resumed_after(self, extent: int) -> dict[str, float]:
-        """From which epoch it went on, and how long that took, in seconds since its start."""
-        epoch = re.search(r"continuing \S+ after epoch (\d+)", self._told())
-        new = [at for name, at in self._seen_at.items() if name not in self._already]
-        if epoch is None or self._continued_at is None or not new:
-            raise RuntimeError(f"the job did not go on after extent {extent}: {self._told()}")
-        return {
-            "epoch": int(epoch[1]),
-            "seconds_until_training": self._continued_at - self.started,
-            "seconds_until_next_record": min(new) - self.started,
-        }
-
-    @property
-    def seconds_per_extent(self) -> list[float]:
-        """Between the records of two epochs."""
-        times = sorted(self._seen_at.values())
-        return np.diff(times).tolist()
-
-    def _record_names(self) -> list[str]:
-        return [path.name for path in self._records.glob("extent-*.npz")]
-
-    def _told(self) -> str:
-        return self._output.read_text(errors="replace")
-
-
-def _kill_after(job: _Job, extent: int) -> dict[str, float]:
+def _kill_after(job: MainJob, extent: int) -> dict[str, float]:
     """Kill the job at a random moment between the record of this extent and the next."""
     name = record_path(Path(), extent).name
-    job.watch(lambda: name in job._record_names())
+    job.watch(lambda: name in job.record_names())
     delay = random.Random(_SEED.value).random() * median(job.seconds_per_extent[-3:])
     until = time.perf_counter() + delay
     job.watch(lambda: time.perf_counter() >= until)
@@ -323,62 +221,13 @@ def _kill_after(job: _Job, extent: int) -> dict[str, float]:
     return {"after_extent": extent, "seconds": delay, "at_second": killed_at - job.started}
 
 
-def _overrides(fields: Mapping[str, Any]) -> list[str]:
-    """The options of the main job that set these fields."""
-
-    def written(value):
-        if isinstance(value, tuple):
-            return ",".join(map(str, value))
-        return value.value if isinstance(value, Enum) else value
-
-    return [f"--config.{name}={written(value)}" for name, value in fields.items()]
-
-
-def _hashes(directory: Path) -> dict[str, str]:
-    """The SHA-256 of every record."""
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted((directory / RECORDS).glob("extent-*.npz"))
-    }
-
-
-def _same_bits(run: Run, undisturbed: Run) -> bool:
-    """Whether the members of the second run do the same in both, at every extent."""
-    rows = np.searchsorted(run.members, undisturbed.members)
-    if run.extents != undisturbed.extents or (run.members[rows] != undisturbed.members).any():
-        return False
-    same = [
-        np.array_equal(run.bits(split, extent)[:, rows], undisturbed.bits(split, extent))
-        and np.array_equal(
-            run.predictions(split, extent)[:, rows], undisturbed.predictions(split, extent)
-        )
-        for split in run.splits
-        for extent in run.extents
-    ]
-    same += [
-        np.array_equal(run.metrics[name][:, rows], of_undisturbed)
-        for name, of_undisturbed in undisturbed.metrics.items()
-    ]
-    return all(same)
-
-
-def _disk_bytes(directory: Path) -> dict[str, int]:
-    """What lies in the run's folder at the end, by the first part of the path."""
-    sizes: dict[str, int] = {}
-    for path in directory.rglob("*"):
-        if path.is_file():
-            name = path.relative_to(directory).parts[0]
-            sizes[name] = sizes.get(name, 0) + path.stat().st_size
-    return sizes
-
-
 def make_table(content: Mapping[str, Any]) -> str:
     """The results in Markdown."""
     environment, planned = content["environment"], content["planned_bytes"]
     kill, resume = content["kill"], content["resume"]
     disk = content["disk_bytes"]
     quantities = [
-        *((f"planned: {name.replace('_', ' ')}", _mib(size)) for name, size in planned.items()),
+        *((f"planned: {name}", _mib(size)) for name, size in planned.items()),
         ("planned", _mib(sum(planned.values()))),
         *(
             (f"peak resident memory {when}", _mib(size))

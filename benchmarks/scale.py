@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from absl import app, flags
 
-from benchmarks.architectures import Counted, describe, make_table
+from benchmarks.architecture_costs import Counted, describe, make_table
 from benchmarks.environment import ROOT
 from benchmarks.summary import markdown
 from ensemble_jax.runs.files import replace_file
@@ -32,6 +32,8 @@ _RESULT = flags.DEFINE_string("result", str(RESULT), "The result of benchmarks.a
 ASSUMED_FRACTION, AIM = 0.10, 0.20
 # Of a device's memory; the rest is for evaluation and what the compiler adds.
 _USABLE = 0.8
+# Of each member of a call, beside its activations: its state and the gradient.
+_CALL_STATES = 2
 _EVALUATION_SHARE = 1 / 3  # of a training step: the forward pass
 
 
@@ -70,7 +72,7 @@ class Example(NamedTuple):
 
     Attributes:
         title: for the page.
-        architecture: a name of `benchmarks.architectures.TRAINED`.
+        architecture: a name of `TRAINED`.
         num_members: N.
         splits: M of each split.
         image_bytes: of an example as it is stored.
@@ -127,7 +129,7 @@ class Cost(NamedTuple):
         seconds: of training and evaluation, at a share of the peak of one.
         state_bytes: of a device, all its members.
         step_bytes: activations of one member's step in float32, at its batch size.
-        members_at_once: how many steps fit beside the state and its copy.
+        members_at_once: how many steps fit beside the state of all.
         data_bytes: of all examples.
         feed_per_second: examples that each host must bring where they do not fit, at the assumed
             share of the peak.
@@ -154,9 +156,9 @@ def cost(example: Example, machine: Machine, content: Mapping[str, Any]) -> Cost
     state = held * counted.state_bytes
     step = counted.kept_bytes * row["batch_size"]
     data = sum(example.splits.values()) * example.image_bytes
-    free = _USABLE * machine.memory_bytes - 2 * state
+    free = _USABLE * machine.memory_bytes - state
     fits = data < free / 2
-    at_once = int((free - data * fits) // step)
+    at_once = int((free - data * fits) // (step + _CALL_STATES * counted.state_bytes))
     feed = trained / (seconds / ASSUMED_FRACTION)
     return Cost(held, seconds, state, step, min(held, at_once), data, feed)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import architectures, load, scale
+from benchmarks import architecture_costs, main_job, scale
 from benchmarks.memory import Footprint
 from ensemble_jax.models import Network, Variables
 from ensemble_jax.options import Model
@@ -52,7 +52,7 @@ def test_a_collection_that_is_killed_stays_within_its_memory_and_loses_nothing(t
     assert table.count("| PASS |") == 4
 
 
-class TestLoad:
+class TestMainJob:
     @staticmethod
     def make_run(members, changed=None):
         """A run as it is compared; one value of one member is another."""
@@ -73,10 +73,10 @@ class TestLoad:
 
     def test_a_single_bit_is_noticed(self):
         run = self.make_run(range(10))
-        assert load._same_bits(run, self.make_run([3, 4, 9]))
+        assert main_job.same_bits(run, self.make_run([3, 4, 9]))
         for changed in ("bits", "predictions", "metrics"):
-            assert not load._same_bits(run, self.make_run([3, 4, 9], changed))
-        assert not load._same_bits(self.make_run([3, 4, 5]), self.make_run([3, 4, 6]))
+            assert not main_job.same_bits(run, self.make_run([3, 4, 9], changed))
+        assert not main_job.same_bits(self.make_run([3, 4, 5]), self.make_run([3, 4, 6]))
 
     def test_the_footprint_of_a_process_has_its_children(self):
         child = "x = bytearray(100_000_000); print(len(x), flush=True); input()"
@@ -93,10 +93,10 @@ class TestLoad:
 
 class TestArchitectures:
     def test_every_architecture_is_there(self):
-        assert {trained.model for trained in architectures.TRAINED.values()} == set(Model)
+        assert {trained.model for trained in architecture_costs.TRAINED.values()} == set(Model)
 
     def test_counted_by_hand(self):
-        counted = architectures.count(architectures.TRAINED["fully_connected"])
+        counted = architecture_costs.count(architecture_costs.TRAINED["fully_connected"])
         weights = 3072 * 1024 + 1024 * 1024 + 1024 * 2
         assert counted.parameters == weights + 1024 + 1024 + 2
         assert counted.state_bytes == 4 * counted.parameters + 4
@@ -109,7 +109,9 @@ class TestArchitectures:
             return inputs @ variables.params, {}
 
         network = Network(lambda key: Variables(jnp.ones((5, 3)), {}), None, train)
-        one, two = (architectures.kept_bytes(network, np.ones((n, 5), np.float32)) for n in (1, 2))
+        one, two = (
+            architecture_costs.kept_bytes(network, np.ones((n, 5), np.float32)) for n in (1, 2)
+        )
         assert two - one == 5 * 4
 
     def test_measures_and_writes(self, tmp_path):
@@ -120,7 +122,7 @@ class TestArchitectures:
         )
         content = json.loads((tmp_path / "architectures.json").read_text())
         rows = content["architectures"]
-        measured = architectures.Measured(**rows["fully_connected"]["measured"])
+        measured = architecture_costs.Measured(**rows["fully_connected"]["measured"])
         assert measured.temporary_bytes > 4 * 100 * 1024
         operations = measured.examples_per_second * rows["fully_connected"]["counted"]["operations"]
         assert measured.peak_fraction == pytest.approx(
@@ -137,7 +139,7 @@ class TestArchitectures:
 class TestPage:
     def test_has_the_numbers_of_the_stored_result(self):
         content = json.loads(scale.RESULT.read_text())
-        assert set(content["architectures"]) == set(architectures.TRAINED)
+        assert set(content["architectures"]) == set(architecture_costs.TRAINED)
         page = scale.PAGE.read_text(encoding="utf-8")
         assert scale.render(page, content) == page, (
             "python -m benchmarks.scale brings it up to date"
@@ -149,17 +151,21 @@ class TestPage:
             scale.render("nothing", content)
 
     def test_costs_by_hand(self):
-        """5 members on 2 devices of 1,000 operations a second and 100 bytes."""
-        machine = scale.Machine("two", 2, 1000.0, 100.0, "nobody")
+        """5 members on 2 devices of 1,000 operations a second and 120 bytes."""
+        machine = scale.Machine("two", 2, 1000.0, 120.0, "nobody")
         example = scale.Example("", "tiny", 5, {"train": 10, "test": 3}, 1, 4, epochs=6, extents=2)
-        counted = architectures.Counted(0, state_bytes=7, kept_bytes=2, operations=30)
+        counted = architecture_costs.Counted(0, state_bytes=7, kept_bytes=2, operations=30)
         row = {"counted": counted._asdict(), "batch_size": 3}
         of = scale.cost(example, machine, {"architectures": {"tiny": row}})
         assert of.members_per_device == 3
         assert of.seconds == pytest.approx(3 * 30 * (60 + 26 / 3) / 1000)
         assert (of.state_bytes, of.step_bytes, of.data_bytes) == (21, 6, 13)
-        # 80 bytes are usable; states and data leave 25.
+        # 96 bytes are usable, 62 beside state and data; a member of a call takes 6 and 14 of them.
         assert of.members_at_once == 3
+        smaller = scale.cost(
+            example, machine._replace(memory_bytes=100.0), {"architectures": {"tiny": row}}
+        )
+        assert smaller.members_at_once == 2
         assert of.feed_per_second == pytest.approx(60 / (of.seconds / scale.ASSUMED_FRACTION))
         assert example.record_bytes == 5 * (2 + 10 + 1 + 3)
         assert example._replace(num_classes=257).record_bytes == 5 * (2 + 20 + 1 + 6)
