@@ -72,8 +72,8 @@ _PLAN = flags.DEFINE_string(
 _UNDISTURBED = flags.DEFINE_list(
     "undisturbed",
     ["0:60", "940:1000"],
-    "Ranges FIRST:END of members to train by themselves; enough for two calls of every device, "
-    "since XLA makes another program of a single one.",
+    "Ranges FIRST:END of members to train by themselves, some of which are among the others; enough "
+    "for two calls of every device, since XLA makes another program of one.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moment of the kill.")
 _OUTPUT = flags.DEFINE_string(

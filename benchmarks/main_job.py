@@ -136,24 +136,22 @@ def record_hashes(directory: Path) -> dict[str, str]:
     }
 
 
-def same_bits(run: Run, undisturbed: Run) -> bool:
-    """Whether the members of the second run do the same in both, at every extent."""
-    rows = np.searchsorted(run.members, undisturbed.members)
-    if run.extents != undisturbed.extents or (run.members[rows] != undisturbed.members).any():
+def same_bits(run: Run, other: Run) -> bool:
+    """Whether the members that two runs have in common do the same in both, at every extent."""
+    common = np.intersect1d(run.members, other.members)
+    if run.extents != other.extents or not len(common):
         return False
-    same = [
-        np.array_equal(run.bits(split, extent)[:, rows], undisturbed.bits(split, extent))
-        and np.array_equal(
-            run.predictions(split, extent)[:, rows], undisturbed.predictions(split, extent)
-        )
+    rows, other_rows = (np.searchsorted(of.members, common) for of in (run, other))
+
+    def equal(array, other_array):
+        return np.array_equal(array[:, rows], other_array[:, other_rows])
+
+    return all(
+        equal(run.bits(split, extent), other.bits(split, extent))
+        and equal(run.predictions(split, extent), other.predictions(split, extent))
         for split in run.splits
         for extent in run.extents
-    ]
-    same += [
-        np.array_equal(run.metrics[name][:, rows], of_undisturbed)
-        for name, of_undisturbed in undisturbed.metrics.items()
-    ]
-    return all(same)
+    ) and all(equal(run.metrics[name], other.metrics[name]) for name in run.metrics)
 
 
 def disk_bytes(directory: Path) -> dict[str, int]:

@@ -131,8 +131,8 @@ class Cost(NamedTuple):
         step_bytes: activations of one member's step in float32, at its batch size.
         members_at_once: how many steps fit beside the state of all.
         data_bytes: of all examples.
-        feed_per_second: examples that each host must bring where they do not fit, at the assumed
-            share of the peak.
+        feed_per_second: examples that a host must bring to its devices, at the assumed share of
+            the peak; 0 where all of them stay there.
     """
 
     members_per_device: int
@@ -159,7 +159,7 @@ def cost(example: Example, machine: Machine, content: Mapping[str, Any]) -> Cost
     free = _USABLE * machine.memory_bytes - state
     fits = data < free / 2
     at_once = int((free - data * fits) // (step + _CALL_STATES * counted.state_bytes))
-    feed = trained / (seconds / ASSUMED_FRACTION)
+    feed = 0 if fits else trained / (seconds / ASSUMED_FRACTION)
     return Cost(held, seconds, state, step, min(held, at_once), data, feed)
 
 
@@ -231,7 +231,9 @@ def _column(of: Cost) -> dict[str, str]:
         "kept activations of one member's step": _gigabytes(of.step_bytes),
         "members at once that fit": f"{of.members_at_once:,}",
         "data": _gigabytes(of.data_bytes),
-        "examples/s that a host feeds, where the data do not fit": f"{of.feed_per_second:,.0f}",
+        "examples/s that a host feeds": f"{of.feed_per_second:,.0f}"
+        if of.feed_per_second
+        else "none",
     }
 
 

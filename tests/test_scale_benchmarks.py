@@ -25,16 +25,17 @@ def run_benchmark(name, *options):
         check=False,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def test_a_collection_that_is_killed_stays_within_its_memory_and_loses_nothing(tmp_path):
+    # As many undisturbed members, so that they have the same programs.
     table = run_benchmark(
         "load",
-        *("--members=24", "--extents=4", "--kill_after=1", "--undisturbed=20:24"),
+        *("--members=24", "--extents=4", "--kill_after=1", "--undisturbed=18:42"),
         *("--train_images=600", "--test_images=30", f"--output={tmp_path}"),
         "--plan=default,num_devices=1,members_per_call=2",
     )
@@ -76,7 +77,8 @@ class TestMainJob:
         assert main_job.same_bits(run, self.make_run([3, 4, 9]))
         for changed in ("bits", "predictions", "metrics"):
             assert not main_job.same_bits(run, self.make_run([3, 4, 9], changed))
-        assert not main_job.same_bits(self.make_run([3, 4, 5]), self.make_run([3, 4, 6]))
+        assert main_job.same_bits(self.make_run([3, 4, 5]), self.make_run([2, 4, 6]))
+        assert not main_job.same_bits(self.make_run([3, 4]), self.make_run([5, 6]))
 
     def test_the_footprint_of_a_process_has_its_children(self):
         child = "x = bytearray(100_000_000); print(len(x), flush=True); input()"
@@ -166,6 +168,10 @@ class TestPage:
             example, machine._replace(memory_bytes=100.0), {"architectures": {"tiny": row}}
         )
         assert smaller.members_at_once == 2
+        assert of.feed_per_second == 0
+        large = example._replace(image_bytes=3)
+        of = scale.cost(large, machine, {"architectures": {"tiny": row}})
+        assert (of.data_bytes, of.members_at_once) == (39, 3)
         assert of.feed_per_second == pytest.approx(60 / (of.seconds / scale.ASSUMED_FRACTION))
         assert example.record_bytes == 5 * (2 + 10 + 1 + 3)
         assert example._replace(num_classes=257).record_bytes == 5 * (2 + 20 + 1 + 6)
