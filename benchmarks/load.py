@@ -72,7 +72,7 @@ _PLAN = flags.DEFINE_string(
 _UNDISTURBED = flags.DEFINE_list(
     "undisturbed",
     ["0:60", "940:1000"],
-    "Ranges FIRST:END of members to train by themselves, some of which are among the others; enough "
+    "Ranges FIRST:END of members to train by themselves, some of them among the others; enough "
     "for two calls of every device, since XLA makes another program of one.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moment of the kill.")
