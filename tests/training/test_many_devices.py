@@ -38,7 +38,7 @@ DIFFERENT = {
     "dropout_scale": [0.0, 1.0, 0.5, 1.5],
 }
 # Devices and members per call. On 8 devices calls of 2 are calls of all that a device holds.
-PLANS = [(1, 1), (1, 2), (1, 0), (4, 1), (4, 2), (4, 0), (8, 1), (8, 0)]
+PLANS = [(1, 1), (1, 2), (4, 1), (4, 2), (4, 0), (8, 1), (8, 0)]
 # Those of several devices under which every N of the test makes calls of one size.
 SAME_CALLS = [(4, 1), (8, 1), (4, 2)]
 
