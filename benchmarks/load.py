@@ -59,10 +59,14 @@ from experiments.dataset import load_data
 from experiments.roster import make_roster
 from experiments.train_config import TrainConfig
 
+_MODEL = flags.DEFINE_enum_class("model", Model.MNIST_NET, Model, "What to train.")
 _MEMBERS = flags.DEFINE_integer("members", 1000, "N.", lower_bound=1)
 _EXTENTS = flags.DEFINE_integer("extents", 20, "Epochs, each an extent, after 0.", lower_bound=2)
 _KILL_AFTER = flags.DEFINE_integer(
-    "kill_after", None, "The extent after which the job is killed; by default half of them."
+    "kill_after",
+    None,
+    "The extent after which the job is killed; by default half of them.",
+    lower_bound=1,
 )
 _TRAIN_IMAGES = flags.DEFINE_integer("train_images", 100, "Digits to train on.", lower_bound=100)
 _TEST_IMAGES = flags.DEFINE_integer("test_images", 60, "Digits to test on.", lower_bound=1)
@@ -125,6 +129,7 @@ def _measure() -> dict[str, Any]:
     return {
         "kind": "ensemble_jax load",
         "job": first.command,
+        "model": _MODEL.value.value,
         "members": _MEMBERS.value,
         "sizes": dict(run.manifest.data.split_sizes),
         "plan": run.manifest.plan,
@@ -155,7 +160,7 @@ def _config_fields() -> dict[str, Any]:
     """The fields of the job's config that are not its defaults."""
     return {
         "dataset": f"npz:{_DIGITS}",
-        "model": Model.MNIST_NET,
+        "model": _MODEL.value,
         "optimizer": Optimizer.ADADELTA,
         "learning_rate": 1.0,
         "decay_factor": 1.0,
@@ -261,7 +266,7 @@ def make_table(content: Mapping[str, Any]) -> str:
             f"`{environment['command']}`",
             "",
             f"{environment['processor']}, {environment['cores']} cores; load average before the "
-            f"start {environment['load_average'][0]:.2f}. {content['members']} members, {sizes} "
+            f"start {environment['load_average'][0]:.2f}. {content['members']} members of {content['model']}, {sizes} "
             f"images. The job: `{' '.join(['python', *content['job']])}`.",
             "",
             *markdown(

@@ -62,6 +62,7 @@ class MainJob:
             while self._process.poll() is None and not stop():
                 self._look()
                 time.sleep(_MOMENT)
+            self._look()
         except BaseException:
             self._process.kill()
             raise

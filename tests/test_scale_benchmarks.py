@@ -35,7 +35,8 @@ def test_a_collection_that_is_killed_stays_within_its_memory_and_loses_nothing(t
     # As many undisturbed members, so that they have the same programs.
     table = run_benchmark(
         "load",
-        *("--members=24", "--extents=4", "--kill_after=1", "--undisturbed=18:42"),
+        *("--model=fully_connected", "--members=8", "--extents=4", "--kill_after=1"),
+        "--undisturbed=5:13",
         *("--train_images=600", "--test_images=30", f"--output={tmp_path}"),
         "--plan=default,num_devices=1,members_per_call=2",
     )
@@ -45,10 +46,11 @@ def test_a_collection_that_is_killed_stays_within_its_memory_and_loses_nothing(t
     assert content["kill"]["after_extent"] == 1
     assert 2 <= content["kill"]["records"] < 5
     assert 0 <= content["resume"]["epoch"] < 4
-    # Numbers of the network's 53,002 parameters, twice more for AdaDelta, and where it diverged.
-    assert content["planned_bytes"]["state"] == 24 * (3 * 53002 + 1) * 4
+    # The network's parameters, two more numbers of each for AdaDelta, and where it diverged.
+    parameters = 64 * 1024 + 1024 + 1024 * 1024 + 1024 + 1024 * 10 + 10
+    assert content["planned_bytes"]["state"] == 8 * (3 * parameters + 1) * 4
     assert min(content["peak_bytes"].values()) > 10**8
-    records = 24 * 5 * (75 + 600 + 4 + 30)
+    records = 8 * 5 * (75 + 600 + 4 + 30)
     assert records < content["disk_bytes"]["records"] < records + 5 * 4096
     assert table.count("| PASS |") == 4
 
