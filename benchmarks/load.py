@@ -266,8 +266,9 @@ def make_table(content: Mapping[str, Any]) -> str:
             f"`{environment['command']}`",
             "",
             f"{environment['processor']}, {environment['cores']} cores; load average before the "
-            f"start {environment['load_average'][0]:.2f}. {content['members']} members of {content['model']}, {sizes} "
-            f"images. The job: `{' '.join(['python', *content['job']])}`.",
+            f"start {environment['load_average'][0]:.2f}. {content['members']} members of "
+            f"{content['model']}, {sizes} images. The job: "
+            f"`{' '.join(['python', *content['job']])}`.",
             "",
             *markdown(
                 ("promised", "verdict"),
