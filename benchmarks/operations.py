@@ -10,6 +10,7 @@ import jax
 
 from benchmarks.jax_networks import make_workload_network
 from benchmarks.workloads import Workload, load_training_set
+from ensemble_jax.models import Network
 from ensemble_jax.options import ConvolutionAlgorithm
 
 # The forward pass, the gradient by the inputs and the gradient by the weights of a layer multiply
@@ -18,24 +19,33 @@ _TRAINING_FACTOR = 2 * 3
 
 
 def training_operations(workload: Workload) -> int:
-    """Useful floating-point operations to train one member on one image.
+    """Useful floating-point operations to train one member of a workload on one image."""
+    data = load_training_set(workload)
+    network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
+    return network_operations(network, data.images[:1])
+
+
+def network_operations(network: Network, example: Any) -> int:
+    """Useful floating-point operations to train a network on one example.
 
     `2 * 3 * (multiply-adds of the convolutions and dense layers, forward)`. It is the same for
     every contender, however many operations that one makes: the direct convolution is counted,
     zeros of the padding included, and nothing else (activations, dropout, the update). The usual
     convention; the first layer needs no gradient by its inputs, which is counted all the same.
+
+    Args:
+        network: with XLA's convolutions.
+        example: `[1, ...]`, or its shape.
     """
-    data = load_training_set(workload)
-    network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
     variables = jax.eval_shape(network.init, jax.random.key(0))
-    return _TRAINING_FACTOR * multiply_adds(network.evaluate, variables, data.images[:1])
+    return _TRAINING_FACTOR * multiply_adds(network.evaluate, variables, example)
 
 
 def multiply_adds(function: Callable[..., Any], *arguments: Any) -> int:
     """The multiply-adds of the convolutions and matrix products in a function, by its jaxpr.
 
     Raises:
-        ValueError: if the function has a loop or a branch, of which the jaxpr does not say how
+        ValueError: if the function has a loop or a branch of which the jaxpr does not say how
             often it runs.
 
     >>> import jax.numpy as jnp
@@ -51,7 +61,7 @@ def _count(jaxpr):
 
 def _count_equation(equation):
     name = equation.primitive.name
-    if name in ("while", "scan", "cond"):
+    if name in ("while", "cond"):
         raise ValueError(f"the operations of a {name} cannot be counted")
     if name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
@@ -62,7 +72,8 @@ def _count_equation(equation):
         kernel, output = equation.invars[1].aval, equation.outvars[0].aval
         channels_axis = equation.params["dimension_numbers"].rhs_spec[0]
         return output.size * (kernel.size // kernel.shape[channels_axis])
-    return sum(_count(inner) for inner in _inner_jaxprs(equation))
+    times = equation.params["length"] if name == "scan" else 1
+    return times * sum(_count(inner) for inner in _inner_jaxprs(equation))
 
 
 def _inner_jaxprs(equation):

@@ -2,7 +2,7 @@
 
 Everything else is a pure function of one network. `Placement.lift` makes it a function of a whole
 collection: members are split over the devices (`shard_map`, so nothing is ever exchanged between
-them), and on each device run together (`vmap`), in chunks, or one after another (`lax.map`).
+them), and on each device run together (`vmap`), in calls of some, or one after another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ensemble_jax.plan import Plan
@@ -103,11 +105,14 @@ class Placement:
             function: takes and returns pytrees of arrays of one member.
             shared: positions of the arguments that all members read as they are. Every other
                 argument and every result has a leading axis of members.
-            donate: positions of the arguments whose memory the results may reuse.
+            donate: positions of the arguments that the first results replace, in their memory;
+                each result has the structure, shapes and types of what it replaces.
         """
 
         def of_one_device(*arguments):
-            own = [x for i, x in enumerate(arguments) if i not in shared]
+            positions = [i for i in range(len(arguments)) if i not in shared]
+            own = [arguments[i] for i in positions]
+            replaced = [positions.index(i) for i in donate]
 
             def of_one_member(own):
                 rest = iter(own)
@@ -117,10 +122,13 @@ class Placement:
 
             # Also where there is only one: a vmap over one member rounds differently.
             if self.members_per_call == 1:
-                return jax.lax.map(of_one_member, own)
+                return _call_after_call(of_one_member, own, replaced)
+            of_several = jax.vmap(of_one_member)
             if self.members_at_once == self.members_per_device:
-                return jax.vmap(of_one_member)(own)
-            return jax.lax.map(of_one_member, own, batch_size=self.members_at_once)
+                return of_several(own)
+            calls = jax.tree.map(lambda x: x.reshape(-1, self.members_at_once, *x.shape[1:]), own)
+            results = _call_after_call(of_several, calls, replaced)
+            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
 
         def of_all(*arguments):
             specs = tuple(
@@ -136,6 +144,34 @@ class Placement:
             )(*arguments)
 
         return jax.jit(of_all, donate_argnums=tuple(donate))
+
+
+def _call_after_call(function, arguments, replaced):
+    """A function of one entry of every argument, over all entries, as `lax.map`.
+
+    The first results replace the arguments at the positions `replaced`, entry after entry. Without
+    that the loop reads the old until its end, and a state would be there twice.
+    """
+    if not replaced:
+        return lax.map(function, arguments)
+
+    def entry(tree, i):
+        return jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, i, keepdims=False), tree)
+
+    def call(i, results):
+        current = list(arguments)
+        for position, result in zip(replaced, results, strict=False):
+            current[position] = result
+        # All is read before anything is replaced; XLA keeps a copy where it cannot see that.
+        new = function(lax.optimization_barrier(entry(current, i)))
+        return jax.tree.map(
+            lambda x, own: lax.dynamic_update_index_in_dim(x, own, i, 0), results, new
+        )
+
+    length = len(jax.tree.leaves(arguments)[0])
+    others = jax.eval_shape(lambda: function(entry(arguments, 0)))[len(replaced) :]
+    empty = jax.tree.map(lambda x: jnp.empty((length, *x.shape), x.dtype), others)
+    return lax.fori_loop(0, length, call, (*(arguments[i] for i in replaced), *empty))
 
 
 def place(plan: Plan, num_members: int, devices: Sequence[Any]) -> Placement:

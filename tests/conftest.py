@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-# Four CPU devices and reproducible sums; before anything imports JAX.
+# Eight CPU devices and reproducible sums; before anything imports JAX.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 
 import pytest
 

@@ -89,9 +89,19 @@ class TestOperations:
         count = operations.multiply_adds(forward, jnp.ones((1, 4, 4, 6)), jnp.ones((3, 3, 3, 8)))
         assert count == (4 * 4 * 8) * (3 * 3 * 3)
 
-    def test_of_a_loop_are_refused(self):
-        with pytest.raises(ValueError, match="scan cannot be counted"):
-            operations.multiply_adds(lambda x: jax.lax.scan(lambda c, y: (c, y), x, x), jnp.ones(3))
+    def test_of_a_loop_that_says_how_often_it_runs(self):
+        def forward(vector, matrix):
+            return jax.lax.scan(lambda x, _: (x @ matrix, None), vector, length=5)[0]
+
+        count = operations.multiply_adds(forward, jnp.ones(3), jnp.ones((3, 3)))
+        assert count == 5 * 3 * 3
+
+    def test_of_another_loop_are_refused(self):
+        def forward(x):
+            return jax.lax.while_loop(lambda x: x[0] < 3, lambda x: x + 1, x)
+
+        with pytest.raises(ValueError, match="while cannot be counted"):
+            operations.multiply_adds(forward, jnp.ones(3))
 
     def test_of_st_vgg_by_hand(self):
         layers = [(32, 3, 3, 32), (32, 3, 32, 32), (16, 3, 32, 64), (16, 3, 64, 64)]

@@ -46,13 +46,13 @@ def test_shared_arrays_are_whole_on_every_device():
 
 def test_what_is_gathered_is_not_the_devices_memory():
     placement = make_placement(2, devices=1)
-    step = placement.lift(lambda x: x + 1, donate=(0,))
+    step = placement.lift(lambda x: (x + 1,), donate=(0,))
     state = placement.spread(np.zeros((2, 1000), np.float32))
     gathered = placement.gather(state)
     assert gathered.flags.owndata
     assert gathered.flags.writeable
     for _ in range(3):
-        state = step(state)
+        (state,) = step(state)
     assert not gathered.any()
 
 
@@ -77,12 +77,53 @@ def test_lifted_functions_are_loops_over_members(members_per_call, devices):
     np.testing.assert_array_equal(results["id"], np.arange(7))
 
 
+@pytest.mark.parametrize("members_per_call", [0, 1, 2, 7])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_first_results_replace_what_is_donated(members_per_call, devices):
+    placement = make_placement(7, members_per_call, devices)
+    state = {"x": np.arange(14, dtype=np.float32).reshape(7, 2), "n": np.arange(7)}
+    offsets = np.arange(7, dtype=np.float32)
+
+    def function(offset, state, scale):
+        new = {"x": scale * state["x"] + offset, "n": state["n"] + 1}
+        return new, {"sum": state["x"].sum(), "offset": offset}
+
+    lifted = placement.lift(function, shared=(2,), donate=(1,))
+    placed = placement.spread(state)
+    results = lifted(placement.spread(offsets), placed, placement.share(np.float32(3)))
+    assert placed["x"].is_deleted()
+    new, others = placement.gather(results)
+    np.testing.assert_array_equal(new["x"], 3 * state["x"] + offsets[:, None])
+    np.testing.assert_array_equal(new["n"], state["n"] + 1)
+    np.testing.assert_array_equal(others["sum"], state["x"].sum(1))
+    np.testing.assert_array_equal(others["offset"], offsets)
+
+
+@pytest.mark.parametrize("members_per_call", [1, 4])
+def test_memory_beside_a_state_is_that_of_a_call(members_per_call):
+    """However many members there are, and none of them twice."""
+
+    def step(state):
+        return jnp.tanh(state @ state), state.sum()
+
+    temporaries = []
+    for num_members in (8, 64):
+        placement = make_placement(num_members, members_per_call, devices=1)
+        lifted = placement.lift(step, donate=(0,))
+        shape = jax.ShapeDtypeStruct((num_members, 64, 64), np.float32)
+        memory = lifted.lower(shape).compile().memory_analysis()
+        temporaries.append(memory.temp_size_in_bytes)
+        assert memory.alias_size_in_bytes == num_members * 64 * 64 * 4
+    assert temporaries[1] < temporaries[0] + 1000
+    assert temporaries[1] < 4 * members_per_call * 64 * 64 * 4
+
+
 @pytest.mark.parametrize(("members_per_call", "at_once"), [(0, 3), (1, 1), (2, 2), (3, 3), (4, 3)])
 def test_members_at_once(members_per_call, at_once):
     """What runs together is what the program multiplies together."""
     placement = make_placement(6, members_per_call, devices=2)
     lifted = placement.lift(lambda x: jnp.sin(x) @ jnp.cos(x))
-    program = lifted.lower(jnp.ones((6, 5, 5))).as_text()
+    program = lifted.lower(jnp.ones((2 * placement.members_per_device, 5, 5))).as_text()
     product = f"tensor<{at_once}x5x5xf32>" if at_once > 1 else "tensor<5x5xf32>"
     assert any(
         f"-> {product}" in line for line in program.splitlines() if "stablehlo.dot_general" in line

@@ -62,6 +62,11 @@ class CollectionEvaluation:
                 self._compiled[form] = lifted.lower(variables, *arrays).compile()
         self.compile_seconds = time.perf_counter() - started
 
+    @property
+    def compiled(self) -> tuple[Any, ...]:
+        """The compiled programs, one for each form of sets, for reading them."""
+        return tuple(self._compiled.values())
+
     def __call__(self, variables: Variables) -> dict[str, Any]:
         """What every member, `[N, ...]`, does on each set; returns before it is computed."""
         return {

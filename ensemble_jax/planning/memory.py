@@ -1,12 +1,14 @@
-"""Memory: what a device has left and what a compiled program takes."""
+"""Memory: what a device has left, what a compiled program takes and what a collection holds."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+
+from ensemble_jax.collection import Placement
 
 _CGROUP = Path("/sys/fs/cgroup")
 # Version 2, then version 1: the limit of a container and what it uses of it.
@@ -14,6 +16,50 @@ _CGROUP_FILES = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
+# A checkpoint on its way to the disk: the state gathered from the devices, the copy of it that none
+# of them changes, and what is made of that.
+_CHECKPOINT_COPIES = 3
+
+
+class CollectionMemory(NamedTuple):
+    """What a collection holds while it is trained, in bytes, by what it is for.
+
+    On the fullest device; on all of them together, and with checkpoints, where the devices share
+    the memory of the host, as those of a CPU do.
+
+    Attributes:
+        data: what every device holds for all members.
+        state: of the members, copies that fill up included.
+        programs: results and temporaries of a call.
+        checkpoints: the state on its way to the disk.
+    """
+
+    data: int
+    state: int
+    programs: int
+    checkpoints: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(self)
+
+    @classmethod
+    def of(cls, placement: Placement, *, data: int, state: int, programs: int) -> CollectionMemory:
+        """Of members that are placed so, by what one device needs.
+
+        Args:
+            placement: of all members.
+            data: of one device.
+            state: of one member.
+            programs: of one device, as `program_bytes` has it.
+        """
+        held = placement.members_per_device * state
+        if placement.devices[0].platform != "cpu":
+            return cls(data, held, programs, 0)
+        devices = len(placement.devices)
+        checkpoints = _CHECKPOINT_COPIES * placement.num_members * state
+        return cls(devices * data, devices * held, devices * programs, checkpoints)
 
 
 def free_bytes(device: Any) -> int:

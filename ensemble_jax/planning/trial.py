@@ -16,7 +16,7 @@ from ensemble_jax.collection import place
 from ensemble_jax.models import Network
 from ensemble_jax.options import Optimizer, Precision
 from ensemble_jax.plan import Plan
-from ensemble_jax.planning.memory import free_bytes, program_bytes
+from ensemble_jax.planning.memory import CollectionMemory, free_bytes, program_bytes
 from ensemble_jax.training import (
     CollectionTraining,
     Member,
@@ -29,7 +29,7 @@ from ensemble_jax.training import (
 _STEPS = 4
 _SECONDS = 0.5
 _MOST_ROUNDS = 5
-# Evaluation, copies to the host and whatever else a process keeps need room as well.
+# Evaluation, copies of results and whatever else a process keeps need room as well.
 _USABLE = 0.8
 
 
@@ -102,16 +102,13 @@ def try_plan(plan: Plan, task: PlanningTask) -> Trial:
     usable = int(_USABLE * free_bytes(task.devices[0]))
     examples = place_examples(placement, task.inputs[:read], task.labels[:read])
     training = CollectionTraining(task.make_training(plan), placement, members, examples)
-    # The state stays, and a chunk's is copied while it is computed; the rest is per chunk.
     state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(training.state_shape))
-    state_per_member = state // at_once
-    needed = (
-        task.shared_bytes
-        + 2 * whole.members_per_device * state_per_member
-        + program_bytes(training.compiled_epoch)
-    )
-    if task.devices[0].platform == "cpu":
-        needed *= plan.num_devices
+    needed = CollectionMemory.of(
+        whole,
+        data=task.shared_bytes,
+        state=state // at_once,
+        programs=program_bytes(training.compiled_epoch),
+    ).total
     if needed > usable:
         return Trial(needed, usable, 0.0)
     # Devices that compute copies of the last member are as busy, and of no use.

@@ -94,7 +94,7 @@ class Run:
             for name, values in self.manifest.settings.items()
         }
 
-    @property
+    @cached_property
     def trained_on(self) -> Bool[np.ndarray, "N M"]:
         """`[N, M]`, whether each member was trained on each example of the split `train`."""
         sets = read_training_sets(self.directory, self.manifest)
@@ -102,7 +102,7 @@ class Run:
             return np.ones((len(self.members), len(self.labels[TRAIN])), bool)
         return sets.trained_on[self._rows]
 
-    @property
+    @cached_property
     def taught_labels(self) -> Int[np.ndarray, "N M"]:
         """`[N, M]`, the label that each member was taught of each example of the split `train`."""
         sets = read_training_sets(self.directory, self.manifest)

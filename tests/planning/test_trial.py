@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 
+from ensemble_jax.collection import Placement
 from ensemble_jax.models import make_network
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.plan import Plan
@@ -49,9 +52,22 @@ def test_what_fits_is_timed(task, tried):
     trial = try_plan(tried, task)
     assert trial.fits
     assert trial.images_per_second > 0
-    # Weights and biases of 5-8-8-3, of each member that the devices hold, twice.
+    # Weights and biases of 5-8-8-3, of each member on the devices and in three copies for the disk.
     state = 4 * (5 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3)
-    assert trial.needed_bytes > 2 * N * state + 1000 * tried.num_devices
+    assert trial.needed_bytes > 4 * N * state + 1000 * tried.num_devices
+
+
+def test_memory_of_a_collection():
+    """7 members on 2 devices hold 8; on an accelerator only what is on the fullest counts."""
+    cpu = Placement(7, 2, tuple(jax.devices()[:2]))
+    of = memory.CollectionMemory.of(cpu, data=1000, state=10, programs=300)
+    assert of == (2000, 80, 600, 210)
+    assert of.total == 2890
+    accelerator = SimpleNamespace(platform="gpu")
+    of = memory.CollectionMemory.of(
+        Placement(7, 2, (accelerator, accelerator)), data=1000, state=10, programs=300
+    )
+    assert of == (1000, 40, 300, 0)
 
 
 def test_memory_grows_with_the_members_at_once(task):

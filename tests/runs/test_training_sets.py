@@ -25,6 +25,9 @@ def test_what_is_written_is_read(toy, tmp_path):
     run = write(toy, tmp_path / "run", TrainingSets(TRAINED_ON, TAUGHT))
     np.testing.assert_array_equal(run.trained_on, TRAINED_ON)
     np.testing.assert_array_equal(run.taught_labels, TAUGHT)
+    # The file is read once.
+    assert run.trained_on is run.trained_on
+    assert run.taught_labels is run.taught_labels
 
 
 def test_members_that_diverged_are_left_out(toy, tmp_path):

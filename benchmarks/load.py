@@ -1,0 +1,289 @@
+r"""A large collection, killed in the middle, stays within its planned memory and loses nothing.
+
+Run: python -m benchmarks.load
+Takes about 10 minutes on two cores.
+
+What is done: the main job trains 1,000 of the paper's MNIST networks on a few digits of 8x8 pixels,
+some members at a time on every core, and records all members at each of 20 epochs. After half of
+the extents and a random part of the next, it is killed (SIGKILL), and the same command is started
+again. Then some of the same members are trained by themselves, undisturbed, by the same plan.
+
+What is checked: every record that was there after the kill has the same bytes at the end; every
+extent is there; the members that were trained undisturbed have the same bits in both runs, at every
+extent; the most resident memory of the job, before and after the kill, is at most what was planned.
+
+What was planned is what `ensemble_jax.planning` reckons with, before the first step: the state of
+all members on the devices, which share the memory of the host here, results and temporaries of the
+larger program and the data on each of them, and copies of the state on their way to a checkpoint.
+To this come libraries and compiler: what this process itself holds when it has compiled the same
+programs, without a state.
+
+Results: `load.json` with everything and `load.md` in `--output`. The exit code is 1 where a check
+fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from benchmarks.environment import ROOT, describe_environment
+from benchmarks.main_job import MainJob, disk_bytes, record_hashes, same_bits
+from benchmarks.memory import peak_resident_bytes
+from benchmarks.summary import markdown
+from ensemble_jax import load_run
+from ensemble_jax.collection import place, use_all_cores
+from ensemble_jax.data import channel_statistics, load_dataset
+from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.models import make_network
+from ensemble_jax.options import Model, Optimizer
+from ensemble_jax.plan import parse_plan_request
+from ensemble_jax.planning import default_plan
+from ensemble_jax.planning.memory import CollectionMemory, program_bytes
+from ensemble_jax.runs.files import replace_file
+from ensemble_jax.runs.layout import RECORDS, record_path
+from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
+from experiments import report  # noqa: F401  # what the job holds as well, Matplotlib above all
+from experiments.dataset import load_data
+from experiments.roster import make_roster
+from experiments.train_config import TrainConfig
+
+_MODEL = flags.DEFINE_enum_class("model", Model.MNIST_NET, Model, "What to train.")
+_MEMBERS = flags.DEFINE_integer("members", 1000, "N.", lower_bound=1)
+_EXTENTS = flags.DEFINE_integer("extents", 20, "Epochs, each an extent, after 0.", lower_bound=2)
+_KILL_AFTER = flags.DEFINE_integer(
+    "kill_after",
+    None,
+    "The extent after which the job is killed; by default half of them.",
+    lower_bound=1,
+)
+_TRAIN_IMAGES = flags.DEFINE_integer("train_images", 100, "Digits to train on.", lower_bound=100)
+_TEST_IMAGES = flags.DEFINE_integer("test_images", 60, "Digits to test on.", lower_bound=1)
+_PLAN = flags.DEFINE_string(
+    "plan", "default,members_per_call=10", "As --config.plan of the main job; never measured here."
+)
+_UNDISTURBED = flags.DEFINE_list(
+    "undisturbed",
+    ["0:60", "940:1000"],
+    "Ranges FIRST:END of members to train by themselves, some of them among the others; enough "
+    "for two calls of every device, since XLA makes another program of one.",
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the moment of the kill.")
+_OUTPUT = flags.DEFINE_string(
+    "output", str(ROOT / "benchmarks" / "results" / "load"), "Where to write."
+)
+
+_DIGITS = "digits.npz"
+_MIB = 2**20
+
+
+def main(_: Sequence[str]) -> int:
+    """Plan, train and kill, go on, train undisturbed, compare, write."""
+    environment = describe_environment()
+    output = Path(_OUTPUT.value).absolute()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        content = {"environment": environment, **_measure()}
+    output.mkdir(parents=True, exist_ok=True)
+    replace_file(output / "load.json", f"{json.dumps(content, indent=1)}\n".encode())
+    table = make_table(content)
+    replace_file(output / "load.md", table.encode())
+    print(table)
+    return 0 if all(content["checks"].values()) else 1
+
+
+def _measure() -> dict[str, Any]:
+    """Everything, in the working directory."""
+    _write_digits()
+    fields = _config_fields()
+    planned = plan_memory(TrainConfig(**fields))
+    kill_after = _KILL_AFTER.value or _EXTENTS.value // 2
+    directory = Path("run")
+    first = MainJob(fields, directory)
+    killed = _kill_after(first, kill_after)
+    before = record_hashes(directory)
+    second = MainJob(fields, directory)
+    second.watch_to_end()
+    run = load_run(directory)
+    after = record_hashes(directory)
+    checks = {
+        "records of before the kill unchanged": before.items() <= after.items(),
+        "every extent there": run.finished and run.extents == tuple(range(_EXTENTS.value + 1)),
+    }
+    for members in _UNDISTURBED.value:
+        alone = Path(f"undisturbed-{members.replace(':', '-')}")
+        MainJob(fields | {"members": members}, alone).watch_to_end()
+        checks[f"members {members} as undisturbed, to the bit"] = same_bits(run, load_run(alone))
+    peaks = {"until the kill": first.peak_bytes, "after it": second.peak_bytes}
+    checks["resident memory at most as planned"] = max(peaks.values()) <= sum(planned.values())
+    return {
+        "kind": "ensemble_jax load",
+        "job": first.command,
+        "model": _MODEL.value.value,
+        "members": _MEMBERS.value,
+        "sizes": dict(run.manifest.data.split_sizes),
+        "plan": run.manifest.plan,
+        "checks": checks,
+        "planned_bytes": planned,
+        "peak_bytes": peaks,
+        "kill": killed | {"records": len(before)},
+        "resume": second.resumed_after(kill_after),
+        "seconds_per_extent": median(first.seconds_per_extent),
+        "images_per_second": float(np.nanmedian(run.train_images_per_second)),
+        "disk_bytes": disk_bytes(directory),
+        "written_bytes": first.written_bytes + second.written_bytes,
+    }
+
+
+def _write_digits() -> None:
+    """The first images of each split, as a set of their own."""
+    digits = load_dataset("digits")
+    sizes = {"train": _TRAIN_IMAGES.value, "test": _TEST_IMAGES.value}
+    arrays = {}
+    for name, split in digits.splits.items():
+        arrays[f"{name}_images"] = split.inputs[: sizes[name]]
+        arrays[f"{name}_labels"] = split.labels[: sizes[name]]
+    np.savez(_DIGITS, class_names=np.array(digits.class_names), **arrays)
+
+
+def _config_fields() -> dict[str, Any]:
+    """The fields of the job's config that are not its defaults."""
+    return {
+        "dataset": f"npz:{_DIGITS}",
+        "model": _MODEL.value,
+        "optimizer": Optimizer.ADADELTA,
+        "learning_rate": 1.0,
+        "decay_factor": 1.0,
+        "num_members": _MEMBERS.value,
+        "extents": tuple(range(_EXTENTS.value + 1)),
+        "plan": _PLAN.value,
+    }
+
+
+def plan_memory(config: TrainConfig) -> dict[str, int]:
+    """The bytes that the main job will need, by what for, before it has trained anything."""
+    use_all_cores()
+    dataset = load_data(config)
+    roster = make_roster((config,), dataset)
+    plan = parse_plan_request(config.plan).apply(default_plan(len(roster.ids), jax.local_devices()))
+    placement = place(plan, len(roster.ids), jax.local_devices())
+    mean, deviation = channel_statistics(dataset.train.inputs)
+    network = make_network(
+        config.model,
+        num_classes=dataset.num_classes,
+        input_shape=dataset.input_shape,
+        mean=mean,
+        deviation=deviation,
+        convolution=plan.convolution,
+    )
+    examples = {
+        name: place_examples(placement, split.inputs, split.labels)
+        for name, split in dataset.splits.items()
+    }
+    training = CollectionTraining(
+        make_member_training(network, config.optimizer, config.batch_size, plan.passes_per_step),
+        placement,
+        roster.members,
+        examples["train"],
+    )
+    size = plan.evaluation_batch_size(config.batch_size, config.evaluation_batch_size)
+    evaluation = CollectionEvaluation(
+        make_evaluator(network, dataset.num_classes, size),
+        placement,
+        training.placed_state_shape.variables,
+        examples,
+    )
+    programs = [training.compiled_epoch, *evaluation.compiled]
+    state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(training.state_shape))
+    collection = CollectionMemory.of(
+        placement,
+        data=dataset.num_bytes,
+        state=state // len(roster.ids),
+        programs=max(map(program_bytes, programs)),
+    )
+    return {"libraries and compiler": peak_resident_bytes(), **collection._asdict()}
+
+
+def _kill_after(job: MainJob, extent: int) -> dict[str, float]:
+    """Kill the job at a random moment between the record of this extent and the next."""
+    name = record_path(Path(), extent).name
+    job.watch(lambda: name in job.record_names())
+    delay = random.Random(_SEED.value).random() * median(job.seconds_per_extent[-3:])
+    until = time.perf_counter() + delay
+    job.watch(lambda: time.perf_counter() >= until)
+    killed_at = time.perf_counter()
+    job.kill()
+    return {"after_extent": extent, "seconds": delay, "at_second": killed_at - job.started}
+
+
+def make_table(content: Mapping[str, Any]) -> str:
+    """The results in Markdown."""
+    environment, planned = content["environment"], content["planned_bytes"]
+    kill, resume = content["kill"], content["resume"]
+    disk = content["disk_bytes"]
+    quantities = [
+        *((f"planned: {name}", _mib(size)) for name, size in planned.items()),
+        ("planned", _mib(sum(planned.values()))),
+        *(
+            (f"peak resident memory {when}", _mib(size))
+            for when, size in content["peak_bytes"].items()
+        ),
+        (
+            "time of an extent, trained, evaluated and written",
+            f"{content['seconds_per_extent']:.2f} s",
+        ),
+        ("training, all members together", f"{content['images_per_second']:,.0f} images/s"),
+        (
+            "killed",
+            f"{kill['seconds']:.2f} s after the record of extent {kill['after_extent']}",
+        ),
+        ("went on from epoch", str(resume["epoch"])),
+        (
+            "from the start of the command to training again",
+            f"{resume['seconds_until_training']:.1f} s",
+        ),
+        ("to the next record", f"{resume['seconds_until_next_record']:.1f} s"),
+        ("records", _mib(disk[RECORDS])),
+        ("the two checkpoints that are kept", _mib(disk["checkpoints"])),
+        ("written to the disk in all", _mib(content["written_bytes"])),
+    ]
+    sizes = " and ".join(f"{size} {name}" for name, size in content["sizes"].items())
+    return "\n".join(
+        [
+            "# Load",
+            "",
+            f"{environment['created']}, commit {environment['commit'] or 'unknown'}: "
+            f"`{environment['command']}`",
+            "",
+            f"{environment['processor']}, {environment['cores']} cores; load average before the "
+            f"start {environment['load_average'][0]:.2f}. {content['members']} members of "
+            f"{content['model']}, {sizes} images. The job: "
+            f"`{' '.join(['python', *content['job']])}`.",
+            "",
+            *markdown(
+                ("promised", "verdict"),
+                [(name, "PASS" if holds else "SHORT") for name, holds in content["checks"].items()],
+            ),
+            "",
+            *markdown(("what", "measured"), quantities),
+            "",
+        ]
+    )
+
+
+def _mib(size: int) -> str:
+    return f"{size / _MIB:,.0f} MiB"
+
+
+if __name__ == "__main__":
+    app.run(main)
