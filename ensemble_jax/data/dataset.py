@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,6 +79,7 @@ class Dataset:
         word_vectors: for texts, `[V, D]`: what the ids in the inputs stand for, as an embedding
             that is not trained; row 0, the padding, is zeros. None for everything else. Inputs of
             texts are ids and are not to be normalised.
+        words: for texts, the word that each of the V ids stands for; empty for everything else.
         probes: what is only evaluated, by a name of letters, digits, `_`, `-` and `.`.
     """
 
@@ -87,6 +88,7 @@ class Dataset:
     test: Split
     class_names: tuple[str, ...]
     word_vectors: Float32[np.ndarray, "V D"] | None = None
+    words: Sequence[str] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -112,6 +114,11 @@ class Dataset:
             raise ValueError(
                 f"{self.name}: word_vectors must be float32 [V, D] with zeros in row 0, got "
                 f"{word_vectors.dtype} of the shape {word_vectors.shape}"
+            )
+        if self.words and len(self.words) != len(word_vectors):
+            raise ValueError(
+                f"{self.name}: words must be those of the {len(word_vectors)} word_vectors, "
+                f"got {len(self.words)}"
             )
         for split_name, split in self.splits.items():
             ids = split.inputs

@@ -117,6 +117,7 @@ class Manifest:
         command: the command line.
         created: the time in UTC, ISO 8601.
         sources: for a merged run, what each of its sources was; else empty.
+        plan_reason: why that plan, in a few words.
     """
 
     config: Mapping[str, Any]
@@ -132,6 +133,7 @@ class Manifest:
     command: str = field(default_factory=command_line)
     created: str = field(default_factory=_now)
     sources: Sequence[Mapping[str, Any]] = ()
+    plan_reason: str = ""
 
     def __post_init__(self) -> None:
         _make_plain(self)
