@@ -183,11 +183,11 @@ def _draw(run, scores, directory) -> tuple[dict[str, Path], list[Path]]:
     details = _details(run, consistency, title)
     displays = {**_overviews(run, consistency, title), **details}
     saved = {name: display.plot().save(directory / name) for name, display in displays.items()}
-    figures = {name: _smaller(*files) for name, files in saved.items()}
+    figures = {name: _drawing(*files) for name, files in saved.items()}
     return figures, [of.save_table(directory / name) for name, of in details.items()]
 
 
-def _smaller(png: Path, svg: Path) -> Path:
+def _drawing(png: Path, svg: Path) -> Path:
     """The SVG, which is sharp at any size, unless it is too large to be part of a page."""
     return svg if svg.stat().st_size <= _LARGEST_SVG else png
 

@@ -11,14 +11,13 @@ same members. The same command continues a sweep that was interrupted.
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
 
 from absl import flags
 
 from experiments import binary
 from experiments.config_option import config_path, define_config, get_config
 from experiments.job import Job, run_job
-from experiments.sweep_config import SweepConfig, groups, parse_vary, plain_text
+from experiments.sweep_config import SweepConfig, folder_name, groups, parse_vary, plain_text
 from experiments.train_config import PER_MEMBER, TrainConfig
 
 define_config(SweepConfig, Path(__file__).parent / "configs" / "sweep_learning_rate.py")
@@ -40,7 +39,7 @@ def main() -> None:
     runs = {}
     for number, (name, positions) in enumerate(found.items(), start=1):
         print(f"collection {number} of {len(found)}: {name}", flush=True)
-        folder = workdir / quote(name, safe="=,+.-_")
+        folder = workdir / folder_name(name)
         runs[folder] = (run_job(_make_job(config, positions), folder), positions)
 
     from experiments.sweep_report import write_sweep_report  # Matplotlib loads slowly

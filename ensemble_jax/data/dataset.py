@@ -92,7 +92,9 @@ class Dataset:
     probes: Mapping[str, Probe] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_encodable("class_names", self.class_names)
         for split_name, split in self.splits.items():
+            self._check_encodable(f"{split_name} ids", split.ids)
             outside = (split.labels < 0) | (split.labels >= self.num_classes)
             if outside.any():
                 raise ValueError(
@@ -108,6 +110,18 @@ class Dataset:
             self._check_texts(self.word_vectors)
         for probe_name, probe in self.probes.items():
             self._check_probe(probe_name, probe)
+
+    def _check_encodable(self, what: str, names: Sequence[str] | Shaped[np.ndarray, " M"]) -> None:
+        """Names of files need not be text that can be written, and everything here is written."""
+        if isinstance(names, np.ndarray):
+            names = names.tolist() if names.dtype.kind == "U" else ()
+        try:
+            "".join(names).encode()
+        except UnicodeEncodeError as error:
+            wrong = next(name for name in names if error.object[error.start] in name)
+            raise ValueError(
+                f"{self.name}: {what} must be of characters that UTF-8 has, got {wrong!r}"
+            ) from None
 
     def _check_texts(self, word_vectors: Float32[np.ndarray, "V D"]) -> None:
         if word_vectors.dtype != np.float32 or word_vectors.ndim != 2 or word_vectors[0].any():
@@ -136,6 +150,7 @@ class Dataset:
 
     def _check_probe(self, name: str, probe: Probe) -> None:
         check_probe_name(name)
+        self._check_encodable(f"{name} ids", probe.ids)
         own, other = self.train.inputs, probe.inputs
         if (own.shape[1:], own.dtype) != (other.shape[1:], other.dtype):
             raise ValueError(

@@ -123,7 +123,7 @@ def directory(binaries, toy_arrays, tmp_path_factory) -> Path:
     path = folder / f"{SCRIPT}.npz"
     path.parent.mkdir(parents=True)
     ids = {
-        f"{split}_ids": np.array([f"{SCRIPT}{i}" for i in range(size)])
+        f"{split}_ids": np.array([f"{SCRIPT}{split}{i}" for i in range(size)])
         for split, size in {"train": 60, "test": 30}.items()
     }
     np.savez(path, **toy_arrays(), **ids, class_names=np.array(CLASSES))

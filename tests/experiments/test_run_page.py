@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ensemble_jax.analysis import consistency_score, member_accuracy
 from ensemble_jax.data import Dataset, Split
-from experiments import exhibits, run_page
+from experiments import exhibits, report, run_page
 from experiments.exhibits import show_examples
 from experiments.page import Bar, Card, Curve, Figure, Gallery, Highlight, Paragraph, Table
 from experiments.report import write_report
+from experiments.run_page import SplitScores, make_page
 
 LABELS = {"train": [0, 1, 2, 0, 1, 0], "test": [0, 1, 1]}
 EXTENTS = (0, 5)
@@ -30,19 +32,17 @@ def run(write_run, tmp_path_factory):
 
 
 @pytest.fixture
-def page(run, tmp_path, monkeypatch):
-    """The page that is written for the run."""
-    return page_of(run, tmp_path, monkeypatch)
+def page(run):
+    return page_of(run)
 
 
-def page_of(run, directory, monkeypatch):
-    pages = []
-    original = run_page.make_page
-    monkeypatch.setattr(
-        "experiments.report.make_page", lambda *a: pages.append(original(*a)) or pages[0]
-    )
-    write_report(run, directory)
-    return pages[0]
+def page_of(run, consensus=None):
+    """The page of a run, without figures."""
+    scores = {
+        split: SplitScores(consistency_score(correct), member_accuracy(correct))
+        for split, correct in {split: run.correct(split) for split in run.splits}.items()
+    }
+    return make_page(run, scores, consensus or {}, figures={})
 
 
 def blocks(page, section, kind):
@@ -86,18 +86,33 @@ def test_classes_by_hand_and_those_without_examples(page):
     assert train.note == ""
 
 
-def test_many_classes_show_both_ends(run, monkeypatch, tmp_path):
+def test_many_classes_show_both_ends(run, monkeypatch):
     monkeypatch.setattr(run_page, "_MOST_CLASSES", 2)
-    _, train = blocks(page_of(run, tmp_path, monkeypatch), "classes", Table)
+    _, train = blocks(page_of(run), "classes", Table)
     assert [row[0] for row in train.rows] == ["one", "three"]
     assert train.note == "Without 1 classes in the middle."
 
 
-def test_many_extents_are_thinned_out(run, monkeypatch, tmp_path):
-    monkeypatch.setattr(run_page, "_MOST_EXTENTS", 1)
-    (table,) = blocks(page_of(run, tmp_path, monkeypatch), "learning", Table)
-    assert len(table.rows) == 1
+def test_many_extents_are_thinned_out(write_run, monkeypatch, tmp_path):
+    predictions = {split: [*of, of[-1]] for split, of in PREDICTIONS.items()}
+    run = write_run(tmp_path / "run", LABELS, predictions, (*EXTENTS, 9))
+    monkeypatch.setattr(run_page, "_MOST_EXTENTS", 2)
+    (table,) = blocks(page_of(run), "learning", Table)
+    assert [row[0] for row in table.rows] == ["0", "9"]
     assert table.note == "1 more extents are in dynamics.csv."
+
+
+def test_probes_by_hand(write_run, tmp_path):
+    probes = {"noise": [[[0, 1]] * 4] * 2}
+    run = write_run(tmp_path / "run", LABELS, PREDICTIONS, EXTENTS, probes=probes)
+    consensus = {name: np.array([0.25, 1]) for name in ("noise", "train", "test")}
+    (table,) = blocks(page_of(run, consensus), "probes", Table)
+    assert table.columns == ("set", "examples", "epoch 0", "epoch 5")
+    assert table.rows == [
+        ("noise", "2", "0.250", "1.000"),
+        ("train", "6", "0.250", "1.000"),
+        ("test", "3", "0.250", "1.000"),
+    ]
 
 
 def test_the_hardest_and_the_easiest_by_hand(page):
@@ -126,23 +141,29 @@ def test_a_run_whose_data_are_not_here_says_so(page):
         assert not any(card.picture or card.text for card in gallery.cards)
 
 
-def test_figures_are_in_the_page(page):
-    figures = [figure for part in page.sections for figure in blocks(page, part.name, Figure)]
-    # Consistency, consensus, dynamics, classes and size.
-    assert len(figures) == 5
-    for figure in figures:
-        assert figure.source.startswith("data:image/svg+xml;base64,")
-        content = base64.b64decode(figure.source.partition(",")[2])
-        assert content.startswith(b"<?xml")
+def test_a_drawing_is_in_the_page(run, tmp_path, monkeypatch):
+    pages = []
+    monkeypatch.setattr(report, "render_page", lambda page: pages.append(page) or "")
+    monkeypatch.setattr(report, "_draw", lambda *_: (figures, []))
+    figures = {}
+    for name, kind in (("consistency", "svg"), ("classes", "png")):
+        figures[name] = tmp_path / f"{name}.{kind}"
+        figures[name].write_bytes(name.encode())
+    write_report(run, tmp_path)
+    for section, start in (("agreement", "data:image/svg+xml"), ("classes", "data:image/png")):
+        (figure,) = blocks(pages[0], section, Figure)
+        assert figure.source.startswith(f"{start};base64,")
+        assert base64.b64decode(figure.source.partition(",")[2]).decode() in figures
         assert figure.description
         assert figure.caption
 
 
-def test_a_large_drawing_is_a_picture(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("experiments.report._LARGEST_SVG", 1000)
-    page = page_of(run, tmp_path, monkeypatch)
-    for figure in blocks(page, "agreement", Figure):
-        assert figure.source.startswith("data:image/png;base64,")
+def test_a_large_drawing_is_a_picture(tmp_path):
+    png, svg = tmp_path / "a.png", tmp_path / "a.svg"
+    svg.write_bytes(b"x" * 250_000)
+    assert report._drawing(png, svg) == svg
+    svg.write_bytes(b"x" * 250_001)
+    assert report._drawing(png, svg) == png
 
 
 def facts(page, caption):
@@ -151,7 +172,7 @@ def facts(page, caption):
 
 
 def test_settings_are_told(write_run, monkeypatch, tmp_path):
-    nested = {"tied": ["order"], "partitions": 2, "optimizer": {"name": "sgd"}, "probes": []}
+    nested = {"tied": ["order"], "partitions": 2, "optimizer": {"name": "sgd"}, "classes": []}
     run = write_run(tmp_path / "run", LABELS, PREDICTIONS, EXTENTS, **nested)
     manifest = dataclasses.replace(
         run.manifest,
@@ -162,10 +183,10 @@ def test_settings_are_told(write_run, monkeypatch, tmp_path):
         sources=[{"directory": "a", "members": [0, 1]}, {"directory": "b", "members": [2, 3]}],
     )
     monkeypatch.setattr(run_page, "_MOST_VALUES", 3)
-    page = page_of(dataclasses.replace(run, manifest=manifest), tmp_path, monkeypatch)
+    page = page_of(dataclasses.replace(run, manifest=manifest))
     config = facts(page, "Config")
     assert config["optimizer.name"] == "sgd"
-    assert config["probes"] == "none"
+    assert config["classes"] == "none"
     assert facts(page, "Plan") == {"members_per_call": "2", "reason": "the fastest"}
     made = facts(page, "Made with")
     assert made["devices"] == "cpu:0, cpu:1"
@@ -184,18 +205,16 @@ def test_settings_are_told(write_run, monkeypatch, tmp_path):
     assert [row[:2] for row in sources.rows] == [["a", "0, 1"], ["b", "2, 3"]]
 
 
-def test_a_long_value_is_cut_off(write_run, monkeypatch, tmp_path):
+def test_a_long_value_is_cut_off(write_run, tmp_path):
     run = write_run(tmp_path / "run", LABELS, PREDICTIONS, EXTENTS, name="x" * 1000)
-    value = facts(page_of(run, tmp_path, monkeypatch), "Config")["name"]
+    value = facts(page_of(run), "Config")["name"]
     assert value == "x" * 300 + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def test_members_that_diverged_and_extents_that_are_missing_are_named(
-    write_run, monkeypatch, tmp_path
-):
+def test_members_that_diverged_and_extents_that_are_missing_are_named(write_run, tmp_path):
     run = write_run(tmp_path / "run", LABELS, PREDICTIONS, EXTENTS, diverged=[3])
     manifest = dataclasses.replace(run.manifest, extents=[0, 5, 9])
-    page = page_of(dataclasses.replace(run, manifest=manifest), tmp_path, monkeypatch)
+    page = page_of(dataclasses.replace(run, manifest=manifest))
     assert page.warnings == [
         "1 of 4 members diverged and are left out of everything below: 3 (epoch 1)",
         "The run is not finished: 2 of 3 extents are there, to epoch 5 of 9.",
