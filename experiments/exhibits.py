@@ -64,8 +64,8 @@ def show_examples(run: Run, chosen: Mapping[str, Sequence[int]], data_dir: str =
 
 def _texts(ids: Shaped[np.ndarray, "M L"], dataset: Dataset) -> list[str]:
     """The words that members see."""
-    words = dataset.words
-    return [" ".join(words[word] for word in text if words[word]) for text in ids.tolist()]
+    rows = [[dataset.words[int(word)] for word in text] for text in ids]
+    return [" ".join(filter(None, words)) for words in rows]
 
 
 def _as_bytes(pictures: Shaped[np.ndarray, "M H W C"]) -> Shaped[np.ndarray, "M H W C"]:

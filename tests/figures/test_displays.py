@@ -233,7 +233,7 @@ class TestEveryDisplay:
         before = path.read_bytes()
 
         def fail(target, **_):
-            target.write_bytes(b"half")
+            target.write(b"half")
             raise OSError("disk full")
 
         monkeypatch.setattr(drawn.figure_, "savefig", fail)
