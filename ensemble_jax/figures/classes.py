@@ -104,7 +104,7 @@ class ClassHistogramDisplay(ResultDisplay):
         figure.set_size_inches(figure.get_figwidth() + 1.6, figure.get_figheight() + 0.8)
         shown, others = self._shown_classes(fractions)
         names = [
-            *(self.class_names[label] for label in shown),
+            *(self.class_names[int(label)] for label in shown),
             *["other classes"] * bool(len(others)),
         ]
         colours = [*_COLOURS[: len(shown)], _OTHERS]
