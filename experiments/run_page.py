@@ -370,7 +370,7 @@ def _settings(run: Run) -> list[Block]:
     blocks: list[Block] = [
         Facts("Config", [(name, _value(value)) for name, value in fields(run.config).items()]),
         *_differences(run),
-        Facts("Plan", plan),
+        *([Facts("Plan", plan)] if plan else []),
         Facts(
             "Made with",
             [

@@ -289,6 +289,19 @@ def test_whatever_is_wrong_with_the_data_is_a_remark(run, monkeypatch):
     assert found.remark.endswith("cannot be read: out of order")
 
 
+def test_the_data_are_looked_for_where_they_are_said_to_be(run, monkeypatch, tmp_path):
+    asked = []
+
+    def load(run, data_dir):
+        asked.append(data_dir)
+        raise ValueError("not there")
+
+    monkeypatch.setattr(exhibits, "load_data_of_run", load)
+    monkeypatch.setattr(report, "_draw", lambda *_: ({}, []))
+    write_report(run, tmp_path, "there")
+    assert asked == ["there"]
+
+
 def test_a_curve_of_one_extent_is_a_level_line():
     curve = Curve([3], [0.5], [1.0])
     assert curve.points == "0.0,14.0 100.0,14.0"
