@@ -1,4 +1,4 @@
-"""Scores and figures of an existing run.
+"""Scores, figures and report of an existing run.
 
 python -m experiments.analyze --run=runs/digits
 """
@@ -15,13 +15,16 @@ from experiments.report import write_report
 
 _RUN = flags.DEFINE_string("run", None, "The run directory.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write; by default into the run directory.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", "", "Where tensorflow-datasets has prepared its sets; by default its own folder."
+)
 
 
 def main() -> None:
-    """Write the tables and figures of a run."""
+    """Write the report, tables and figures of a run."""
     run = load_run(_RUN.value)
     directory = binary.make_folder("--output", Path(_OUTPUT.value or _RUN.value))
-    for path in write_report(run, directory):
+    for path in write_report(run, directory, _DATA_DIR.value):
         print(f"wrote {path}")
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from ensemble_jax.data import Dataset, channel_statistics
 from ensemble_jax.options import ConvolutionAlgorithm, Precision, Protocol
-from ensemble_jax.plan import Plan
 from ensemble_jax.runs import (
     DataSummary,
     ExtentRecord,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from ensemble_jax.evaluation import Evaluations
     from ensemble_jax.models import Network
     from ensemble_jax.ops import Convolution
+    from ensemble_jax.planning import PlanChoice
     from ensemble_jax.training import (
         Checkpoints,
         CollectionTraining,
@@ -173,13 +173,14 @@ def _train(
         writer = RunWriter.open(workdir)
         if list(config.extents) != list(writer.manifest.extents):
             writer.ask_for(config.extents)
-        plan, reason, _ = plan_of_run(writer.manifest.plan)
+        choice = plan_of_run(writer.manifest.plan)
     else:
         # What the user may have got wrong comes before what takes time.
         make_network(ConvolutionAlgorithm.XLA)
         claim_folder(workdir)
         held.enter_context(lock_run(workdir))
-        plan, reason, _ = plan_training(config, dataset, roster.members, make_network)
+        choice = plan_training(config, dataset, roster.members, make_network)
+    plan = choice.plan
     placement = place(plan, len(roster.ids), jax.local_devices())
     convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
     network = make_network(convolution, plan.precision)
@@ -187,12 +188,12 @@ def _train(
         network, config.optimizer, config.batch_size, plan.passes_per_step
     )
     if not resumed:
-        manifest = _make_manifest(job, dataset, roster, plan, placement)
+        manifest = _make_manifest(job, dataset, roster, choice, placement)
         writer = RunWriter.create(
             workdir, manifest, dataset.splits, roster.training_sets, dataset.probes
         )
     held.enter_context(told_if_out_of_memory(plan, config))
-    print(f"{job}\nplan: {plan} ({reason})\ncompiling", flush=True)
+    print(f"{job}\nplan: {plan} ({choice.reason})\ncompiling", flush=True)
     examples = {
         name: place_examples(placement, split.inputs, split.labels)
         for name, split in dataset.splits.items()
@@ -420,7 +421,7 @@ def make_network_of(
 
 
 def _make_manifest(
-    job: Job, dataset: Dataset, roster: Roster, plan: Plan, placement: Placement
+    job: Job, dataset: Dataset, roster: Roster, choice: PlanChoice, placement: Placement
 ) -> Manifest:
     return Manifest(
         config=job.effective,
@@ -434,7 +435,8 @@ def _make_manifest(
         members=roster.ids,
         extents=job.shared.extents,
         settings=roster.settings,
-        plan=plan.as_plain(),
+        plan=choice.plan.as_plain(),
+        plan_reason=choice.reason,
         protocol=job.shared.protocol.value,
         devices=[str(device) for device in placement.devices],
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,11 @@ from ensemble_jax.figures import (
     SizeDisplay,
 )
 from ensemble_jax.runs import Run
+from ensemble_jax.runs.files import replace_file
+from experiments.page import render_page
+from experiments.run_page import SplitScores, make_page
 
+REPORT = "report.html"
 FIGURES = "figures"
 SCORES = "scores.csv"
 DYNAMICS = "dynamics.csv"
@@ -57,25 +60,43 @@ _SEED = 0
 _FEWEST_MEMBERS = 4
 # Columns of the figure of classes.
 _MOST_COLUMNS = 4
+# Bytes of a figure in the page.
+_LARGEST_SVG = 250_000
 # Of which typical curves can be told.
 _FEWEST_EXTENTS = 3
 
 
-def write_report(run: Run, directory: Path) -> list[Path]:
-    """Write `scores.csv`, `dynamics.csv` and the figures; returns the files, figures as PNG.
+def write_report(run: Run, directory: Path, data_dir: str = "") -> list[Path]:
+    """Write `report.html`, `scores.csv`, `dynamics.csv` and the figures; returns the files.
 
-    Figures whose numbers are not in these two tables have their own beside them. Those of single
-    examples, classes and sizes need a few members, those of single examples some extents, too.
+    Of the figures it returns the PNG files. Figures whose numbers are not in the two tables have
+    their own beside them. Those of single examples, classes and sizes need a few members, those of
+    single examples some extents, too. `report.html` has all of it in one file.
 
     Extents are read one at a time, so that memory does not grow with their number.
+
+    Args:
+        run: with at least one extent and one member.
+        directory: where to write.
+        data_dir: where tensorflow-datasets has prepared its sets, for the pictures of examples;
+            empty means its own default.
     """
     check_scorable(run)
-    consistency, consensus, dynamics = _scores_of_extents(run)
-    write_table(directory / SCORES, _score_rows(run, consistency, consensus))
-    write_table(directory / DYNAMICS, dynamics)
+    scores, consensus = _scores_of_extents(run)
+    write_table(directory / SCORES, _score_rows(run, scores, consensus))
+    write_table(directory / DYNAMICS, _dynamics_rows(run, scores, consensus))
     (directory / FIGURES).mkdir(exist_ok=True)
-    figures = _draw(run, consistency, directory / FIGURES)
-    return [directory / SCORES, directory / DYNAMICS, *figures]
+    figures, tables = _draw(run, scores, directory / FIGURES)
+    mean_consensus = {name: of.mean(axis=1) for name, of in consensus.items()}
+    page = make_page(run, scores, mean_consensus, figures, data_dir)
+    replace_file(directory / REPORT, render_page(page).encode())
+    return [
+        directory / REPORT,
+        directory / SCORES,
+        directory / DYNAMICS,
+        *(path.with_suffix(".png") for path in figures.values()),
+        *tables,
+    ]
 
 
 def check_scorable(run: Run) -> None:
@@ -104,29 +125,38 @@ def save_result(display: ResultDisplay, path: Path) -> list[Path]:
 
 
 def _scores_of_extents(run):
-    """Consistency and consensus `[E, M]` by split, and the rows of the table of extents.
-
-    Probes have consensus only.
-    """
-    consistency = {split: [] for split in run.splits}
+    """The scores of the splits, and the consensus `[E, M]` by split and probe."""
     consensus = {name: [] for name in (*run.splits, *run.probes)}
-    dynamics: list[Sequence[Any]] = [_DYNAMICS_COLUMNS]
+    consistency = {split: [] for split in run.splits}
+    accuracies = {split: [] for split in run.splits}
     for extent in run.extents:
         for name in consensus:
-            agreement = consensus_score(run.predictions(name, extents=extent)[0], run.num_classes)
-            consensus[name].append(agreement)
+            predictions = run.predictions(name, extents=extent)[0]
+            consensus[name].append(consensus_score(predictions, run.num_classes))
+        for split in run.splits:
+            bits, num_examples = run.bits(split, extents=extent)[0], len(run.labels[split])
+            consistency[split].append(consistency_from_bits(bits, num_examples))
+            accuracies[split].append(accuracy_from_bits(bits, num_examples))
+    scores = {
+        split: SplitScores(np.stack(consistency[split]), np.stack(accuracies[split]))
+        for split in run.splits
+    }
+    return scores, {name: np.stack(rows) for name, rows in consensus.items()}
+
+
+def _dynamics_rows(run, scores, consensus) -> Iterator[Sequence[Any]]:
+    """A row for each extent and split or probe; of probes there is consensus only."""
+    yield _DYNAMICS_COLUMNS
+    for row, extent in enumerate(run.extents):
+        for name, agreement in consensus.items():
             of_labels = [""] * 5
-            if name in consistency:
-                bits, num_examples = run.bits(name, extents=extent)[0], len(run.labels[name])
-                scores = consistency_from_bits(bits, num_examples)
-                consistency[name].append(scores)
-                of_labels = _texts(_label_columns(accuracy_from_bits(bits, num_examples), scores))
-            dynamics.append((extent, name, *of_labels, *_texts([agreement.mean()])))
-    return (
-        {split: np.stack(rows) for split, rows in consistency.items()},
-        {name: np.stack(rows) for name, rows in consensus.items()},
-        dynamics,
-    )
+            if name in scores:
+                accuracies, consistency = (
+                    scores[name].accuracies[row],
+                    scores[name].consistency[row],
+                )
+                of_labels = _texts(_label_columns(accuracies, consistency))
+            yield extent, name, *of_labels, *_texts([agreement[row].mean()])
 
 
 def _label_columns(accuracy, scores):
@@ -139,7 +169,7 @@ def _texts(values):
     return [f"{value:.6g}" for value in values]
 
 
-def _score_rows(run, consistency, consensus) -> Iterator[Sequence[Any]]:
+def _score_rows(run, of_splits, consensus) -> Iterator[Sequence[Any]]:
     """A row for each example: accessibility, then consistency and consensus at every extent.
 
     What needs labels is empty for the examples of probes.
@@ -147,8 +177,9 @@ def _score_rows(run, consistency, consensus) -> Iterator[Sequence[Any]]:
     names = [f"{name}_{extent}" for name in ("consistency", "consensus") for extent in run.extents]
     yield ["split", "id", "label", "class", "accessibility", *names]
     for split in run.splits:
-        accessibility = consistency[split].mean(axis=0)
-        scores = np.concatenate([accessibility[None], consistency[split], consensus[split]]).T
+        consistency = of_splits[split].consistency
+        accessibility = consistency.mean(axis=0)
+        scores = np.concatenate([accessibility[None], consistency, consensus[split]]).T
         for example, label, row in zip(run.ids[split], run.labels[split], scores, strict=True):
             yield [split, example, label, run.class_names[label], *_texts(row)]
     without_labels = [""] * (3 + len(run.extents))
@@ -157,14 +188,20 @@ def _score_rows(run, consistency, consensus) -> Iterator[Sequence[Any]]:
             yield [probe, example, *without_labels, *_texts(row)]
 
 
-def _draw(run, consistency, directory):
+def _draw(run, scores, directory) -> tuple[dict[str, Path], list[Path]]:
+    """Save the figures; returns a file of each by its name, and the tables."""
     title = f"{run.config['model']} on {run.manifest.data.name}"
-    overviews = _overviews(run, consistency, title)
-    for name, display in overviews.items():
-        display.plot().save(directory / name)
+    consistency = {split: of.consistency for split, of in scores.items()}
     details = _details(run, consistency, title)
-    tables = [save_result(display, directory / name)[1] for name, display in details.items()]
-    return [*(directory / f"{name}.png" for name in (*overviews, *details)), *tables]
+    displays = {**_overviews(run, consistency, title), **details}
+    saved = {name: display.plot().save(directory / name) for name, display in displays.items()}
+    figures = {name: _drawing(*files) for name, files in saved.items()}
+    return figures, [of.save_table(directory / name) for name, of in details.items()]
+
+
+def _drawing(png: Path, svg: Path) -> Path:
+    """The SVG, which is sharp at any size, unless it is too large to be part of a page."""
+    return svg if svg.stat().st_size <= _LARGEST_SVG else png
 
 
 def _overviews(run, consistency, title) -> dict[str, Display]:
@@ -255,6 +292,4 @@ def write_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file as a whole or not at all."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, text.getvalue().encode())

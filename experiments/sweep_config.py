@@ -8,6 +8,7 @@ import itertools
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
+from urllib.parse import quote
 
 from experiments.train_config import NOT_OF_THE_RUN, PER_MEMBER, TrainConfig
 
@@ -127,6 +128,15 @@ def _read(name: str, kind: Any, text: str) -> Any:
     if type(value) is not kind:
         raise ValueError(f"vary: {name} must be of type {kind.__name__}, got {text!r}")
     return value
+
+
+def folder_name(name: str) -> str:
+    """A collection's name as that of one folder, whatever it holds.
+
+    >>> folder_name("model=st_vgg,dataset=npz:../own.npz")
+    'model=st_vgg,dataset=npz%3A..%2Fown.npz'
+    """
+    return quote(name, safe="=,+.-_")
 
 
 def groups(config: SweepConfig) -> dict[str, list[int]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from ensemble_jax.runs import Run
 from experiments.job import Job, run_job
-from experiments.sweep_config import SweepConfig, groups, plain_text
+from experiments.sweep_config import SweepConfig, folder_name, groups, plain_text
 from experiments.train_config import PER_MEMBER
 
 
@@ -30,7 +29,7 @@ def run_sweep(config: SweepConfig, workdir: Path) -> list[tuple[Run, Sequence[in
     runs = []
     for number, (name, positions) in enumerate(found.items(), start=1):
         print(f"collection {number} of {len(found)}: {name}", flush=True)
-        folder = workdir / quote(name, safe="=,+.-_")
+        folder = workdir / folder_name(name)
         runs.append((run_job(_make_job(config, positions), folder), positions))
     return runs
 

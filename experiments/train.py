@@ -32,7 +32,7 @@ def main() -> None:
 
     from experiments.report import write_report  # Matplotlib loads slowly
 
-    written = write_report(run, workdir)
+    written = write_report(run, workdir, config.data_dir)
     accuracy = run.metrics["test_accuracy"][-1]
     print(
         f"test accuracy after epoch {run.extents[-1]}: {accuracy.mean():.4f} "

@@ -14,7 +14,11 @@ from ensemble_jax.analysis.baselines import (
     independent_consensus_distribution,
     independent_consistency_distribution,
 )
-from ensemble_jax.analysis.classes import FrequentClass, most_frequent_class
+from ensemble_jax.analysis.classes import (
+    FrequentClass,
+    accuracy_by_class,
+    most_frequent_class,
+)
 from ensemble_jax.analysis.easy_sets import EasySetSizes, compare_easy_sets, easy_set
 from ensemble_jax.analysis.histograms import (
     choose_extents,
@@ -76,6 +80,7 @@ __all__ = [
     "SizeDependence",
     "accessibility_score",
     "accordance",
+    "accuracy_by_class",
     "accuracy_by_difficulty",
     "accuracy_from_bits",
     "bimodality",

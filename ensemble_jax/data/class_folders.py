@@ -59,7 +59,9 @@ def load_folder(name: str, folders: Folders) -> Dataset:
 
     Labels are 0, 1, ... in the order of the sorted names of the folders, which are the class names;
     ids are the paths relative to `PATH`. Examples are sorted by class and path. An image is a file
-    that ends in one of `IMAGE_SUFFIXES`; other and hidden files are passed over. `decode_images` says
+    that ends in one of `IMAGE_SUFFIXES`; other and hidden files are passed over. Links are followed,
+    to folders of classes too, since subsets are made of them; nothing is ever written here.
+    `decode_images` says
     what becomes of transparency, palettes and 16 bits. Inputs are uint8
     `[M, height, width, channels]`, read-only.
 

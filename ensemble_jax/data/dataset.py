@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,6 +79,7 @@ class Dataset:
         word_vectors: for texts, `[V, D]`: what the ids in the inputs stand for, as an embedding
             that is not trained; row 0, the padding, is zeros. None for everything else. Inputs of
             texts are ids and are not to be normalised.
+        words: for texts, the word that each of the V ids stands for; empty for everything else.
         probes: what is only evaluated, by a name of letters, digits, `_`, `-` and `.`.
     """
 
@@ -87,10 +88,13 @@ class Dataset:
     test: Split
     class_names: tuple[str, ...]
     word_vectors: Float32[np.ndarray, "V D"] | None = None
+    words: Sequence[str] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_encodable("class_names", self.class_names)
         for split_name, split in self.splits.items():
+            self._check_encodable(f"{split_name} ids", split.ids)
             outside = (split.labels < 0) | (split.labels >= self.num_classes)
             if outside.any():
                 raise ValueError(
@@ -107,11 +111,28 @@ class Dataset:
         for probe_name, probe in self.probes.items():
             self._check_probe(probe_name, probe)
 
+    def _check_encodable(self, what: str, names: Sequence[str] | Shaped[np.ndarray, " M"]) -> None:
+        """Names of files need not be text that can be written, and everything here is written."""
+        if isinstance(names, np.ndarray):
+            names = names.tolist() if names.dtype.kind == "U" else ()
+        try:
+            "".join(names).encode()
+        except UnicodeEncodeError as error:
+            wrong = next(name for name in names if error.object[error.start] in name)
+            raise ValueError(
+                f"{self.name}: {what} must be of characters that UTF-8 has, got {wrong!r}"
+            ) from None
+
     def _check_texts(self, word_vectors: Float32[np.ndarray, "V D"]) -> None:
         if word_vectors.dtype != np.float32 or word_vectors.ndim != 2 or word_vectors[0].any():
             raise ValueError(
                 f"{self.name}: word_vectors must be float32 [V, D] with zeros in row 0, got "
                 f"{word_vectors.dtype} of the shape {word_vectors.shape}"
+            )
+        if self.words and len(self.words) != len(word_vectors):
+            raise ValueError(
+                f"{self.name}: words must be those of the {len(word_vectors)} word_vectors, "
+                f"got {len(self.words)}"
             )
         for split_name, split in self.splits.items():
             ids = split.inputs
@@ -129,6 +150,7 @@ class Dataset:
 
     def _check_probe(self, name: str, probe: Probe) -> None:
         check_probe_name(name)
+        self._check_encodable(f"{name} ids", probe.ids)
         own, other = self.train.inputs, probe.inputs
         if (own.shape[1:], own.dtype) != (other.shape[1:], other.dtype):
             raise ValueError(

@@ -260,4 +260,5 @@ def _make_dataset(name: str, train: _Texts, test: _Texts, folders: Folders) -> D
         test=split(test, words["test"]),
         class_names=tuple(class_names),
         word_vectors=vocabulary.vectors,
+        words=vocabulary.words,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ensemble_jax.data.class_folders import FilesByClass, load_classes
 from ensemble_jax.data.dataset import Dataset
@@ -38,6 +38,9 @@ def load_tiny_imagenet(name: str, folders: Folders) -> Dataset:
     if not root.is_dir():
         raise ValueError(f"{name} is not in data_dir {folders.data}; {_how_to_get(folders.data)}")
     wordnet_ids = sorted(_read_lines(name, root, "wnids.txt"))
+    for wordnet_id in wordnet_ids:
+        if not _is_plain(wordnet_id):
+            raise ValueError(f"{name} is damaged: {root / 'wnids.txt'} has the line {wordnet_id!r}")
     files = {
         "train": _train_files(root, wordnet_ids),
         "test": _test_files(name, root, wordnet_ids),
@@ -71,7 +74,7 @@ def _test_files(name: str, root: Path, wordnet_ids: list[str]) -> FilesByClass:
         image, _, rest = line.partition("\t")
         wordnet_id = rest.partition("\t")[0]
         path = f"val/images/{image}"
-        if wordnet_id not in files:
+        if wordnet_id not in files or not _is_plain(image):
             raise ValueError(f"{name} is damaged: {root / _ANNOTATIONS} has the line {line!r}")
         if not (root / path).is_file():
             raise ValueError(
@@ -91,6 +94,15 @@ def _class_names(name: str, root: Path, wordnet_ids: list[str]) -> tuple[str, ..
         word if counts[word] == 1 else f"{word} {wordnet_id}"
         for word, wordnet_id in zip(first_words, wordnet_ids, strict=True)
     )
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name that the set gives is that of something in a folder, and leads nowhere else.
+
+    >>> [_is_plain(name) for name in ("n01443537", "val_0.JPEG", "../n01443537", "..", "")]
+    [True, True, False, False, False]
+    """
+    return name == PurePath(name).name and name not in ("", "..")
 
 
 def _read_lines(name: str, root: Path, path: str) -> list[str]:

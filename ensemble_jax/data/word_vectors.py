@@ -30,6 +30,11 @@ class Vocabulary(NamedTuple):
     ids: Mapping[str, int]
     vectors: Float32[np.ndarray, "V D"]
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The word of each id, for people: nothing for `PADDING`, dots for `UNKNOWN`."""
+        return ("", "\N{HORIZONTAL ELLIPSIS}", *self.ids)
+
 
 def read_word_vectors(path: Path, wanted: Collection[str]) -> WordVectors:
     """The vectors of those of the wanted words that the file has.

@@ -103,29 +103,27 @@ class ClassHistogramDisplay(ResultDisplay):
         figure, axes = make_panels(1, len(chosen))
         figure.set_size_inches(figure.get_figwidth() + 1.6, figure.get_figheight() + 0.8)
         shown, others = self._shown_classes(fractions)
+        names = [
+            *(self.class_names[int(label)] for label in shown),
+            *["other classes"] * bool(len(others)),
+        ]
+        colours = [*_COLOURS[: len(shown)], _OTHERS]
         for panel, extent, of_extent in zip(axes[0], chosen, fractions, strict=True):
             layers = [*of_extent[shown], *([of_extent[others].sum(axis=0)] if len(others) else [])]
             tops = np.cumsum(layers, axis=0)
             bottoms = np.vstack([np.zeros_like(tops[:1]), tops[:-1]])
-            for index, (bottom, top) in enumerate(zip(bottoms, tops, strict=True)):
-                known = index < len(shown)
-                panel.stairs(
-                    top,
-                    edges,
-                    baseline=bottom,
-                    fill=True,
-                    color=_COLOURS[index] if known else _OTHERS,
-                    label=self.class_names[shown[index]] if known else "other classes",
-                )
+            handles = [
+                panel.stairs(top, edges, baseline=bottom, fill=True, color=colour)
+                for bottom, top, colour in zip(bottoms, tops, colours, strict=False)
+            ]
             panel.set_title(f"epoch {extent}")
         set_score_axis(axes[0, 0], self.num_members)
         axes[0, 0].set_ylim(0, None)
         axes[0, 0].set_ylabel("fraction of examples")
         figure.supxlabel("consistency score", fontsize=9)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
         # In the order in which they lie on each other.
         figure.legend(
-            handles[::-1], labels[::-1], loc="outside right center", title="most frequent class"
+            handles[::-1], names[::-1], loc="outside right center", title="most frequent class"
         )
         size = f"N = {self.num_members}"
         figure.suptitle(f"{self.title}, {size}" if self.title else size)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import matplotlib
 import numpy as np
@@ -36,6 +36,8 @@ _STYLE: dict[Any, Any] = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "text.usetex": False,
+    # Names are shown as they are: `a_b $x$` is no formula.
+    "text.parse_math": False,
     # Names in an SVG are random without it.
     "svg.hashsalt": "ensemble_jax",
     "svg.fonttype": "path",
@@ -109,8 +111,8 @@ class Display(ABC):
         file_format = path.suffix[1:]
         return _write_whole(
             path,
-            lambda temporary: self.figure_.savefig(
-                temporary, format=file_format, dpi="figure", metadata=_METADATA[file_format]
+            lambda file: self.figure_.savefig(
+                file, format=file_format, dpi="figure", metadata=_METADATA[file_format]
             ),
         )
 
@@ -144,15 +146,17 @@ class ResultDisplay(Display):
         )
         return _write_whole(
             target.with_name(f"{target.name}.csv"),
-            lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"),
+            lambda file: file.write(text.getvalue().encode()),
         )
 
 
-def _write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
-    """Writes a file through a temporary one beside it."""
+def _write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> Path:
+    """Writes a file through a new one beside it, never through a link that lies there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        write(temporary)
+        with temporary.open("xb") as file:
+            write(file)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -24,10 +24,15 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def stage_file(path: Path, content: bytes) -> None:
-    """Bring the content safely to the disk beside `path`, to be published later."""
+    """Bring the content safely to the disk beside `path`, to be published later.
+
+    The file is new: what lies there, a link to elsewhere above all, is removed and never written
+    to.
+    """
     staged = staged_path(path)
+    staged.unlink(missing_ok=True)
     try:
-        with staged.open("wb") as file:
+        with staged.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -45,6 +50,23 @@ def publish_file(path: Path) -> None:
         staged.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def append_file(path: Path, content: bytes) -> None:
+    """Add to a file and bring it to the disk.
+
+    Raises:
+        OSError: if it cannot be written, or is a link.
+    """
+    with open(path, "ab", opener=_open_no_link) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    # Windows has no such flag, and hardly any links.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def staged_path(path: Path) -> Path:

@@ -53,7 +53,8 @@ def locked(path: Path, what: Path) -> Iterator[None]:
 
 def _acquire(path: Path, what: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        # A link in its place would let the name of this process be written elsewhere.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             _lock(descriptor, what)
             # Its last holder may have removed the file since it was opened.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from ensemble_jax.runs.layout import FORMAT_VERSION, KIND, MANIFEST
 from ensemble_jax.version import __version__
 
 PROTOCOLS = ("trajectory", "independent")
+# Names that are part of names of files, and so must not lead elsewhere.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -54,6 +57,11 @@ class DataSummary:
             raise ValueError(f"{self.name}: split_sizes must name at least one split")
         for kind, sizes in (("split", self.split_sizes), ("probe", self.probe_sizes)):
             for name, size in sizes.items():
+                if not _NAME.fullmatch(name):
+                    raise ValueError(
+                        f"{self.name}: the name of a {kind} must be of letters, digits, '_', '-' "
+                        f"and '.', got {name!r}"
+                    )
                 if size < 1:
                     raise ValueError(f"{self.name}: {kind} {name} must not be empty, got {size}")
         both = self.split_sizes.keys() & self.probe_sizes.keys()
@@ -117,6 +125,7 @@ class Manifest:
         command: the command line.
         created: the time in UTC, ISO 8601.
         sources: for a merged run, what each of its sources was; else empty.
+        plan_reason: why that plan, in a few words.
     """
 
     config: Mapping[str, Any]
@@ -132,9 +141,14 @@ class Manifest:
     command: str = field(default_factory=command_line)
     created: str = field(default_factory=_now)
     sources: Sequence[Mapping[str, Any]] = ()
+    plan_reason: str = ""
 
     def __post_init__(self) -> None:
         _make_plain(self)
+        for name in ("members", "extents"):
+            for value in getattr(self, name):
+                if type(value) is not int:
+                    raise ValueError(f"{name} must be integers, got {value!r}")
         if not self.members or min(self.members) < 0 or len(set(self.members)) < self.num_members:
             raise ValueError(
                 f"members must be distinct ids of at least 0, got {list(self.members)}"

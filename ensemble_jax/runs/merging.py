@@ -24,7 +24,17 @@ from ensemble_jax.runs.writer import RunWriter
 # The fields of a config that say which members are trained.
 _OF_MEMBERS = ("members", "num_members")
 # What a merged run keeps of each of its sources.
-_ORIGIN = ("members", "plan", "devices", "versions", "python", "command", "created", "sources")
+_ORIGIN = (
+    "members",
+    "plan",
+    "plan_reason",
+    "devices",
+    "versions",
+    "python",
+    "command",
+    "created",
+    "sources",
+)
 
 
 class _Labelled(NamedTuple):

@@ -18,6 +18,7 @@ from ensemble_jax.runs.examples import (
     training_set_arrays,
 )
 from ensemble_jax.runs.files import (
+    append_file,
     npz_content,
     publish_file,
     replace_file,
@@ -162,10 +163,7 @@ class RunWriter:
 
     def _append_metrics(self, extent: int) -> None:
         line = metrics_line(record_path(self.directory, extent), extent, self.manifest)
-        with (self.directory / METRICS).open("ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        append_file(self.directory / METRICS, line)
 
     def _write_all_metrics(self) -> None:
         lines = (

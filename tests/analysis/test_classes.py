@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ensemble_jax.analysis import (
+    accuracy_by_class,
     consensus_score,
     count_votes,
     most_frequent_class,
@@ -76,3 +77,34 @@ class TestHistogramByClass:
             score_histogram_by_class([0, 1, 1], [0, 1], 2, 1)
         with pytest.raises(ValueError, match=r"classes must lie in 0\.\.1, got 2"):
             score_histogram_by_class([0, 1], [0, 2], 2, 1)
+
+
+class TestAccuracyByClass:
+    def test_is_the_hand_computed_table(self):
+        correct = [[1, 0, 1, 1], [0, 0, 1, 0]]
+        result = accuracy_by_class(correct, labels=[0, 0, 2, 0], num_classes=3)
+        np.testing.assert_allclose(result, [[2 / 3, np.nan, 1], [0, np.nan, 1]])
+
+    @given(collections())
+    @settings(max_examples=30, deadline=None)
+    def test_is_the_naive_loop(self, collection):
+        predictions, num_classes = collection
+        labels, correct = predictions[0, 0], predictions[0] == predictions[0, 0]
+        result = accuracy_by_class(correct, labels, num_classes)
+        for member, label in np.ndindex(len(correct), num_classes):
+            of_class = correct[member][labels == label]
+            expected = of_class.mean() if len(of_class) else np.nan
+            np.testing.assert_equal(result[member, label], expected)
+
+    @pytest.mark.parametrize(
+        ("correct", "labels", "message"),
+        [
+            ([[1, 0]], [0], r"must be \[N, M\] and labels \[M\]"),
+            ([[[1, 0]]], [0, 1], r"must be \[N, M\] and labels \[M\]"),
+            ([[1, 2]], [0, 1], "0 and 1, got 2"),
+            ([[1, 0]], [0, 2], r"labels must lie in 0..1, got 2"),
+        ],
+    )
+    def test_refuses_what_is_neither(self, correct, labels, message):
+        with pytest.raises(ValueError, match=message):
+            accuracy_by_class(correct, labels, num_classes=2)

@@ -1,3 +1,4 @@
+import os
 import re
 
 import numpy as np
@@ -77,6 +78,27 @@ def test_other_files_are_passed_over(write_image, load, tmp_path):
     assert dataset.class_names == ("a", "b")
     ids = [*dataset.train.ids, *dataset.test.ids]
     assert sorted(ids) == ["a/1.png", "a/2.png", "b/1.png", "b/2.png"]
+
+
+def test_links_are_followed_and_named_as_if_they_were_folders(write_image, load, tmp_path):
+    write_all(write_image, "a/1.png", "a/2.png")
+    for number in range(2):
+        write_image(f"elsewhere/{number}.png")
+    (tmp_path / "in/b").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    dataset = load()
+    assert dataset.class_names == ("a", "b")
+    ids = [*dataset.train.ids, *dataset.test.ids]
+    assert sorted(ids) == ["a/1.png", "a/2.png", "b/0.png", "b/1.png"]
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["0.png", "1.png"]
+
+
+def test_names_that_are_no_text_are_refused(write_image, load, tmp_path):
+    write_all(write_image, "a/1.png", "a/2.png", "b/1.png", "b/2.png")
+    (tmp_path / "in/a/1.png").rename(os.fsdecode(os.fsencode(tmp_path / "in/a") + b"/\xff.png"))
+    with pytest.raises(
+        ValueError, match=r"ids must be of characters that UTF-8 has, got 'a/\\udcff"
+    ):
+        load()
 
 
 def test_without_splits_a_fifth_of_each_class_is_to_test_on(write_image, load, tmp_path):

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from ensemble_jax.data import Dataset, Split
+from ensemble_jax.data import Dataset, Probe, Split
 
 VECTORS = np.array([[0, 0], [1, 2], [3, 4]], np.float32)
 
@@ -46,3 +46,21 @@ def test_ids_that_the_vectors_do_not_cover(ids, vectors, problem):
     with pytest.raises(ValueError, match=re.escape(problem)) as caught:
         texts(ids, word_vectors=vectors)
     assert str(caught.value).startswith("own: ")
+
+
+def test_words_are_those_of_the_vectors():
+    assert texts(IDS, words=("", "a", "b")).words == ("", "a", "b")
+    with pytest.raises(ValueError, match="own: words must be those of the 3 word_vectors, got 2"):
+        texts(IDS, words=("a", "b"))
+
+
+def test_names_can_be_written():
+    with pytest.raises(ValueError, match=r"class_names must be of characters that UTF-8 has, got"):
+        texts(IDS, class_names=("a", "b\ud800"))
+    inputs, labels = np.zeros((2, 1)), np.zeros(2, np.int32)
+    split = Split(inputs, labels, np.array(["good", "\udcff.png"]))
+    with pytest.raises(ValueError, match=r"train ids .* UTF-8 has, got '\\udcff\.png'"):
+        Dataset("own", split, split, ("a", "b"))
+    plain = Split(inputs, labels, np.arange(2))
+    with pytest.raises(ValueError, match=r"noise ids .* UTF-8 has, got"):
+        Dataset("own", plain, plain, ("a",), probes={"noise": Probe(inputs, split.ids)})

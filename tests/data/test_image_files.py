@@ -452,6 +452,14 @@ def test_all_images_below_a_folder(write_image, folders, tmp_path):
     assert ids.tolist() == ["a/a/deep.bmp", "a/z.JPG", "b.png", "c/1.png"]
 
 
+def test_links_to_folders_are_passed_over(write_image, folders, tmp_path):
+    write_image("any/a.png")
+    write_image("elsewhere/b.png")
+    (tmp_path / "any/link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    _, ids = load_images(tmp_path / "any", (4, 4), 3, folders)
+    assert ids.tolist() == ["a.png"]
+
+
 def test_any_images_take_the_channels_of_another_set(write_image, folders, tmp_path):
     grey, colour = random_pixels(0, 4, 4), random_pixels(1, 4, 4, 3)
     write_image("any/a.png", grey)

@@ -103,3 +103,19 @@ def test_a_damaged_annotation(archive, folders):
 def test_no_archive(folders):
     with pytest.raises(ValueError, match=r"tiny_imagenet is not in data_dir .*; to get it, unpack"):
         load(folders)
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("val/val_annotations.txt", "../../../../outside.JPEG\tn01\t0\t0\t63\t63"),
+        ("val/val_annotations.txt", "/outside.JPEG\tn01\t0\t0\t63\t63"),
+        ("wnids.txt", "../../../outside"),
+        ("wnids.txt", ".."),
+    ],
+)
+def test_names_in_the_set_lead_nowhere_else(archive, folders, file, line):
+    with (archive / file).open("a") as opened:
+        opened.write(f"{line}\n")
+    with pytest.raises(ValueError, match=f"is damaged: .*{file} has the line"):
+        load(folders)

@@ -84,7 +84,7 @@ def test_an_analysis_again_writes_the_same_bytes(binaries, undisturbed, contents
     shutil.copytree(undisturbed, directory)
     before = contents(directory)
     for name in before:
-        if name.startswith("figures/") or name.endswith(".csv"):
+        if name.startswith("figures/") or name.endswith((".csv", ".html")):
             (directory / name).unlink()
     answer = binaries.run("analyze", f"--run={directory}")
     assert (answer.returncode, answer.stderr) == (0, "")
@@ -94,6 +94,7 @@ def test_an_analysis_again_writes_the_same_bytes(binaries, undisturbed, contents
     assert written == [
         str(directory / name)
         for name in (
+            "report.html",
             "scores.csv",
             "dynamics.csv",
             *(f"figures/{name}.png" for name in FIGURES + DETAILS),
@@ -115,7 +116,7 @@ def test_an_analysis_elsewhere_leaves_the_run_alone(binaries, undisturbed, conte
     assert contents(output) == {
         name: content
         for name, content in before.items()
-        if name.startswith("figures/") or name.endswith(".csv")
+        if name.startswith("figures/") or name.endswith((".csv", ".html"))
     }
 
 
@@ -149,6 +150,7 @@ def test_a_run_under_way_is_analysed_as_far_as_it_is(binaries, undisturbed, tmp_
         (("--run={run}", "--output={file}"), ["--output", "{file}", "File exists"]),
         (("--run={run}", "--output={file}/x"), ["--output", "{file}/x", "Not a directory"]),
         (("--run={damaged}",), ["{damaged}/records/extent-000001.npz", "is damaged"]),
+        (("--run={objects}",), ["{objects}/examples.npz", "is damaged", "Object arrays cannot be"]),
         (("--rum={run}",), ["unknown option --rum (is --run meant?)"]),
         (("{run}",), ["--run=VALUE must be given"]),
         (("--run={run}", "{run}"), ["unknown argument '{run}'", "--name=value"]),
@@ -157,7 +159,7 @@ def test_a_run_under_way_is_analysed_as_far_as_it_is(binaries, undisturbed, tmp_
 def test_what_cannot_be_analysed_is_told_in_one_line(
     binaries, undisturbed, tmp_path, arguments, parts
 ):
-    places = {name: tmp_path / name for name in ("empty", "file", "newer", "damaged")}
+    places = {name: tmp_path / name for name in ("empty", "file", "newer", "damaged", "objects")}
     places["run"] = undisturbed
     places["empty"].mkdir()
     places["file"].write_text("")
@@ -169,6 +171,9 @@ def test_what_cannot_be_analysed_is_told_in_one_line(
         shutil.copytree(undisturbed, places["damaged"])
         record = places["damaged"] / "records" / "extent-000001.npz"
         record.write_bytes(record.read_bytes()[:-500])
+    if "objects" in "".join(arguments):
+        shutil.copytree(undisturbed, places["objects"])
+        np.savez(places["objects"] / "examples.npz", labels_train=np.array([{}], object))
     answer = binaries.run("analyze", *(argument.format(**places) for argument in arguments))
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "jax" not in answer.modules

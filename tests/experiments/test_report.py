@@ -9,7 +9,7 @@ from ensemble_jax.analysis import (
     consensus_score,
     size_dependence,
 )
-from experiments.report import write_report
+from experiments.report import write_report, write_table
 
 LABELS = {"train": [0, 1, 2, 0, 1], "test": [0, 1, 2]}
 EXTENTS = (0, 1, 4)
@@ -93,3 +93,22 @@ def test_few_members_or_extents_have_fewer_figures(
     run = write_run(tmp_path / "run", LABELS, predictions, extents)
     write_report(run, tmp_path)
     assert {path.stem for path in (tmp_path / "figures").glob("*.csv")} == tables
+
+
+def test_names_stay_as_they_are_in_tables(tmp_path):
+    """Programs read them: what a spreadsheet would take for a formula is not changed."""
+    rows = [["id", "class"], ["=1+1", "@SUM(A1)"], ["-1", "+\t"], ['a"b', "line\nbreak, comma"]]
+    write_table(tmp_path / "table.csv", rows)
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == rows
+
+
+def test_a_table_is_not_written_through_a_link(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / ".table.csv.tmp").symlink_to(victim)
+    (tmp_path / "table.csv").symlink_to(victim)
+    write_table(tmp_path / "table.csv", [["a"]])
+    assert victim.read_text() == "mine"
+    assert (tmp_path / "table.csv").read_text() == "a\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "victim"]

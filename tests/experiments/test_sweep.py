@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
+from urllib.parse import unquote
 
 import jax
 import numpy as np
@@ -17,7 +19,7 @@ from ensemble_jax.models import make_network
 from ensemble_jax.options import Activation, Model, Optimizer
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 from experiments.roster import make_roster
-from experiments.sweep_config import Combination, SweepConfig, groups, parse_vary
+from experiments.sweep_config import Combination, SweepConfig, folder_name, groups, parse_vary
 from experiments.train_config import TrainConfig
 
 RATES = [0.002 * 1.2**i for i in range(20)]
@@ -145,6 +147,14 @@ def test_what_changes_programs_makes_collections(binaries, toy_set, tmp_path):
         ("0", "2", "nan")
     }
     assert {row["members"] for row in rows if row["l2"] == "0"} == {"2"}
+
+
+@pytest.mark.parametrize("value", ["npz:../../x", "/etc", "a\\b", "..", "%2F", "é/ü"])
+def test_a_collection_lies_in_one_folder_of_the_sweep(value):
+    name = folder_name(f"dataset={value}")
+    assert Path("sweep", name).name == name
+    assert not set("/\\") & set(name)
+    assert unquote(name) == f"dataset={value}"
 
 
 def test_settings_of_a_grid_and_of_a_list():

@@ -86,7 +86,12 @@ def test_it_says_what_it_does_and_where_everything_is(answer, directory):
     assert re.fullmatch(
         r"test accuracy after epoch 3: 0\.\d{4} \(members 0\.\d{4} to [01]\.\d{4}\)", accuracy
     )
-    files = ["scores.csv", "dynamics.csv", *(f"figures/{name}.png" for name in FIGURES)]
+    files = [
+        "report.html",
+        "scores.csv",
+        "dynamics.csv",
+        *(f"figures/{name}.png" for name in FIGURES),
+    ]
     assert written == [f"wrote {directory / name}" for name in files]
 
 
@@ -155,6 +160,7 @@ def test_the_run_is_described(run, command, directory):
         "protocol": "trajectory",
         "plan": "default,num_devices=1,members_per_call=all,convolution=patches",
     }
+    assert content["plan_reason"] == "as asked for"
     assert content["plan"] == {
         "num_devices": 1,
         "members_per_call": 0,

@@ -1,4 +1,5 @@
 import doctest
+import os
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -200,6 +201,17 @@ class TestDynamics:
 
 
 class TestEveryDisplay:
+    def test_is_not_written_through_a_link(self, consistency, tmp_path):
+        victim = tmp_path / "victim"
+        victim.write_text("mine")
+        for kind in ("png", "svg"):
+            (tmp_path / f".figure.{kind}.{os.getpid()}.tmp").symlink_to(victim)
+            (tmp_path / f"figure.{kind}").symlink_to(victim)
+        for path in consistency.save(tmp_path / "figure"):
+            assert not path.is_symlink()
+        assert victim.read_text() == "mine"
+        assert len(list(tmp_path.iterdir())) == 3
+
     def test_saves_both_files_and_nothing_else(self, drawn, tmp_path):
         saved = drawn.save(tmp_path / "new folder" / "lr_0.05")
         assert [path.name for path in saved] == ["lr_0.05.png", "lr_0.05.svg"]
@@ -221,7 +233,7 @@ class TestEveryDisplay:
         before = path.read_bytes()
 
         def fail(target, **_):
-            target.write_bytes(b"half")
+            target.write(b"half")
             raise OSError("disk full")
 
         monkeypatch.setattr(drawn.figure_, "savefig", fail)

@@ -286,6 +286,19 @@ class TestClasses:
         top = drawn.axes_[0, 0].patches[-1].get_data().values
         assert top.sum() == pytest.approx(1)
 
+    def test_names_are_shown_as_they_are(self, tmp_path):
+        names = ["$\\frac{1}{", "_hidden $x$", "\\bfseries 50%", "a_b^{2}", "$$"]
+        predictions = np.arange(K)[None, None].repeat(2, axis=1)
+        drawn = ClassHistogramDisplay.from_predictions(
+            predictions, np.arange(K), names, [1], title="$\\undefined$"
+        ).plot()
+        (legend,) = drawn.figure_.legends
+        assert [text.get_text() for text in legend.get_texts()] == names[::-1]
+        assert drawn.figure_.get_suptitle().startswith("$\\undefined$")
+        for text in drawn.figure_.findobj(Text):
+            assert not text.get_parse_math()
+        drawn.save(tmp_path / "figure")
+
     def test_refuses_classes_of_other_extents(self):
         with pytest.raises(ValueError, match="E = 1 extents"):
             ClassHistogramDisplay(SCORES, np.zeros(SCORES.shape, int), NAMES, [1], 12)

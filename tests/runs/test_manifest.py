@@ -1,5 +1,6 @@
 """`run.json`: what it holds and what is refused."""
 
+import dataclasses
 import json
 import platform
 
@@ -154,3 +155,28 @@ def test_broken_json(folder, content):
     (folder / "run.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"run\.json is broken: "):
         read_manifest(folder)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/x", "x/../../y", "a\\b", "-x", "a\n"])
+@pytest.mark.parametrize("kind", ["split_sizes", "probe_sizes"])
+def test_names_that_lead_elsewhere_are_refused(toy, tmp_path, kind, name):
+    manifest = toy.manifest(probe_sizes={"noise": 4})
+    sizes = {**getattr(manifest.data, kind), name: 3}
+    with pytest.raises(ValueError, match="must be of letters, digits"):
+        dataclasses.replace(manifest.data, **{kind: sizes})
+    # Neither are they read.
+    content = json.loads(format_manifest(manifest))
+    content["data"][kind] = sizes
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"run\.json is broken: .* must be of letters, digits"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["members", "extents"])
+@pytest.mark.parametrize("value", ["../x", 1.5, True, None, [1]])
+def test_members_and_extents_are_integers(toy, tmp_path, name, value):
+    content = json.loads(format_manifest(toy.manifest()))
+    content[name] = [value]
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"run\.json is broken: {name} must be integers, got"):
+        read_manifest(tmp_path)
