@@ -17,7 +17,7 @@ from absl import flags
 
 from experiments import binary
 from experiments.config_option import config_path, define_config, get_config
-from experiments.job import Job, run_job
+from experiments.job import Job, run_job, tell_diverged
 from experiments.sweep_config import SweepConfig, groups, parse_vary, plain_text
 from experiments.train_config import PER_MEMBER, TrainConfig
 
@@ -41,7 +41,9 @@ def main() -> None:
     for number, (name, positions) in enumerate(found.items(), start=1):
         print(f"collection {number} of {len(found)}: {name}", flush=True)
         folder = workdir / quote(name, safe="=,+.-_")
-        runs[folder] = (run_job(_make_job(config, positions), folder), positions)
+        run = run_job(_make_job(config, positions), folder)
+        tell_diverged(run)
+        runs[folder] = (run, positions)
 
     from experiments.sweep_report import write_sweep_report  # Matplotlib loads slowly
 

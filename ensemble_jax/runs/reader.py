@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import os
 from collections.abc import Mapping, Sequence
@@ -97,9 +98,9 @@ class Run:
     @property
     def settings(self) -> dict[str, Shaped[np.ndarray, " N"]]:
         """What differs between members: `[N]` values for each setting."""
-        kept = np.flatnonzero(np.isin(self.manifest.members, self.members))
+        kept = np.isin(self.manifest.members, self.members)
         return {
-            name: np.array([values[row] for row in kept])
+            name: np.array(list(itertools.compress(values, kept)))
             for name, values in self.manifest.settings.items()
         }
 

@@ -151,7 +151,7 @@ class RunWriter:
             ValueError: if a member is in the run already.
             OSError: if the disk is full; the run is then as before.
         """
-        both = sorted([*self.manifest.parts, *map(list, parts)])
+        both = sorted(map(tuple, [*self.manifest.parts, *parts]))
         self._replace_manifest(replace(self.manifest, parts=both))
 
     def _replace_manifest(self, manifest: Manifest) -> None:
