@@ -117,7 +117,7 @@ class Placement:
 
             # Also where there is only one: a vmap over one member rounds differently.
             if self.members_per_call == 1:
-                return jax.lax.map(of_one_member, own)
+                return _one_after_another(of_one_member, own)
             if self.members_at_once == self.members_per_device:
                 return jax.vmap(of_one_member)(own)
             return jax.lax.map(of_one_member, own, batch_size=self.members_at_once)
@@ -136,6 +136,26 @@ class Placement:
             )(*arguments)
 
         return jax.jit(of_all, donate_argnums=tuple(donate))
+
+
+def _one_after_another(function: Callable[[Any], Any], own: Any) -> Any:
+    """`lax.map`, which stays a loop even over a single member.
+
+    A loop of one round is none to the compiler, which then rounds differently: a member that is
+    alone on its device would not have the bits that it has among others.
+    """
+    if jax.tree.leaves(own)[0].shape[0] > 1:
+        return jax.lax.map(function, own)
+    end = jax.lax.optimization_barrier(jax.numpy.int32(1))
+    twice = jax.tree.map(lambda x: jax.numpy.concatenate([x, x]), own)
+    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], own))
+    results = jax.tree.map(lambda x: jax.numpy.zeros((2, *x.shape), x.dtype), shapes)
+
+    def compute(i, results):
+        result = function(jax.tree.map(lambda x: x[i], twice))
+        return jax.tree.map(lambda all_of, one: all_of.at[i].set(one), results, result)
+
+    return jax.tree.map(lambda x: x[:1], jax.lax.fori_loop(0, end, compute, results))
 
 
 def place(plan: Plan, num_members: int, devices: Sequence[Any]) -> Placement:

@@ -32,6 +32,7 @@ from experiments import binary
 from experiments.dataset import load_data
 from experiments.interruption import Deferral
 from experiments.roster import Roster, make_roster
+from experiments.team import check_on_its_own
 from experiments.train_config import TrainConfig
 from experiments.waiting import await_begun
 
@@ -192,6 +193,7 @@ def _train(
     from experiments.planning import plan_of_run, plan_training, told_if_out_of_memory
 
     use_all_cores()
+    check_on_its_own()
     config = job.shared
     make_network = functools.partial(_make_network, config, dataset)
     if resumed:

@@ -37,6 +37,8 @@ _MOST_PORT = 65535
 # How long the first process stays to tell the others that it cannot begin.
 _FAREWELL_SECONDS = 2.0
 _DECISION = "decision"
+# By these a host of a TPU pod takes its chips for all there are, and waits for no other host.
+_TPU_ALONE = {"TPU_PROCESS_BOUNDS": "1,1,1", "CLOUD_TPU_TASK_ID": "0"}
 
 
 class Detection(enum.Enum):
@@ -194,6 +196,22 @@ def gather(request: TeamRequest) -> Iterator[Team]:
         yield meeting
 
 
+def check_on_its_own() -> None:
+    """See that JAX has no other process's devices.
+
+    Raises:
+        ValueError: if it has.
+    """
+    import jax
+
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"each process must have devices of its own, but JAX sees those of "
+            f"{jax.process_count()} processes; on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and "
+            f"TPU_CHIPS_PER_PROCESS_BOUNDS to the chips of one host, such as 2,2,1"
+        )
+
+
 class _Meeting:
     """The processes while they are connected by JAX's coordination service, and after."""
 
@@ -254,6 +272,8 @@ class _Meeting:
         _in_time(jax.distributed.shutdown, self._patience)
         # Otherwise JAX still takes this process for one of several when it looks for devices.
         self._state.process_id, self._state.num_processes = 0, 1
+        for name, value in _TPU_ALONE.items():
+            os.environ.setdefault(name, value)
         self._met = True
 
     def _set(self, name: str, value: str) -> None:
