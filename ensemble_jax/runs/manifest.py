@@ -166,8 +166,11 @@ class Manifest:
     def _check_parts(self) -> None:
         ends = [0, *(bound for part in self.parts for bound in part)]
         of_two = all(len(part) == 2 and part[0] < part[1] for part in self.parts)
-        own = [m for m in self.members for first, end in self.parts if first <= m < end]
-        if not of_two or ends != sorted(ends) or own:
+        if (
+            not of_two
+            or ends != sorted(ends)
+            or any(first <= m < end for m in self.members for first, end in self.parts)
+        ):
             raise ValueError(
                 f"parts must be ascending ranges [first, end] of members that are no others of the "
                 f"run, got {list(self.parts)}"

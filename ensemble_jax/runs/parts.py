@@ -12,7 +12,7 @@ from jaxtyping import Int, Shaped
 
 from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import TRAIN, TrainingSets, read_examples, read_training_sets
-from ensemble_jax.runs.layout import part_path, record_path
+from ensemble_jax.runs.layout import MANIFEST, part_path, record_path
 from ensemble_jax.runs.manifest import Manifest, read_manifest
 from ensemble_jax.runs.records import array_specs, read_arrays
 from ensemble_jax.runs.writer import finished_extents
@@ -99,13 +99,12 @@ def read_parts(directory: Path) -> tuple[Part, ...]:
     further = []
     for first, end in own.manifest.parts:
         folder = part_path(directory, first, end)
-        try:
-            part = read_part(folder)
-        except FileNotFoundError as error:
+        if not (folder / MANIFEST).exists():
             raise ValueError(
                 f"{directory} lacks its part {folder.relative_to(directory)}: it is lost or not "
                 f"begun yet; the command that trains the run makes it"
-            ) from error
+            )
+        part = read_part(folder)
         if list(part.manifest.members) != list(range(first, end)):
             raise ValueError(f"{folder} does not hold the members {first}:{end}")
         further.append(part)
