@@ -238,11 +238,11 @@ class _Meeting:
         else:
             decision, lock = json.loads(self._get(_DECISION))
             if decision is None:
-                self._hear_all(self._patience)
+                self._hear_all()
             self._check_shared(workdir, lock)
         prepared = prepare(decision)
         self._set(_ready(self.position), "")
-        self._hear_all(self._patience)
+        self._hear_all()
         self.leave()
         return decision, prepared
 
@@ -251,7 +251,8 @@ class _Meeting:
         print(f"process {self.position} of {self.size}: {what}", file=self._stdout, flush=True)
 
     def _check_shared(self, workdir: Path, lock: str) -> None:
-        deadline = time.monotonic() + min(_SHARED_SECONDS, self._patience)
+        # The others must have the patience to hear of it.
+        deadline = time.monotonic() + min(_SHARED_SECONDS, self._patience / 2)
         while lock and _lock_of(workdir) != lock:
             if time.monotonic() > deadline:
                 raise ValueError(
@@ -260,16 +261,17 @@ class _Meeting:
                 )
             time.sleep(_PAUSE_SECONDS)
 
-    def _hear_all(self, seconds: float) -> None:
+    def _hear_all(self) -> None:
         for position in range(self.size):
-            if error := self._get(_ready(position), seconds):
+            if error := self._get(_ready(position)):
                 raise ValueError(f"process {position} cannot begin: {error}")
 
     def leave(self) -> None:
         """Part with the others, all at the same time; from here on nothing is heard of them."""
         import jax
 
-        _in_time(jax.distributed.shutdown, self._patience)
+        with _told_if_lost():
+            _in_time(jax.distributed.shutdown, self._patience)
         # Otherwise JAX still takes this process for one of several when it looks for devices.
         self._state.process_id, self._state.num_processes = 0, 1
         for name, value in _TPU_ALONE.items():
@@ -279,12 +281,15 @@ class _Meeting:
     def _set(self, name: str, value: str) -> None:
         self._state.client.key_value_set(f"ensemble_jax/{name}", value)
 
-    def _get(self, name: str, seconds: float | None = None) -> str:
+    def _get(self, name: str) -> str:
         """What a process has set, as soon as it does."""
-        client, most = self._state.client, seconds or self._patience
-        return _in_time(
-            lambda: client.blocking_key_value_get(f"ensemble_jax/{name}", int(1000 * most)), most
-        )
+        client = self._state.client
+        milliseconds = int(1000 * (self._patience + _FAREWELL_SECONDS))
+        with _told_if_lost():
+            return _in_time(
+                lambda: client.blocking_key_value_get(f"ensemble_jax/{name}", milliseconds),
+                self._patience,
+            )
 
     def __enter__(self) -> _Meeting:
         return self
@@ -304,6 +309,14 @@ class _Meeting:
                 time.sleep(_FAREWELL_SECONDS)
         if isinstance(error, ValueError | OSError):
             binary.fail(str(error), at_once=True)
+
+
+@contextlib.contextmanager
+def _told_if_lost() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # JAX's own, of the connection
+        raise ValueError(f"the other processes are lost: {error}") from error
 
 
 def _ready(position: int) -> str:
