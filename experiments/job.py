@@ -121,6 +121,8 @@ def run_job(job: Job, workdir: Path, lock: Lock = lock_run) -> Run:
             # Another process may have gone on with it in between.
             if (run := _finished_run(workdir, job)) is not None:
                 return run
+            if (run := _without_unfinished(workdir, job)) is not None:
+                return run
         dataset = load_data(job.shared)
         roster = make_roster(job.settings, dataset)
         for line in roster.remarks:
@@ -142,6 +144,14 @@ def _finished_run(workdir: Path, job: Job) -> Run | None:
         return None
     print(f"{workdir} is finished: {job}")
     return run
+
+
+def _without_unfinished(workdir: Path, job: Job) -> Run | None:
+    """The run without its unfinished extents, if these are all that the job does not ask for."""
+    if not set(job.shared.extents) <= set(load_run(workdir, own_part=True).extents):
+        return None
+    RunWriter.open(workdir).ask_for(job.shared.extents)
+    return load_run(workdir, own_part=True)
 
 
 def check_continuable(run: Run, job: Job) -> None:
