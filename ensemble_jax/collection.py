@@ -122,6 +122,8 @@ class Placement:
 
             # Also where there is only one: a vmap over one member rounds differently.
             if self.members_per_call == 1:
+                if self.members_per_device == 1:
+                    return _alone_in_a_loop(of_one_member, own)
                 return _call_after_call(of_one_member, own, replaced)
             of_several = jax.vmap(of_one_member)
             if self.members_at_once == self.members_per_device:
@@ -172,6 +174,24 @@ def _call_after_call(function, arguments, replaced):
     others = jax.eval_shape(lambda: function(entry(arguments, 0)))[len(replaced) :]
     empty = jax.tree.map(lambda x: jnp.empty((length, *x.shape), x.dtype), others)
     return lax.fori_loop(0, length, call, (*(arguments[i] for i in replaced), *empty))
+
+
+def _alone_in_a_loop(function, arguments):
+    """A function of the only entry of every argument, in a loop that stays one.
+
+    A loop of one round is none to the compiler, which then rounds differently: a member that is
+    alone on its device would not have the bits that it has among others.
+    """
+    end = lax.optimization_barrier(jnp.int32(1))
+    twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), arguments)
+    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], arguments))
+    results = jax.tree.map(lambda x: jnp.zeros((2, *x.shape), x.dtype), shapes)
+
+    def compute(i, results):
+        result = function(jax.tree.map(lambda x: x[i], twice))
+        return jax.tree.map(lambda all_of, one: all_of.at[i].set(one), results, result)
+
+    return jax.tree.map(lambda x: x[:1], lax.fori_loop(0, end, compute, results))
 
 
 def place(plan: Plan, num_members: int, devices: Sequence[Any]) -> Placement:

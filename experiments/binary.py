@@ -90,11 +90,15 @@ def answered(*kinds: type[Exception], prefix: str = "") -> Iterator[None]:
         fail(f"{prefix}{kind}{error}")
 
 
-def fail(message: str) -> NoReturn:
-    """End the process with one line on what the user can put right."""
+def fail(message: str, *, at_once: bool = False) -> NoReturn:
+    """End the process with one line on what the user can put right; at once without tidying up."""
     first, *rest = [line.strip() for line in message.splitlines() if line.strip()] or ["unknown"]
     # Some libraries put a whole traceback or list of attempts in between.
     print(f"error: {' '.join([first, *rest[-1:]])}", file=sys.stderr)
+    if at_once:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_USER_ERROR)
     sys.exit(EXIT_USER_ERROR)
 
 

@@ -31,7 +31,9 @@ from experiments import binary
 from experiments.dataset import load_data
 from experiments.interruption import Deferral
 from experiments.roster import Roster, make_roster
+from experiments.team import check_on_its_own
 from experiments.train_config import TrainConfig
+from experiments.waiting import await_begun
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 _CHECKPOINTS = "checkpoints"
 
+Lock = Callable[[Path], contextlib.AbstractContextManager[None]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -58,10 +62,14 @@ class Job:
         settings: one config for each group of members. They differ in nothing but what may differ
             from member to member, `train_config.PER_MEMBER`.
         effective: what is written as the run's config, and compared when it is continued.
+        whole: the run that this is a part of, whose plan it takes; None if it is its own.
+        parts: members that further folders of this run hold from its beginning, first and end.
     """
 
     settings: tuple[TrainConfig, ...]
     effective: Mapping[str, Any]
+    whole: Path | None = None
+    parts: Sequence[tuple[int, int]] = ()
 
     @classmethod
     def of(cls, config: TrainConfig) -> Job:
@@ -86,11 +94,17 @@ class Job:
         )
 
 
-def run_job(job: Job, workdir: Path) -> Run:
+def run_job(job: Job, workdir: Path, lock: Lock = lock_run) -> Run:
     """Train, or continue, or say that there is nothing left to do; returns the finished run.
 
-    A run is also continued to other extents than it was begun with, as long as those that are
-    finished stay and the others come later.
+    It is about the folder's own members: the parts of a run are a job each. A run is also continued
+    to other extents than it was begun with, as long as those that are finished stay and the others
+    come later.
+
+    Args:
+        job: what to train.
+        workdir: the folder.
+        lock: keeps other processes out, if the caller does not.
 
     Raises:
         ValueError: if the folder holds anything but this job or another process works on it, or the
@@ -103,19 +117,19 @@ def run_job(job: Job, workdir: Path) -> Run:
         if resumed:
             if (run := _finished_run(workdir, job)) is not None:
                 return run
-            held.enter_context(lock_run(workdir))
+            held.enter_context(lock(workdir))
             # Another process may have gone on with it in between.
             if (run := _finished_run(workdir, job)) is not None:
+                return run
+            if (run := _without_unfinished(workdir, job)) is not None:
                 return run
         dataset = load_data(job.shared)
         roster = make_roster(job.settings, dataset)
         for line in roster.remarks:
             print(line)
         binary.use_compilation_cache()
-        _train(job, roster, dataset, workdir, resumed, held)
-    run = load_run(workdir)
-    _tell_diverged(run)
-    return run
+        _train(job, roster, dataset, workdir, resumed, held, lock)
+    return load_run(workdir, own_part=True)
 
 
 def _finished_run(workdir: Path, job: Job) -> Run | None:
@@ -124,17 +138,39 @@ def _finished_run(workdir: Path, job: Job) -> Run | None:
     Raises:
         ValueError: if it cannot be continued as this job.
     """
-    run = load_run(workdir)
-    _check_same_config(run, job)
-    _check_extents(run, job.shared)
-    if not run.finished or run.extents != tuple(job.shared.extents):
+    run = load_run(workdir, own_part=True)
+    check_continuable(run, job)
+    if not has_all(run, job):
         return None
     print(f"{workdir} is finished: {job}")
-    _tell_diverged(run)
     return run
 
 
-def _tell_diverged(run: Run) -> None:
+def _without_unfinished(workdir: Path, job: Job) -> Run | None:
+    """The run without its unfinished extents, if these are all that the job does not ask for."""
+    if not set(job.shared.extents) <= set(load_run(workdir, own_part=True).extents):
+        return None
+    RunWriter.open(workdir).ask_for(job.shared.extents)
+    return load_run(workdir, own_part=True)
+
+
+def check_continuable(run: Run, job: Job) -> None:
+    """See that a run can be continued as this job.
+
+    Raises:
+        ValueError: if it was begun with another config, or the extents cannot be those of the job.
+    """
+    _check_same_config(run, job)
+    _check_extents(run, job.shared)
+
+
+def has_all(run: Run, job: Job) -> bool:
+    """Whether a run has every extent of the job, and asks for no other."""
+    return run.finished and run.extents == tuple(job.shared.extents)
+
+
+def tell_diverged(run: Run) -> None:
+    """Name the members that diverged."""
     if run.diverged:
         members = ", ".join(f"{member} (epoch {epoch})" for member, epoch in run.diverged.items())
         print(
@@ -150,6 +186,7 @@ def _train(
     workdir: Path,
     resumed: bool,
     held: contextlib.ExitStack,
+    lock: Lock,
 ) -> None:
     # JAX comes after all that can be answered without it: a wrong option is answered at once.
     import jax
@@ -166,6 +203,7 @@ def _train(
     from experiments.planning import plan_of_run, plan_training, told_if_out_of_memory
 
     use_all_cores()
+    check_on_its_own()
     config = job.shared
     make_network = functools.partial(make_network_of, config, dataset)
     if resumed:
@@ -178,8 +216,14 @@ def _train(
         # What the user may have got wrong comes before what takes time.
         make_network(ConvolutionAlgorithm.XLA)
         claim_folder(workdir)
-        held.enter_context(lock_run(workdir))
-        choice = plan_training(config, dataset, roster.members, make_network)
+        held.enter_context(lock(workdir))
+        if job.whole is None:
+            choice = plan_training(config, dataset, roster.members, make_network)
+        else:
+            await_begun(job.whole)
+            _check_same_examples(job.whole, dataset)
+            whole = load_run(job.whole, own_part=True)
+            choice = plan_of_run(whole.manifest.plan)
     plan = choice.plan
     placement = place(plan, len(roster.ids), jax.local_devices())
     convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
@@ -326,35 +370,12 @@ def _check_same_config(run: Run, job: Job) -> None:
     defaults = TrainConfig().effective()
     known = {name: value for name, value in defaults.items() if name in job.effective}
     stored = {**known, **run.config, "extents": job.effective["extents"]}
-    _check_no_new_members(run, stored, job)
     differences = config_differences(stored, job.effective)
     if differences:
         raise ValueError(
             f"{run.directory} holds a run with another config, continue it with its own or choose "
             f"another --workdir; stored -> wanted: {'; '.join(differences)}"
         )
-
-
-def _check_no_new_members(run: Run, stored: Mapping[str, Any], job: Job) -> None:
-    """More members of the same collection are trained apart and joined: say how."""
-    of_members = {name: job.effective[name] for name in ("members", "num_members")}
-    others = config_differences({**stored, **of_members}, job.effective)
-    before, wanted = stored["members"], job.effective["members"]
-    if len(job.settings) > 1 or others or not _begins_with(wanted, before):
-        return
-    directory, first, end = run.directory, wanted[len(before)], wanted[-1] + 1
-    has_all = run.finished and run.extents == tuple(job.shared.extents)
-    finish = "" if has_all else f"Finish it with --config.members={wanted[0]}:{first}. "
-    new = f"{directory}-{first}-{end}"
-    raise ValueError(
-        f"{directory} holds the members {wanted[0]}:{first} only. {finish}Train the others with "
-        f"--config.members={first}:{end} --workdir={new}, then join them: python -m "
-        f"experiments.merge --runs={directory},{new} --output={directory}-{wanted[0]}-{end}"
-    )
-
-
-def _begins_with(longer: Sequence[int], shorter: Sequence[int]) -> bool:
-    return len(longer) > len(shorter) and longer[: len(shorter)] == shorter
 
 
 def _check_extents(run: Run, config: TrainConfig) -> None:
@@ -376,7 +397,7 @@ def _check_extents(run: Run, config: TrainConfig) -> None:
 
 
 def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
-    run = load_run(workdir)
+    run = load_run(workdir, own_part=True)
     for name, split in dataset.splits.items():
         if not (
             np.array_equal(run.labels[name], split.labels)
@@ -439,6 +460,7 @@ def _make_manifest(
         plan_reason=choice.reason,
         protocol=job.shared.protocol.value,
         devices=[str(device) for device in placement.devices],
+        parts=job.parts,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Self
 
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from ensemble_jax.analysis import bimodality, consistency_score
 from ensemble_jax.runs import unpack_correct
 from ensemble_jax.training import NOT_DIVERGED, Measurement
+from experiments.team import NO_BAR
 
 
 class TrainingProgress:
@@ -35,7 +37,13 @@ class TrainingProgress:
         self._diverged = np.zeros(len(member_ids), bool)
         self._epochs_before = 0
         self._bar = tqdm(
-            total=num_epochs, initial=completed, unit="epoch", desc="training", dynamic_ncols=True
+            total=num_epochs,
+            initial=completed,
+            unit="epoch",
+            desc="training",
+            dynamic_ncols=True,
+            # Which tqdm itself reads when it is imported, and never again.
+            disable=os.environ.get(NO_BAR, "0") not in ("", "0"),
         )
 
     def begin_collection(self) -> None:

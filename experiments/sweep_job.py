@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble_jax.runs import Run
-from experiments.job import Job, run_job
+from experiments.job import Job, run_job, tell_diverged
 from experiments.sweep_config import SweepConfig, folder_name, groups, plain_text
 from experiments.train_config import PER_MEMBER
 
@@ -30,7 +30,9 @@ def run_sweep(config: SweepConfig, workdir: Path) -> list[tuple[Run, Sequence[in
     for number, (name, positions) in enumerate(found.items(), start=1):
         print(f"collection {number} of {len(found)}: {name}", flush=True)
         folder = workdir / folder_name(name)
-        runs.append((run_job(_make_job(config, positions), folder), positions))
+        run = run_job(_make_job(config, positions), folder)
+        tell_diverged(run)
+        runs.append((run, positions))
     return runs
 
 

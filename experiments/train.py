@@ -3,7 +3,9 @@ r"""The main job: train a collection and record what every member does with ever
 python -m experiments.train --config=experiments/configs/digits.py --config.num_members=20 \
     --workdir=runs/digits
 
-The same command continues a run that was interrupted.
+The same command continues a run that was interrupted; with more members it grows it. Several
+processes train one run together with --distributed=auto on a TPU pod, under Slurm, Open MPI or
+Kubernetes, and elsewhere with --coordinator=HOST:PORT --num_processes=P --process_id=0 to P - 1.
 """
 
 from __future__ import annotations
@@ -14,21 +16,53 @@ from absl import flags
 
 from experiments import binary
 from experiments.config_option import config_path, define_config, get_config
-from experiments.job import Job, run_job
+from experiments.job import Job
+from experiments.parts import train_collection
+from experiments.team import Detection, TeamRequest, gather
 from experiments.train_config import TrainConfig
 
 define_config(TrainConfig, Path(__file__).parent / "configs" / "digits.py")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run directory; by default runs/ and the name of the config."
 )
+_DISTRIBUTED = flags.DEFINE_enum_class(
+    "distributed",
+    Detection.OFF,
+    Detection,
+    "Whether to find the other processes of the job: auto on a TPU pod, under Slurm, Open MPI or "
+    "Kubernetes, mpi4py with another MPI.",
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "HOST:PORT of process 0 with a free port there, if nothing is found."
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "How many processes share the work, with --coordinator."
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Which of them this is, from 0, with --coordinator."
+)
+_PATIENCE = flags.DEFINE_float(
+    "patience", 300.0, "For how many seconds to wait for the other processes at the start."
+)
 
 
 def main() -> None:
-    """Train, or continue, then write the report."""
+    """Train, continue or grow a run, then write the report."""
     config: TrainConfig = get_config(TrainConfig)
     config.validate()
+    request = TeamRequest(
+        _DISTRIBUTED.value,
+        _COORDINATOR.value,
+        _NUM_PROCESSES.value,
+        _PROCESS_ID.value,
+        _PATIENCE.value,
+    )
+    request.validate()
     workdir = Path(_WORKDIR.value or Path("runs") / Path(config_path()).stem)
-    run = run_job(Job.of(config), workdir)
+    with gather(request) as team:
+        run = train_collection(Job.of(config), workdir, team)
+    if run is None:
+        return
 
     from experiments.report import write_report  # Matplotlib loads slowly
 

@@ -2,12 +2,13 @@
 
 from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import TrainingSets
+from ensemble_jax.runs.layout import part_path
 from ensemble_jax.runs.manifest import DataSummary, Manifest, command_line, library_versions
 from ensemble_jax.runs.merging import merge_runs
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
 from ensemble_jax.runs.reader import Run, load_run
 from ensemble_jax.runs.records import ExtentRecord, SplitRecord
-from ensemble_jax.runs.writer import RunWriter, claim_folder, lock_run
+from ensemble_jax.runs.writer import RunWriter, claim_folder, is_being_written, lock_run
 
 __all__ = [
     "DataSummary",
@@ -20,10 +21,12 @@ __all__ = [
     "claim_folder",
     "command_line",
     "config_differences",
+    "is_being_written",
     "library_versions",
     "load_run",
     "lock_run",
     "merge_runs",
     "pack_correct",
+    "part_path",
     "unpack_correct",
 ]

@@ -8,6 +8,8 @@
     metrics.jsonl                 one line for each extent, for people and other tools; it holds
                                   nothing that the records do not, and is never read back
     checkpoints/                  the training state
+    parts/10-20/                  further members, from 10 up to 20: a folder like this one; those
+                                  that belong to the run are named in its `run.json`
     .lock                         while a process writes the run: which; see `lock_run`
 
 Bitmaps are packed eight examples to a byte in the order of `numpy.packbits`; the bits after the
@@ -19,16 +21,24 @@ from __future__ import annotations
 from pathlib import Path
 
 KIND = "ensemble_jax run"
-# Raised whenever an older reader would misread what is written; 2 brought the probes.
-FORMAT_VERSION = 2
+# Raised whenever an older reader would misread what is written; 2 brought the probes, 3 the parts.
+FORMAT_VERSION = 3
+# What a run without parts is written in: older readers read it as ever.
+FORMAT_WITHOUT_PARTS = 2
 
 MANIFEST = "run.json"
 EXAMPLES = "examples.npz"
 RECORDS = "records"
 METRICS = "metrics.jsonl"
+PARTS = "parts"
 LOCK = ".lock"
 
 
 def record_path(directory: Path, extent: int) -> Path:
     """The file of one extent's record."""
     return directory / RECORDS / f"extent-{extent:06d}.npz"
+
+
+def part_path(directory: Path, first: int, end: int) -> Path:
+    """The folder of the further members `first` up to `end` of a run."""
+    return directory / PARTS / f"{first}-{end}"

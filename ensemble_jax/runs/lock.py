@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ except ImportError:  # Windows has no such locks
 
 # What a file system says that has no locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EOPNOTSUPP)
+_HELD = (errno.EWOULDBLOCK, errno.EACCES)
+# `is_locked` holds a lock for a moment, in which nobody shall be refused.
+_ATTEMPTS, _PAUSE_SECONDS = 5, 0.05
 
 
 @contextlib.contextmanager
@@ -43,12 +47,35 @@ def locked(path: Path, what: Path) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):  # a full disk: then nobody is told who holds it
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            os.write(descriptor, holder_of_this_process().encode())
         yield
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(descriptor)
+
+
+def holder_of_this_process() -> str:
+    """What a lock file says that this process holds."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def is_locked(path: Path) -> bool | None:
+    """Whether a process, this one included, holds a lock file; None where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno in _HELD:
+            return True
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return False
 
 
 def _acquire(path: Path, what: Path) -> int:
@@ -67,11 +94,10 @@ def _acquire(path: Path, what: Path) -> int:
 
 
 def _lock(descriptor: int, what: Path) -> None:
-    assert fcntl is not None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _try_to_lock(descriptor)
     except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+        if error.errno in _HELD:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
             raise ValueError(
                 f"{what} is being written by {holder}: wait for its end, or choose another folder"
@@ -83,6 +109,18 @@ def _lock(descriptor: int, what: Path) -> None:
             f"process writes there",
             stacklevel=5,
         )
+
+
+def _try_to_lock(descriptor: int) -> None:
+    assert fcntl is not None
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in _HELD or attempt == _ATTEMPTS:
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_jax.runs.configs import format_config, plain_value
-from ensemble_jax.runs.layout import FORMAT_VERSION, KIND, MANIFEST
+from ensemble_jax.runs.layout import FORMAT_VERSION, FORMAT_WITHOUT_PARTS, KIND, MANIFEST
 from ensemble_jax.version import __version__
 
 PROTOCOLS = ("trajectory", "independent")
@@ -124,7 +124,10 @@ class Manifest:
         python: Python's version.
         command: the command line.
         created: the time in UTC, ISO 8601.
-        sources: for a merged run, what each of its sources was; else empty.
+        sources: for a merged run, what each of its sources was, for one of several parts, what each
+            of these is; else empty.
+        parts: the first member and the end of each further part of the run, ascending: a range of
+            members whose records lie in a folder of their own, see `part_path`.
         plan_reason: why that plan, in a few words.
     """
 
@@ -141,6 +144,7 @@ class Manifest:
     command: str = field(default_factory=command_line)
     created: str = field(default_factory=_now)
     sources: Sequence[Mapping[str, Any]] = ()
+    parts: Sequence[Sequence[int]] = ()
     plan_reason: str = ""
 
     def __post_init__(self) -> None:
@@ -171,6 +175,20 @@ class Manifest:
             raise ValueError(
                 f"protocol must be one of {', '.join(PROTOCOLS)}, got {self.protocol!r}"
             )
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        ends = [0, *(bound for part in self.parts for bound in part)]
+        of_two = all(len(part) == 2 and part[0] < part[1] for part in self.parts)
+        if (
+            not of_two
+            or ends != sorted(ends)
+            or any(first <= m < end for m in self.members for first, end in self.parts)
+        ):
+            raise ValueError(
+                f"parts must be ascending ranges [first, end] of members that are no others of the "
+                f"run, got {list(self.parts)}"
+            )
 
     @property
     def num_members(self) -> int:
@@ -181,7 +199,11 @@ class Manifest:
 def format_manifest(manifest: Manifest) -> str:
     """The text of `run.json`."""
     content = vars(manifest) | {"data": vars(manifest.data)}
-    return format_config({"kind": KIND, "format": FORMAT_VERSION} | content) + "\n"
+    version = FORMAT_VERSION
+    if not manifest.parts:
+        del content["parts"]
+        version = FORMAT_WITHOUT_PARTS
+    return format_config({"kind": KIND, "format": version} | content) + "\n"
 
 
 def read_manifest(directory: Path) -> Manifest:

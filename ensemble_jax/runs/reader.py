@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import os
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt, UInt8
 
-from ensemble_jax.runs.examples import TRAIN, read_examples, read_training_sets
-from ensemble_jax.runs.layout import record_path
-from ensemble_jax.runs.manifest import Manifest, read_manifest
+from ensemble_jax.runs.examples import TRAIN
+from ensemble_jax.runs.manifest import Manifest
 from ensemble_jax.runs.metrics import metric_names
 from ensemble_jax.runs.packing import unpack_correct
-from ensemble_jax.runs.records import array_specs, read_arrays
-from ensemble_jax.runs.writer import finished_extents
+from ensemble_jax.runs.parts import (
+    Part,
+    check_joinable,
+    joined_manifest,
+    joined_training_sets,
+    read_part,
+    read_parts,
+)
+from ensemble_jax.runs.records import SPLIT_QUANTITIES, ExtentRecord, SplitRecord, array_specs
 
 if TYPE_CHECKING:
     import xarray
@@ -39,8 +46,9 @@ class Run:
 
     Attributes:
         directory: where the run lies.
-        manifest: what the run is.
-        extents: the finished extents, ascending.
+        manifest: what the run is; of one of several parts, all together.
+        parts: the folders that hold its members.
+        extents: the extents that are finished in all parts, ascending.
         members: `[N]`, the ids of the members in the arrays.
         diverged: the epoch in which the loss of a member became non-finite, by the member's id, for
             every member of the run that diverged, whether it is in the arrays or not.
@@ -50,6 +58,7 @@ class Run:
 
     directory: Path
     manifest: Manifest
+    parts: tuple[Part, ...]
     extents: tuple[int, ...]
     members: Int[np.ndarray, " N"]
     diverged: Mapping[int, int]
@@ -89,15 +98,16 @@ class Run:
     @property
     def settings(self) -> dict[str, Shaped[np.ndarray, " N"]]:
         """What differs between members: `[N]` values for each setting."""
+        kept = np.isin(self.manifest.members, self.members)
         return {
-            name: np.array([values[row] for row in self._rows])
+            name: np.array(list(itertools.compress(values, kept)))
             for name, values in self.manifest.settings.items()
         }
 
     @cached_property
     def trained_on(self) -> Bool[np.ndarray, "N M"]:
         """`[N, M]`, whether each member was trained on each example of the split `train`."""
-        sets = read_training_sets(self.directory, self.manifest)
+        sets = joined_training_sets(self.parts)
         if sets is None:
             return np.ones((len(self.members), len(self.labels[TRAIN])), bool)
         return sets.trained_on[self._rows]
@@ -105,7 +115,7 @@ class Run:
     @cached_property
     def taught_labels(self) -> Int[np.ndarray, "N M"]:
         """`[N, M]`, the label that each member was taught of each example of the split `train`."""
-        sets = read_training_sets(self.directory, self.manifest)
+        sets = joined_training_sets(self.parts)
         if sets is None or sets.taught_labels is None:
             return np.broadcast_to(self.labels[TRAIN], (len(self.members), len(self.labels[TRAIN])))
         return sets.taught_labels[self._rows]
@@ -119,7 +129,10 @@ class Run:
 
     @cached_property
     def train_images_per_second(self) -> Float[np.ndarray, " E"]:
-        """`[E]`, speed of training, all members together; NaN where nothing was trained."""
+        """`[E]`, speed of training, all members together; NaN where nothing was trained.
+
+        NaN for several parts, too: they were trained one after another or on different machines.
+        """
         return self._stack("train_images_per_second", None)
 
     def correct(
@@ -179,6 +192,27 @@ class Run:
             votes[i] = count_votes(self.predictions(name, extent)[0], self.num_classes)
         return votes
 
+    def record(self, extent: int) -> ExtentRecord:
+        """All that is recorded of `members` at an extent.
+
+        Raises:
+            ValueError: if there is no such extent, or a record is damaged.
+        """
+
+        def read(name):
+            return self._stack(name, extent)[0]
+
+        return ExtentRecord(
+            extent,
+            {
+                split: SplitRecord(*(read(f"{name}_{split}") for name in SPLIT_QUANTITIES))
+                for split in self.splits
+            },
+            read("diverged_at"),
+            float(read("train_images_per_second")),
+            {probe: read(f"predictions_{probe}") for probe in self.probes},
+        )
+
     def to_xarray(self, extents: int | Sequence[int] | None = None) -> xarray.Dataset:
         """The run as a labelled Dataset.
 
@@ -208,18 +242,22 @@ class Run:
 
     @cached_property
     def _rows(self) -> Int[np.ndarray, " N"]:
-        """Where the members lie in the arrays of the records."""
-        return np.flatnonzero(np.isin(self.manifest.members, self.members))
+        """Where the members lie in the arrays of the records, part after part."""
+        stored = [member for part in self.parts for member in part.manifest.members]
+        rows = {member: row for row, member in enumerate(stored)}
+        return np.array([rows[member] for member in self.members.tolist()], int)
 
     def _stack(self, name: str, extents: int | Sequence[int] | None) -> np.ndarray:
         """One array of each record, without the members that are left out."""
-        specs = array_specs(self.manifest.data, self.manifest.num_members)
-        shape, dtype = specs[name]
+        shape, dtype = array_specs(self.manifest.data, self.manifest.num_members)[name]
         selected = self._selected(extents)
         stack = np.empty((len(selected), *((len(self._rows), *shape[1:]) if shape else ())), dtype)
         for i, extent in enumerate(selected):
-            (array,) = read_arrays(record_path(self.directory, extent), [name], specs)
-            stack[i] = array[self._rows] if shape else array
+            arrays = [part.read(extent, name) for part in self.parts]
+            if shape:
+                stack[i] = np.concatenate(arrays)[self._rows]
+            else:  # of all members together, which those of several parts never were
+                stack[i] = arrays[0] if len(arrays) == 1 else np.nan
         return stack
 
     def _selected(self, extents: int | Sequence[int] | None) -> tuple[int, ...]:
@@ -250,8 +288,13 @@ class Run:
         )
 
 
-def load_run(directory: str | os.PathLike, *, include_diverged: bool = False) -> Run:
+def load_run(
+    directory: str | os.PathLike, *, include_diverged: bool = False, own_part: bool = False
+) -> Run:
     """Open a run for reading, finished or not.
+
+    A run of several parts (trained by several processes, or grown) is read as one: its members are
+    those of all parts, in increasing order of their ids.
 
     Where every member diverged, N is 0.
 
@@ -259,31 +302,44 @@ def load_run(directory: str | os.PathLike, *, include_diverged: bool = False) ->
         directory: the run directory.
         include_diverged: keep the members whose loss became non-finite. They are frozen from then
             on, and say nothing about learning, so by default no array contains them at any extent.
+        own_part: read the members alone whose records lie in the folder itself.
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if it is not a run, is broken, damaged or was written in a newer format.
+        ValueError: if it is not a run, is broken, damaged or was written in a newer format, or if
+            a part is missing or of another run.
     """
     directory = Path(directory)
-    manifest = read_manifest(directory)
-    extents = finished_extents(directory, manifest)
-    labels, ids = read_examples(directory, manifest.data)
-    diverged = _diverged_members(directory, manifest, extents)
-    members = np.array([m for m in manifest.members if include_diverged or m not in diverged], int)
-    return Run(directory, manifest, extents, members, diverged, labels, ids)
+    parts = (read_part(directory),) if own_part else read_parts(directory)
+    # Extents are added to one part after another.
+    labels, ids = check_joinable(parts, ignored=("extents",))
+    return join_parts(directory, parts, labels, ids, include_diverged)
 
 
-def _diverged_members(
-    directory: Path, manifest: Manifest, extents: Sequence[int]
-) -> dict[int, int]:
-    """The earliest epoch in which each member diverged, by id."""
-    specs = array_specs(manifest.data, manifest.num_members)
-    diverged = {}
-    for extent in extents:
-        try:
-            (epochs,) = read_arrays(record_path(directory, extent), ["diverged_at"], specs)
-        except ValueError as error:
-            raise ValueError(f"{error}; without this file the other extents can be read") from error
-        for row in np.flatnonzero(epochs >= 0):
-            diverged.setdefault(manifest.members[int(row)], int(epochs[row]))
-    return diverged
+def join_parts(
+    directory: Path,
+    parts: Sequence[Part],
+    labels: Mapping[str, np.ndarray],
+    ids: Mapping[str, np.ndarray],
+    include_diverged: bool,
+) -> Run:
+    """Parts that fit, see `check_joinable`, as one run.
+
+    Raises:
+        ValueError: if a record is damaged.
+    """
+    manifest = joined_manifest(parts)
+    finished = set.intersection(*(set(part.extents) for part in parts))
+    diverged: dict[int, int] = {}
+    for part in parts:
+        diverged |= part.diverged_members()
+    return Run(
+        directory,
+        manifest,
+        tuple(parts),
+        tuple(extent for extent in manifest.extents if extent in finished),
+        np.array([m for m in manifest.members if include_diverged or m not in diverged], int),
+        dict(sorted(diverged.items())) if len(parts) > 1 else diverged,
+        labels,
+        ids,
+    )

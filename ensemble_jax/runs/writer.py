@@ -26,8 +26,16 @@ from ensemble_jax.runs.files import (
     staged_path,
     sync_folder,
 )
-from ensemble_jax.runs.layout import EXAMPLES, LOCK, MANIFEST, METRICS, RECORDS, record_path
-from ensemble_jax.runs.lock import locked
+from ensemble_jax.runs.layout import (
+    EXAMPLES,
+    LOCK,
+    MANIFEST,
+    METRICS,
+    PARTS,
+    RECORDS,
+    record_path,
+)
+from ensemble_jax.runs.lock import is_locked, locked
 from ensemble_jax.runs.manifest import Manifest, format_manifest, read_manifest
 from ensemble_jax.runs.metrics import metrics_line
 from ensemble_jax.runs.records import ExtentRecord, record_arrays
@@ -132,7 +140,22 @@ class RunWriter:
         """
         _check_kept(self.directory, self.extents, extents)
         config = {**self.manifest.config, "extents": extents}
-        manifest = replace(self.manifest, config=config, extents=extents)
+        self._replace_manifest(replace(self.manifest, config=config, extents=extents))
+
+    def add_parts(self, parts: Sequence[Sequence[int]]) -> None:
+        """Let further parts belong to the run: from now on readers join them.
+
+        Args:
+            parts: the first member and the end of each, whose folder is `part_path`.
+
+        Raises:
+            ValueError: if a member is in the run already.
+            OSError: if the disk is full; the run is then as before.
+        """
+        both = sorted(map(tuple, [*self.manifest.parts, *parts]))
+        self._replace_manifest(replace(self.manifest, parts=both))
+
+    def _replace_manifest(self, manifest: Manifest) -> None:
         with _told_if_not_writable(self.directory):
             replace_file(self.directory / MANIFEST, format_manifest(manifest).encode())
         self.manifest = manifest
@@ -201,8 +224,15 @@ def lock_run(directory: Path) -> Iterator[None]:
         yield
 
 
+def is_being_written(directory: Path) -> bool | None:
+    """Whether a process holds `lock_run`; None where the file system has no locks."""
+    return is_locked(directory / LOCK)
+
+
 def claim_folder(directory: Path) -> None:
     """Make the folder of a new run, or see that it may be used.
+
+    Folders of parts may be there that other processes have only locked yet.
 
     Raises:
         ValueError: if it holds a run or anything else, or cannot be made.
@@ -211,6 +241,8 @@ def claim_folder(directory: Path) -> None:
     with _told_if_not_writable(directory):
         directory.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in directory.iterdir()} - {LOCK}
+        if all(p.name == LOCK or p.is_dir() for p in (directory / PARTS).rglob("*")):
+            names -= {PARTS}
     if MANIFEST in names:
         raise ValueError(f"{directory} already holds a run: resume it or choose another directory")
     unfinished = staged_path(Path(MANIFEST)).name in names and names <= _UNFINISHED

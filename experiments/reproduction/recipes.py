@@ -212,7 +212,7 @@ _RECIPES = (
             extents=(0, 1, 5, 10, 20, 30, 40, 50, 60, 90, 120, 140),
         ),
         _changes(
-            {"num_members": 8, "extents": (0, 1, 5, 10, 20, 30, 40)},
+            {"num_members": 8, "extents": (0, 1, 5, 10, 20, 30)},
             # Few images are known by heart within a few epochs.
             {**_NARROW, "train_fraction": 0.2, "extents": (0, 1, 5, 10, 20, 30, 40)},
         ),

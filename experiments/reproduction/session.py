@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ensemble_jax.runs import Run, load_run
 from experiments import binary
-from experiments.job import Job, run_job
+from experiments.job import Job, run_job, tell_diverged
 from experiments.report import check_scorable
 from experiments.reproduction.figures import Figure
 from experiments.reproduction.material import Collection, Material, Sweep
@@ -108,7 +108,13 @@ class Session:
         if name in self.runs:
             return self.runs[name]
         training = self.trainings[name]
-        run = run_job(Job.of(training.config), self.folder / training.name)
+        folder = self.folder / training.name
+        config = training.config
+        if (folder / "run.json").exists():
+            # How its members are computed, a run goes on to be.
+            config = dataclasses.replace(config, plan=load_run(folder).config["plan"])
+        run = run_job(Job.of(config), folder)
+        tell_diverged(run)
         check_scorable(run)
         return run
 

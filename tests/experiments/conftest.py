@@ -83,12 +83,16 @@ class Process:
         rest = re.sub(r"^import time:.*\n", "", stderr, flags=re.MULTILINE)
         return Answer(code, stdout, rest, frozenset(imports))
 
-    def stop(self, number: signal.Signals, condition: Callable[[], bool]) -> Answer:
+    def send(self, number: signal.Signals, condition: Callable[[], bool]) -> None:
         """Send a signal as soon as the condition holds, while the process is still at work."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self._process.poll() is None and not condition() and time.monotonic() < deadline:
             time.sleep(0.005)
         self._process.send_signal(number)
+
+    def stop(self, number: signal.Signals, condition: Callable[[], bool]) -> Answer:
+        """Send a signal as soon as the condition holds, and wait for what the process answers."""
+        self.send(number, condition)
         return self.wait()
 
 

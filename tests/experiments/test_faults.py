@@ -165,23 +165,3 @@ def test_a_truncated_checkpoint_is_told_and_computed_again(
     assert_same_records(unfinished, undisturbed)
     records = contents(unfinished / "records")
     assert {name: records[name] for name in written} == written
-
-
-@pytest.mark.parametrize(
-    ("extents", "first"), [(range(10), ""), (range(11), "Finish it with --config.members=0:4. ")]
-)
-def test_more_members_are_told_how(binaries, toy_job, undisturbed, contents, extents, first):
-    before = contents(undisturbed)
-    answer = binaries.run(
-        "train",
-        *with_extents(toy_job, extents),
-        "--config.num_members=6",
-        f"--workdir={undisturbed}",
-    )
-    assert (answer.returncode, answer.stdout) == (2, "")
-    assert answer.error == (
-        f"error: {undisturbed} holds the members 0:4 only. {first}Train the others with "
-        f"--config.members=4:6 --workdir={undisturbed}-4-6, then join them: python -m "
-        f"experiments.merge --runs={undisturbed},{undisturbed}-4-6 --output={undisturbed}-0-6"
-    )
-    assert contents(undisturbed) == before

@@ -108,7 +108,7 @@ HOUR = {
     "small_mammals_linear_st_vgg": {"extents": tuple(range(31)), "probes": ()},
     "small_mammals_small_st_vgg": {"extents": tuple(range(31)), "probes": ()},
     "fish_st_vgg": {"dataset": "fish", "extents": (0, 1, 5, 10, 20, 30)},
-    "small_mammals_random_labels": {"random_labels": True, "extents": (0, 1, 5, 10, 20, 30, 40)},
+    "small_mammals_random_labels": {"random_labels": True, "extents": (0, 1, 5, 10, 20, 30)},
     "mnist_mnist_net": {
         "train_fraction": 0.05,
         "learning_rate": 1.0,

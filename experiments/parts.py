@@ -1,0 +1,265 @@
+"""Which folders a run consists of, and who trains what in them.
+
+A run that is trained by several processes, or grown, has its first members in its own folder and
+further ones in folders below it, each of them a run by itself. What is on the disk decides: whoever
+continues a run, one process or many, finishes the parts that were begun. Members that a run is
+begun with belong to it from the beginning; those that it is grown by join it when all of them are
+finished, so that until then it stays what it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ensemble_jax.runs import (
+    Run,
+    RunWriter,
+    claim_folder,
+    config_differences,
+    load_run,
+    lock_run,
+    part_path,
+)
+from ensemble_jax.runs.layout import MANIFEST, PARTS
+from ensemble_jax.runs.parts import read_part
+from experiments.job import Job, check_continuable, has_all, run_job, tell_diverged
+from experiments.team import Team
+from experiments.waiting import await_extents
+
+_PART = re.compile(r"(\d+)-(\d+)")
+
+
+class Piece(NamedTuple):
+    """Members of a run that lie in one folder.
+
+    Attributes:
+        first: the first of them.
+        end: the number after the last.
+        further: whether the folder is one below that of the run.
+    """
+
+    first: int
+    end: int
+    further: bool
+
+    @property
+    def members(self) -> range:
+        """The members."""
+        return range(self.first, self.end)
+
+    def folder(self, workdir: Path) -> Path:
+        """Where they lie."""
+        return part_path(workdir, self.first, self.end) if self.further else workdir
+
+
+class Layout(NamedTuple):
+    """The pieces that a run is to consist of.
+
+    Attributes:
+        pieces: all of them.
+        unfinished: those in which something is left to train.
+        joining: those that join the run when everything is finished.
+    """
+
+    pieces: Sequence[Piece]
+    unfinished: Sequence[Piece]
+    joining: Sequence[Piece]
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return not self.unfinished and not self.joining
+
+
+def train_collection(job: Job, workdir: Path, team: Team) -> Run | None:
+    """Train a collection, continue it or grow it, together with the other processes of the team.
+
+    Returns the finished run to the first process of the team, and None to the others, which may end
+    earlier.
+
+    Raises:
+        ValueError: if the folder holds anything but a part of this job or another process works on
+            it, the data do not fit the config, or a process of the team has ended too early.
+        OSError: if it cannot be written; what was finished before stays.
+        Interrupted: if a signal asked for an end; what was finished stays.
+    """
+    if team.size == 1 and not (workdir / MANIFEST).exists():
+        run = run_job(job, workdir)
+    else:
+        with contextlib.ExitStack() as held:
+            _train_shares(job, workdir, team, held)
+        if not team.is_first:
+            return None
+        run = load_run(workdir)
+    tell_diverged(run)
+    return run
+
+
+def make_layout(job: Job, workdir: Path, num_processes: int) -> Layout:
+    """What there is of a run, and how what is missing is divided among processes.
+
+    Raises:
+        ValueError: if the folder holds anything but a part of this job.
+    """
+    if not (workdir / MANIFEST).exists():
+        own, *others = _split(job.shared.member_ids, num_processes)
+        pieces = [Piece(*own, False), *(Piece(*bounds, True) for bounds in others)]
+        return Layout(pieces, pieces, ())
+    manifest = read_part(workdir).manifest
+    members, wanted = manifest.members, job.shared.member_ids
+    own = Piece(members[0], members[-1] + 1, False)
+    listed = [Piece(first, end, True) for first, end in manifest.parts]
+    present = {*members, *(member for piece in listed for member in piece.members)}
+    if not present <= {*wanted}:
+        check_continuable(load_run(workdir, include_diverged=True), job)
+    joining = list(_new_pieces(set(wanted) - present, workdir, num_processes))
+    pieces = [own, *listed, *joining]
+    unfinished = [piece for piece in pieces if not _is_finished(piece, job, workdir)]
+    return Layout(pieces, unfinished, joining)
+
+
+def _new_pieces(missing: Collection[int], workdir: Path, num_processes: int) -> Iterator[Piece]:
+    """Pieces of members that the run has not yet: those begun before, and the rest divided."""
+    rest = set(missing)
+    for folder in sorted((workdir / PARTS).glob("*/")):
+        match = _PART.fullmatch(folder.name)
+        if match is None or not (folder / MANIFEST).exists():
+            continue
+        piece = Piece(int(match[1]), int(match[2]), True)
+        if not rest.intersection(piece.members):
+            continue
+        if not rest.issuperset(piece.members):
+            raise ValueError(
+                f"{workdir} has begun to grow by the members {piece.first}:{piece.end}: ask for "
+                f"all of them, or remove {folder}"
+            )
+        rest.difference_update(piece.members)
+        yield piece
+    for members in _ranges(rest):
+        for first, end in _split(members, num_processes):
+            yield Piece(first, end, True)
+
+
+def _ranges(members: Collection[int]) -> list[range]:
+    """The longest ranges that the members make, ascending."""
+    ranges: list[range] = []
+    for member in sorted(members):
+        if ranges and ranges[-1].stop == member:
+            ranges[-1] = range(ranges[-1].start, member + 1)
+        else:
+            ranges.append(range(member, member + 1))
+    return ranges
+
+
+def _split(members: range, num_parts: int) -> list[tuple[int, int]]:
+    """First and end of parts as equal as can be, the larger ones first; none is empty.
+
+    >>> _split(range(10, 17), 3)
+    [(10, 13), (13, 15), (15, 17)]
+    """
+    size, larger = divmod(len(members), num_parts)
+    sizes = [size + 1] * larger + [size] * (num_parts - larger if size else 0)
+    ends = list(itertools.accumulate(sizes, initial=members.start))
+    return list(itertools.pairwise(ends))
+
+
+def _is_finished(piece: Piece, job: Job, workdir: Path) -> bool:
+    """Whether a piece has all extents of the job.
+
+    Raises:
+        ValueError: if it cannot be continued as that.
+    """
+    folder = piece.folder(workdir)
+    if not (folder / MANIFEST).exists():
+        return False
+    run = load_run(folder, own_part=True)
+    members = list(run.manifest.members)
+    own_config = {**job.effective, "members": members, "num_members": len(members)}
+    own_job = dataclasses.replace(job, effective=own_config)
+    check_continuable(run, own_job)
+    if has_all(run, own_job):
+        return True
+    if members != list(piece.members):
+        raise ValueError(
+            f"{folder} holds members that are no range, {members}, which cannot be trained any "
+            f"further: choose another --workdir"
+        )
+    return False
+
+
+def _train_shares(job: Job, workdir: Path, team: Team, held: contextlib.ExitStack) -> None:
+    """Agree on who trains what, train the own share and, as the first process, see to the end."""
+
+    def decide() -> dict[str, Any]:
+        layout = make_layout(job, workdir, team.size)
+        if not layout.finished:  # which needs no lock
+            if not (workdir / MANIFEST).exists():
+                claim_folder(workdir)
+            held.enter_context(lock_run(workdir))
+            # Another process may have gone on with it in between.
+            layout = make_layout(job, workdir, team.size)
+        return {"config": job.effective, "layout": layout}
+
+    def prepare(decision: dict[str, Any]) -> Sequence[Piece]:
+        different = config_differences(decision["config"], job.effective)
+        if different:
+            raise ValueError(f"all processes need the same config, got {'; '.join(different)}")
+        layout = _parse(decision["layout"])
+        own = layout.unfinished[team.position :: team.size]
+        for piece in own:
+            if piece.further:
+                piece.folder(workdir).mkdir(parents=True, exist_ok=True)
+                held.enter_context(lock_run(piece.folder(workdir)))
+        return own
+
+    decision, own = team.agree(decide, prepare, workdir)
+    layout = _parse(decision["layout"])
+    if layout.finished:
+        print(f"{workdir} is finished: {job}")
+    elif own:
+        team.tell(f"members {', '.join(f'{piece.first}:{piece.end}' for piece in own)}")
+    for piece in own:
+        own_job = _job_of(piece, layout, job, workdir)
+        run_job(own_job, piece.folder(workdir), lock=lambda folder: contextlib.nullcontext())
+    if team.is_first:
+        _await_others([piece for piece in layout.unfinished if piece not in own], job, workdir)
+        if layout.joining:
+            new = [(piece.first, piece.end) for piece in layout.joining]
+            RunWriter.open(workdir).add_parts(new)
+
+
+def _parse(layout: Sequence[Sequence[Sequence[Any]]]) -> Layout:
+    """A layout, of what JSON makes of it."""
+    pieces, unfinished, joining = ([Piece(*piece) for piece in some] for some in layout)
+    return Layout(pieces, unfinished, joining)
+
+
+def _job_of(piece: Piece, layout: Layout, job: Job, workdir: Path) -> Job:
+    """The job of training a piece."""
+    own = Job.of(dataclasses.replace(job.shared, members=f"{piece.first}:{piece.end}"))
+    if piece.further:
+        own = dataclasses.replace(own, whole=workdir)
+    if (workdir / MANIFEST).exists():
+        # Parts are joined if their configs are the same: they get the fields of the first one's.
+        fields = read_part(workdir).manifest.config
+        config = {name: value for name, value in own.effective.items() if name in fields}
+        return dataclasses.replace(own, effective=config)
+    further = [(other.first, other.end) for other in layout.pieces if other.further]
+    return own if piece.further else dataclasses.replace(own, parts=further)
+
+
+def _await_others(pieces: Sequence[Piece], job: Job, workdir: Path) -> None:
+    folders = [piece.folder(workdir) for piece in pieces]
+    left = [folder for folder in folders if not await_extents(folder, job.shared.extents)]
+    if left:
+        names = ", ".join(str(folder.relative_to(workdir)) for folder in left)
+        raise ValueError(
+            f"{workdir} is not finished: the processes that trained {names} have ended; the same "
+            f"command continues"
+        )

@@ -1,0 +1,426 @@
+"""The processes that train one collection: they meet at the start, and then each is on its own.
+
+They find each other through `jax.distributed`, which knows TPU VMs, Slurm, Open MPI and Kubernetes,
+agree on who trains what, and leave it again before JAX looks for its devices. So each has only the
+devices of its own host, no process waits for another, and none ends because another does. What they
+have to know of each other later they see in the run directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from ensemble_jax.runs.layout import LOCK
+from experiments import binary
+
+T = TypeVar("T")
+
+NO_BAR = "TQDM_DISABLE"
+"""The variable of the environment that hides progress bars."""
+
+
+# A file that one host has made can take so long to be seen by another.
+_SHARED_SECONDS = 90.0
+_PAUSE_SECONDS = 0.2
+_MOST_PORT = 65535
+# How long the first process stays to tell the others that it cannot begin.
+_FAREWELL_SECONDS = 2.0
+_DECISION = "decision"
+# By these a host of a TPU pod takes its chips for all there are, and waits for no other host.
+_TPU_ALONE = {"TPU_PROCESS_BOUNDS": "1,1,1", "CLOUD_TPU_TASK_ID": "0"}
+
+
+class Detection(enum.Enum):
+    """How the processes of a team are found."""
+
+    OFF = "off"
+    AUTO = "auto"
+    MPI4PY = "mpi4py"
+
+
+@dataclass(frozen=True)
+class TeamRequest:
+    """Which processes make the team: detected, or named by hand.
+
+    Attributes:
+        detection: off for a process that is alone, unless the others are named.
+        coordinator: HOST:PORT of the first process; empty if it is detected.
+        num_processes: how many there are.
+        process_id: which of them this is, from 0.
+        patience_seconds: how long to wait for the others at the start.
+    """
+
+    detection: Detection = Detection.OFF
+    coordinator: str = ""
+    num_processes: int | None = None
+    process_id: int | None = None
+    patience_seconds: float = 300.0
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the processes are named."""
+        return bool(self.coordinator) or self.num_processes is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether there are no others."""
+        return not self.by_hand and self.detection is Detection.OFF
+
+    def validate(self) -> None:
+        """Check whatever can be checked without the others.
+
+        Raises:
+            ValueError: naming the option, its value and what is allowed.
+        """
+        if not self.patience_seconds > 0:
+            raise ValueError(f"--patience must be positive, got {self.patience_seconds:g}")
+        given = (
+            bool(self.coordinator),
+            self.num_processes is not None,
+            self.process_id is not None,
+        )
+        if not any(given):
+            return
+        if self.detection is not Detection.OFF:
+            raise ValueError(
+                f"--distributed={self.detection.value} finds the processes itself: leave out "
+                f"--coordinator, --num_processes and --process_id"
+            )
+        if not all(given):
+            raise ValueError(
+                "--coordinator, --num_processes and --process_id must be given together"
+            )
+        host, colon, port = self.coordinator.rpartition(":")
+        if not (host and colon and port.isdecimal() and 0 < int(port) <= _MOST_PORT):
+            raise ValueError(
+                f"--coordinator must be HOST:PORT with a port in 1..{_MOST_PORT}, got "
+                f"{self.coordinator!r}"
+            )
+        assert self.num_processes is not None
+        assert self.process_id is not None
+        if self.num_processes < 1:
+            raise ValueError(f"--num_processes must be at least 1, got {self.num_processes}")
+        if not 0 <= self.process_id < self.num_processes:
+            raise ValueError(
+                f"--process_id must lie in 0..{self.num_processes - 1}, got {self.process_id}"
+            )
+
+
+class Team(Protocol):
+    """The processes that train a collection, as one of them sees it.
+
+    Attributes:
+        position: which it is, from 0.
+        size: how many there are.
+    """
+
+    position: int
+    size: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that decides, and sees to the end."""
+        ...
+
+    def agree(
+        self, decide: Callable[[], Any], prepare: Callable[[Any], T], workdir: Path
+    ) -> tuple[Any, T]:
+        """Let the first process decide something; then all prepare for it, and part.
+
+        Args:
+            decide: called by the first process, which must hold the lock of the run directory when
+                it returns. What it returns is what JSON can hold.
+            prepare: called by each with the decision.
+            workdir: the run directory, which all must see.
+
+        Returns:
+            The decision, and what `prepare` returned.
+
+        Raises:
+            ValueError: if any of the processes raises something, ends or does not see the folder.
+        """
+        ...
+
+    def tell(self, what: str) -> None:
+        """Say, once, what this process does."""
+        ...
+
+
+class Alone:
+    """A team of one."""
+
+    position, size, is_first = 0, 1, True
+
+    def agree(
+        self, decide: Callable[[], Any], prepare: Callable[[Any], T], workdir: Path
+    ) -> tuple[Any, T]:
+        """Decide and prepare; see `Team.agree`."""
+        decision = _through_json(decide())
+        return decision, prepare(decision)
+
+    def tell(self, what: str) -> None:
+        """Nobody needs to tell himself."""
+
+
+@contextlib.contextmanager
+def gather(request: TeamRequest) -> Iterator[Team]:
+    """Meet the other processes; within, only the first of them prints.
+
+    Raises:
+        ValueError: if they cannot be found.
+    """
+    if request.alone:
+        yield Alone()
+        return
+    meeting = _Meeting(request)
+    with meeting, contextlib.ExitStack() as stack:
+        if meeting.size == 1:
+            meeting.leave()
+            yield Alone()
+            return
+        if not meeting.is_first:
+            os.environ[NO_BAR] = "1"
+            silence = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(silence))
+        yield meeting
+
+
+def check_on_its_own() -> None:
+    """See that JAX has no other process's devices.
+
+    Raises:
+        ValueError: if it has.
+    """
+    import jax
+
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"each process must have devices of its own, but JAX sees those of "
+            f"{jax.process_count()} processes; on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and "
+            f"TPU_CHIPS_PER_PROCESS_BOUNDS to the chips of one host, such as 2,2,1"
+        )
+
+
+class _Meeting:
+    """The processes while they are connected by JAX's coordination service, and after."""
+
+    def __init__(self, request: TeamRequest) -> None:
+        self._patience = request.patience_seconds
+        self._state = _connect(request)
+        self.position: int = self._state.process_id
+        self.size: int = self._state.num_processes
+        self._met = False
+        self._stdout = sys.stdout
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that decides, and sees to the end."""
+        return self.position == 0
+
+    def agree(
+        self, decide: Callable[[], Any], prepare: Callable[[Any], T], workdir: Path
+    ) -> tuple[Any, T]:
+        """See `Team.agree`."""
+        if self.is_first:
+            decision = _through_json(decide())
+            self._set(_DECISION, json.dumps([decision, _lock_of(workdir)]))
+        else:
+            decision, lock = json.loads(self._get(_DECISION))
+            if decision is None:
+                self._hear_all()
+            self._check_shared(workdir, lock)
+        prepared = prepare(decision)
+        self._set(_ready(self.position), "")
+        self._hear_all()
+        self.leave()
+        return decision, prepared
+
+    def tell(self, what: str) -> None:
+        """Say, once, what this process does."""
+        print(f"process {self.position} of {self.size}: {what}", file=self._stdout, flush=True)
+
+    def _check_shared(self, workdir: Path, lock: str) -> None:
+        # The others must have the patience to hear of it.
+        deadline = time.monotonic() + min(_SHARED_SECONDS, self._patience / 2)
+        while lock and _lock_of(workdir) != lock:
+            if time.monotonic() > deadline:
+                raise ValueError(
+                    f"--workdir must be a folder that all processes share: {workdir.absolute()} of "
+                    f"process {self.position} is not the one that {lock}, the first, writes"
+                )
+            time.sleep(_PAUSE_SECONDS)
+
+    def _hear_all(self) -> None:
+        for position in range(self.size):
+            if error := self._get(_ready(position)):
+                raise ValueError(f"process {position} cannot begin: {error}")
+
+    def leave(self) -> None:
+        """Part with the others, all at the same time; from here on nothing is heard of them."""
+        import jax
+
+        with _told_if_lost():
+            _in_time(jax.distributed.shutdown, self._patience)
+        # Otherwise JAX still takes this process for one of several when it looks for devices.
+        self._state.process_id, self._state.num_processes = 0, 1
+        for name, value in _TPU_ALONE.items():
+            os.environ.setdefault(name, value)
+        self._met = True
+
+    def _set(self, name: str, value: str) -> None:
+        self._state.client.key_value_set(f"ensemble_jax/{name}", value)
+
+    def _get(self, name: str) -> str:
+        """What a process has set, as soon as it does."""
+        client = self._state.client
+        milliseconds = int(1000 * (self._patience + _FAREWELL_SECONDS))
+        with _told_if_lost():
+            return _in_time(
+                lambda: client.blocking_key_value_get(f"ensemble_jax/{name}", milliseconds),
+                self._patience,
+            )
+
+    def __enter__(self) -> _Meeting:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Tell the others of an error, if they still listen; then the process ends with it.
+
+        At once: an orderly end of one would wait for all.
+        """
+        if self._met or error is None:
+            return
+        with contextlib.suppress(Exception):
+            self._set(_ready(self.position), str(error) or type(error).__name__)
+            if self.is_first:
+                self._set(_DECISION, json.dumps([None, ""]))
+                # They listen to the first process.
+                time.sleep(_FAREWELL_SECONDS)
+        if isinstance(error, ValueError | OSError):
+            binary.fail(str(error), at_once=True)
+
+
+@contextlib.contextmanager
+def _told_if_lost() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # JAX's own, of the connection
+        raise ValueError(f"the other processes are lost: {error}") from error
+
+
+def _ready(position: int) -> str:
+    """The name of what a process says when it is ready: nothing, or why it is not."""
+    return f"ready/{position}"
+
+
+def _lock_of(workdir: Path) -> str:
+    """Which process holds the run directory, as it says itself; empty if nobody does."""
+    try:
+        return (workdir / LOCK).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _through_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _connect(request: TeamRequest) -> Any:
+    """Connect with the others; returns JAX's own state of that.
+
+    Raises:
+        ValueError: if no cluster is detected, or the others do not come in time.
+    """
+    import jax
+
+    # Neither the position nor the store of keys has a public name, but by way of the devices.
+    from jax._src.distributed import global_state
+
+    if request.by_hand and request.process_id == 0:
+        _check_port_free(request.coordinator)
+    # It would take SIGTERM for itself, and tells nobody.
+    jax.config.update("jax_enable_preemption_service", False)
+    method = "deactivate" if request.by_hand else None
+    if request.detection is Detection.MPI4PY:
+        method = Detection.MPI4PY.value
+
+    def initialize() -> None:
+        jax.distributed.initialize(
+            request.coordinator or None,
+            request.num_processes,
+            request.process_id,
+            cluster_detection_method=method,
+            # JAX's own answer is to abort the process.
+            initialization_timeout=int(10 * request.patience_seconds) + 60,
+            heartbeat_timeout_seconds=30,
+            shutdown_timeout_seconds=30,
+        )
+
+    try:
+        _in_time(initialize, request.patience_seconds)
+    except TimeoutError:
+        # At once: an orderly end would wait for the connection that is still being made.
+        binary.fail(
+            f"--patience={request.patience_seconds:g} seconds were not enough to meet the other "
+            f"processes at {global_state.coordinator_address}: all must be started, and reach it",
+            at_once=True,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        if not request.by_hand and global_state.coordinator_address is None:
+            raise ValueError(
+                f"--distributed={request.detection.value} finds no TPU VM, Slurm step, Open MPI "
+                f"or Kubernetes job here ({error}): give --coordinator, --num_processes and "
+                f"--process_id"
+            ) from error
+        binary.fail(f"cannot meet the other processes: {error}", at_once=True)
+    return global_state
+
+
+def _check_port_free(coordinator: str) -> None:
+    """JAX crashes where it is not."""
+    port = int(coordinator.rpartition(":")[2])
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise ValueError(
+                f"--coordinator must have a port that process 0 can use, got {port}: "
+                f"{error.strerror}"
+            ) from error
+
+
+def _in_time(function: Callable[[], T], seconds: float) -> T:
+    """Call what blocks in C++ on another thread, so that a signal ends the waiting.
+
+    Raises:
+        TimeoutError: if it takes too long.
+    """
+    outcome: list[tuple[Any, BaseException | None]] = []
+
+    def call() -> None:
+        try:
+            outcome.append((function(), None))
+        except BaseException as error:  # raised again where it is waited for
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"waited {seconds:g} s for the other processes")
+    ((value, error),) = outcome
+    if error is not None:
+        raise error
+    return value

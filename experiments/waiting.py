@@ -1,0 +1,58 @@
+"""Waiting for what other processes write into a run directory.
+
+That a process is at work is known by the lock that it holds. Where a file system has no locks it is
+taken to be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ensemble_jax.runs import is_being_written
+from ensemble_jax.runs.layout import MANIFEST
+from ensemble_jax.runs.parts import read_part
+
+_PAUSE_SECONDS = 0.2
+_NOTICE_SECONDS = 60.0
+
+
+def await_begun(directory: Path) -> None:
+    """Wait until another process has made the run.
+
+    Raises:
+        ValueError: if that process has ended before.
+    """
+    if not _await((directory / MANIFEST).exists, directory, "is begun"):
+        raise ValueError(
+            f"the process that was to begin {directory} has ended: it has said why, and the same "
+            f"command for all processes begins again"
+        )
+
+
+def await_extents(directory: Path, extents: Sequence[int]) -> bool:
+    """Wait until another process has finished these extents; False if it has ended before."""
+
+    def finished() -> bool:
+        begun = (directory / MANIFEST).exists()
+        return begun and list(read_part(directory).extents) == list(extents)
+
+    return _await(finished, directory, "is finished")
+
+
+def _await(condition: Callable[[], bool], directory: Path, what: str) -> bool:
+    """Wait for a condition; False once no process writes the directory and it does not hold."""
+    started = noticed = time.monotonic()
+    while True:
+        # In this order: the last thing that a process writes comes before it gives up its lock.
+        at_work = is_being_written(directory) is not False
+        if condition():
+            return True
+        if not at_work:
+            return False
+        now = time.monotonic()
+        if now - noticed >= _NOTICE_SECONDS:
+            noticed = now
+            print(f"waiting until {directory} {what}, for {(now - started) / 60:.0f} min so far")
+        time.sleep(_PAUSE_SECONDS)

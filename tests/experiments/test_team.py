@@ -1,0 +1,266 @@
+"""Several processes that train one run, on this machine in place of several hosts."""
+
+import os
+import signal
+import socket
+
+import numpy as np
+import pytest
+
+from ensemble_jax import load_run
+from experiments.team import Detection, TeamRequest
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def start_team(binaries, size, *arguments, of_each=lambda position: ()):
+    """Processes that know each other by hand."""
+    coordinator = f"localhost:{free_port()}"
+    return [
+        binaries.start(
+            "train",
+            *arguments,
+            f"--coordinator={coordinator}",
+            f"--num_processes={size}",
+            f"--process_id={position}",
+            *of_each(position),
+        )
+        for position in range(size)
+    ]
+
+
+def start_slurm_step(binaries, size, *arguments):
+    """Processes that find each other as those of a Slurm step do."""
+    step = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": str(size)}
+    step["JAX_COORDINATOR_PORT"] = str(free_port())
+    return [
+        binaries.start(
+            "train",
+            *arguments,
+            "--distributed=auto",
+            env=step | {"SLURM_PROCID": str(position), "SLURM_LOCALID": str(position)},
+        )
+        for position in range(size)
+    ]
+
+
+def has_begun(records):
+    """Whether a part has a first extent with training."""
+    return (records / "extent-000001.npz").exists()
+
+
+def assert_same_run(directory, undisturbed):
+    """The joined run has the bits of the one that a single process trained."""
+    run, whole = load_run(directory), load_run(undisturbed)
+    assert run.finished
+    assert run.extents == whole.extents
+    np.testing.assert_array_equal(run.members, whole.members)
+    assert run.config == whole.config
+    for split in whole.splits:
+        for read in ("bits", "predictions"):
+            np.testing.assert_array_equal(getattr(run, read)(split), getattr(whole, read)(split))
+    for name, values in whole.metrics.items():
+        assert run.metrics[name].tobytes() == values.tobytes(), name
+    for name in ("scores.csv", "dynamics.csv", "figures/consistency.svg"):
+        assert (directory / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_three_processes_train_the_run_of_one(binaries, toy_job, undisturbed, tmp_path):
+    """Four members, which three do not divide; then all of them find it finished."""
+    directory = tmp_path / "run"
+    command = (*toy_job, f"--workdir={directory}")
+    first, *others = [process.wait() for process in start_team(binaries, 3, *command)]
+    for answer in (first, *others):
+        assert answer.returncode == 0, answer.stderr
+    assert_same_run(directory, undisturbed)
+    assert [part.manifest.members for part in load_run(directory).parts] == [[0, 1], [2], [3]]
+    assert (
+        load_run(directory / "parts" / "3-4").manifest.plan == load_run(undisturbed).manifest.plan
+    )
+    # The first one says what is to be said.
+    assert "process 0 of 3: members 0:2\n" in first.stdout
+    assert f"wrote {directory / 'scores.csv'}\n" in first.stdout
+    for position, (answer, members) in enumerate(zip(others, ("2:3", "3:4"), strict=True), 1):
+        assert answer.stdout == f"process {position} of 3: members {members}\n"
+        assert "training" not in answer.stderr
+
+    first, second = [process.wait() for process in start_slurm_step(binaries, 2, *command)]
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert first.stdout.startswith(f"{directory} is finished: 4 members of ")
+    assert (second.stdout, second.stderr) == ("", "")
+
+
+def test_a_team_that_loses_a_process_is_continued_by_others(
+    binaries, toy_job, undisturbed, contents, tmp_path
+):
+    directory = tmp_path / "run"
+    command = (*toy_job, f"--workdir={directory}")
+    own, part = directory / "records", directory / "parts" / "2-4" / "records"
+
+    # What Slurm sends to all.
+    first, second = start_team(binaries, 2, *command)
+    for process, records in ((second, part), (first, own)):
+        process.send(signal.SIGTERM, lambda records=records: has_begun(records))
+    for answer in (first.wait(), second.wait()):
+        assert answer.returncode == 143, answer.stderr
+        assert "interrupted by SIGTERM" in answer.stderr.splitlines()[-1]
+    reached = len(list(part.iterdir()))
+    assert 1 < reached < 10
+
+    # One is killed, the other goes on to its end.
+    first, second = start_team(binaries, 2, *command)
+    killed = second.stop(signal.SIGKILL, lambda: len(list(part.iterdir())) > reached)
+    assert killed.returncode == -signal.SIGKILL
+    before = {name: of for name, of in contents(part).items() if name.endswith(".npz")}
+    answer = first.wait()
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines()[-1] == (
+        f"error: {directory} is not finished: the processes that trained parts/2-4 have ended; "
+        f"the same command continues"
+    )
+    assert load_run(directory, own_part=True).finished
+    assert len(load_run(directory).extents) == len(before) < 10
+
+    # Any number of processes goes on, here one that knows of no others.
+    finished = contents(own)
+    answer = binaries.run("train", *command)
+    assert answer.returncode == 0, answer.stderr
+    assert f"continuing {directory / 'parts' / '2-4'} after epoch" in answer.stdout
+    assert_same_run(directory, undisturbed)
+    assert contents(own) == finished
+    now = contents(part)
+    assert {name: now[name] for name in before} == before
+
+
+def test_processes_that_do_not_fit_end_in_one_line_each(binaries, toy_job, tmp_path):
+    """Another config; other folders, as where none is shared; a folder of something else."""
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "thesis.tex").touch()
+    teams = {
+        name: start_team(
+            binaries, 2, *toy_job, "--patience=30", f"--workdir={tmp_path / name}", of_each=own
+        )
+        for name, own in {
+            "run": lambda position: (f"--config.seed={position}",),
+            "unshared": lambda position: (f"--workdir={tmp_path / f'of_{position}'}",),
+            "occupied": lambda position: (),
+        }.items()
+    }
+    answers = {name: [process.wait() for process in team] for name, team in teams.items()}
+    for name, errors in {
+        "run": (
+            "process 1 cannot begin: all processes need the same config, got seed: 0 -> 1",
+            "all processes need the same config, got seed: 0 -> 1",
+        ),
+        "unshared": (
+            "process 1 cannot begin: --workdir must be a folder that all processes share",
+            f"all processes share: {tmp_path / 'of_1'} of process 1 is not the one that process ",
+        ),
+        "occupied": ("is not empty", "process 0 cannot begin: "),
+    }.items():
+        for answer, error in zip(answers[name], errors, strict=True):
+            assert (answer.returncode, answer.stdout) == (2, "")
+            assert error in answer.error
+    assert not (tmp_path / "of_1").exists()
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_others_that_do_not_come(binaries, toy_job, tmp_path):
+    """Nobody else is started; the port is in use; there is no cluster."""
+    with socket.create_server(("", 0)) as server:
+        taken = server.getsockname()[1]
+        waiting = binaries.start(
+            "train",
+            *toy_job,
+            f"--coordinator=localhost:{free_port()}",
+            "--num_processes=2",
+            "--process_id=0",
+            "--patience=1",
+            f"--workdir={tmp_path / 'run'}",
+        )
+        refused = binaries.start(
+            "train",
+            *toy_job,
+            f"--coordinator=localhost:{taken}",
+            "--num_processes=2",
+            "--process_id=0",
+            f"--workdir={tmp_path / 'run'}",
+        )
+        alone = binaries.start(
+            "train",
+            *toy_job,
+            "--distributed=auto",
+            f"--workdir={tmp_path / 'run'}",
+            env={name: "" for name in os.environ if name.startswith("KUBERNETES_")},
+        )
+        for process, error in (
+            (waiting, "--patience=1 seconds were not enough to meet the other processes at "),
+            (refused, f"must have a port that process 0 can use, got {taken}: Address already in"),
+            (alone, "--distributed=auto finds no TPU VM, Slurm step, Open MPI or Kubernetes job"),
+        ):
+            answer = process.wait()
+            assert (answer.returncode, answer.stdout) == (2, "")
+            assert error in answer.error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--coordinator=a:1",), "must be given together"),
+        (("--num_processes=2", "--process_id=0"), "must be given together"),
+        (("--coordinator=a:1", "--num_processes=2", "--process_id=2"), "must lie in 0..1, got 2"),
+        (("--coordinator=a", "--num_processes=2", "--process_id=0"), "HOST:PORT with a port in"),
+    ],
+)
+def test_options_that_cannot_be_are_answered_at_once(binaries, tmp_path, options, error):
+    answer = binaries.run("train", *options, f"--workdir={tmp_path / 'run'}")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert error in answer.error
+    assert "jax" not in answer.modules
+    assert not (tmp_path / "run").exists()
+
+
+def by_hand(coordinator="host:8000", num_processes=2, process_id=1, **others):
+    return TeamRequest(
+        coordinator=coordinator, num_processes=num_processes, process_id=process_id, **others
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (by_hand(coordinator="host:0"), "a port in 1..65535, got 'host:0'"),
+        (by_hand(coordinator="host:65536"), "got 'host:65536'"),
+        (by_hand(coordinator=":8000"), "HOST:PORT"),
+        (by_hand(coordinator="host:http"), "HOST:PORT"),
+        (by_hand(num_processes=0), "--num_processes must be at least 1, got 0"),
+        (by_hand(process_id=-1), r"--process_id must lie in 0\.\.1, got -1"),
+        (by_hand(process_id=None), "must be given together"),
+        (by_hand(detection=Detection.AUTO), "--distributed=auto finds the processes itself"),
+        (TeamRequest(patience_seconds=0), "--patience must be positive, got 0"),
+        (TeamRequest(patience_seconds=float("nan")), "--patience must be positive, got nan"),
+    ],
+)
+def test_requests_that_cannot_be(request_, message):
+    with pytest.raises(ValueError, match=message):
+        request_.validate()
+
+
+@pytest.mark.parametrize(
+    ("request_", "alone"),
+    [
+        (TeamRequest(), True),
+        (by_hand(), False),
+        (by_hand(coordinator="[::1]:8000"), False),
+        (TeamRequest(detection=Detection.AUTO), False),
+        (TeamRequest(detection=Detection.MPI4PY), False),
+    ],
+)
+def test_requests_that_can_be(request_, alone):
+    request_.validate()
+    assert request_.alone is alone
