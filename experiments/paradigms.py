@@ -15,7 +15,7 @@ from ensemble_jax.analysis import (
     member_accessibility_from_bits,
 )
 from ensemble_jax.classifiers import Classifier, boost_linear_classifiers, train_classifiers
-from ensemble_jax.data import Dataset
+from ensemble_jax.data import Dataset, as_array
 from ensemble_jax.figures import BoostingDisplay, ClassifierDisplay
 from ensemble_jax.runs import Run
 from experiments.report import save_result, write_table
@@ -41,13 +41,16 @@ def compare_classifiers(
     Returns:
         The files, figures as PNG.
     """
-    train, asked = dataset.splits["train"], {_SPLIT: dataset.splits[_SPLIT].inputs}
+    inputs, asked = (
+        as_array(dataset.splits["train"].inputs),
+        {_SPLIT: as_array(dataset.splits[_SPLIT].inputs)},
+    )
     labels = run.labels[_SPLIT]
     correct = {}
     for kind in kinds:
         print(f"training {kind.value}", end="", flush=True)
         start = time.perf_counter()
-        predictions = train_classifiers(kind, train.inputs, run.labels["train"], asked)
+        predictions = train_classifiers(kind, inputs, run.labels["train"], asked)
         correct[kind.value] = predictions[_SPLIT][0] == labels
         print(f": {time.perf_counter() - start:.1f} s", flush=True)
     scores = {extent: _consistency(run, extent) for extent in _choose_extents(run)}
@@ -74,11 +77,14 @@ def compare_boosting(run: Run, dataset: Dataset, num_learners: int, directory: P
     Returns:
         The files, figures as PNG.
     """
-    train, asked = dataset.splits["train"], {_SPLIT: dataset.splits[_SPLIT].inputs}
+    inputs, asked = (
+        as_array(dataset.splits["train"].inputs),
+        {_SPLIT: as_array(dataset.splits[_SPLIT].inputs)},
+    )
     labels = run.labels[_SPLIT]
     print(f"boosting {num_learners} linear classifiers", end="", flush=True)
     start = time.perf_counter()
-    predictions = boost_linear_classifiers(train.inputs, run.labels["train"], asked, num_learners)
+    predictions = boost_linear_classifiers(inputs, run.labels["train"], asked, num_learners)
     print(f": {time.perf_counter() - start:.1f} s", flush=True)
     display = BoostingDisplay.from_correct(
         predictions[_SPLIT] == labels,
