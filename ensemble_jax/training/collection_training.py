@@ -61,13 +61,14 @@ class CollectionTraining:
         self._source = examples
         if isinstance(examples, PoolFeed):
             self._pool_sizes = examples.pools.sizes
-            self._seed = _shared_seed(members)
-            shapes = _of_pool(examples.shapes)
+            self._seed = _pool_seed(members, examples)
         else:
             self._pool_sizes = (len(examples.labels),)
-            shapes = examples, None
         self.num_pools = len(self._pool_sizes)
         self.num_images = images_per_epoch(members, sum(self._pool_sizes))
+        shapes = (
+            self._of_pool(examples.shapes) if isinstance(examples, PoolFeed) else (examples, None)
+        )
         init = placement.lift(training.init).lower(self._members)
         self._init = init.compile()
         self.placed_state_shape = init.out_info
@@ -81,7 +82,7 @@ class CollectionTraining:
         other = copy.copy(self)
         other._members = self._placement.spread(members)
         if isinstance(self._source, PoolFeed):
-            other._seed = _shared_seed(members)
+            other._seed = _pool_seed(members, self._source)
         return other
 
     def init(self) -> MemberState:
@@ -120,7 +121,7 @@ class CollectionTraining:
             return self.compiled_epoch(*self._arguments(state, epoch, source, None))
         number = epoch * self.num_pools + pool
         following = self._name(number + 1) if read_ahead else None
-        examples = _of_pool(source.take(self._name(number), following))
+        examples = self._of_pool(source.take(self._name(number), following))
         return self.compiled_epoch(*self._arguments(state, epoch, *examples))
 
     def images_in(self, pool: int) -> int:
@@ -141,6 +142,11 @@ class CollectionTraining:
         epoch, pool = divmod(number, self.num_pools)
         return PoolName(pool, Shuffle(self._seed, epoch))
 
+    def _of_pool(self, pool: PlacedPool) -> tuple[Examples, PoolPlace | None]:
+        """What a member's training takes of a pool; the only one is the whole set."""
+        place = PoolPlace(pool.number, pool.size, pool.positions) if self.num_pools > 1 else None
+        return Examples(pool.inputs, pool.labels), place
+
     def _arguments(self, state, epoch, examples, pool):
         number = self._placement.share(np.int32(epoch))
         return state, self._members, number, examples, pool
@@ -156,17 +162,13 @@ def place_examples(
     return placement.share(Examples(as_array(inputs, max_threads), labels.astype(np.int32)))
 
 
-def _of_pool(pool: PlacedPool) -> tuple[Examples, PoolPlace]:
-    """What a member's training takes of a pool."""
-    place = PoolPlace(pool.number, pool.size, pool.positions)
-    return Examples(pool.inputs, pool.labels), place
-
-
-def _shared_seed(members: Member) -> int:
+def _pool_seed(members: Member, feed: PoolFeed) -> int:
     """The seed from which all members have their pools."""
+    if feed.pools.count == 1:
+        return 0  # nothing is drawn
     if members.subset is not None:
         raise ValueError(
-            "pool_images must be 0 (all examples in memory) where members have their own subsets"
+            "pool_images must be 0 (all examples at once) where members have their own subsets"
         )
     seeds = np.unique(np.asarray(members.seed))
     if len(seeds) > 1:
