@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -40,11 +40,11 @@ class PlacedPool(NamedTuple):
         size: how many examples it has.
     """
 
-    inputs: Num[Array, "P ..."]
-    labels: Int[Array, " P"]
-    positions: Int[Array, " P"]
-    number: Int[Array, ""]
-    size: Int[Array, ""]
+    inputs: Num[Array | np.ndarray, "P ..."]
+    labels: Int[Array | np.ndarray, " P"]
+    positions: Int[Array | np.ndarray, " P"]
+    number: Int[Array | np.ndarray, ""]
+    size: Int[Array | np.ndarray, ""]
 
 
 class PoolFeed:
@@ -76,8 +76,8 @@ class PoolFeed:
         self._inputs, self._labels = inputs, labels
         self._placement, self._max_threads = placement, max_threads
         self._ahead = ReadAhead(self._read)
-        one, row = np.int32(0), np.empty(pools.size, np.int32)
-        images = jax.ShapeDtypeStruct((pools.size, *inputs.shape[1:]), inputs.dtype)
+        one, row = np.array(0, np.int32), np.empty(pools.size, np.int32)
+        images: Any = jax.ShapeDtypeStruct((pools.size, *inputs.shape[1:]), inputs.dtype)
         self.shapes: PlacedPool = placement.shared_shapes(PlacedPool(images, row, row, one, one))
 
     def take(self, name: PoolName, then: PoolName | None = None) -> PlacedPool:
@@ -99,7 +99,11 @@ class PoolFeed:
             cancelled=cancelled,
         )
         placed = PlacedPool(
-            pool.inputs, pool.labels, pool.positions, np.int32(name.number), np.int32(pool.size)
+            pool.inputs,
+            pool.labels,
+            pool.positions,
+            np.array(name.number, np.int32),
+            np.array(pool.size, np.int32),
         )
         # The host's copy can go when it has been copied, which is not to wait for the first use.
         return jax.block_until_ready(self._placement.share(placed))

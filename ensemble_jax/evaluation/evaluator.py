@@ -82,7 +82,7 @@ def join_evaluations(parts: Sequence[Evaluation], sizes: Sequence[int]) -> Evalu
 
 
 def join_predictions(
-    parts: Sequence[UInt[np.ndarray, "N P"]], sizes: Sequence[int]
+    parts: Sequence[UInt[Array | np.ndarray, "N P"]], sizes: Sequence[int]
 ) -> UInt[np.ndarray, "N M"]:
     """The predictions for consecutive parts of a set as those for the set."""
     return np.concatenate(parts, axis=1)[:, : sum(sizes)]

@@ -89,7 +89,9 @@ class CollectionTraining:
         """The state of every member at initialisation, `[N, ...]` on the devices."""
         return self._init(self._members)
 
-    def epoch(self, state: MemberState, epoch: int) -> tuple[MemberState, Float[Array, " N"]]:
+    def epoch(
+        self, state: MemberState, epoch: int
+    ) -> tuple[MemberState, Float[Array | np.ndarray, " N"]]:
         """Train every member for one epoch, counted from 0. `state` is used up.
 
         Returns at once where all examples are on the devices; the results are there when they are
@@ -130,10 +132,10 @@ class CollectionTraining:
 
     def mean_loss(
         self, losses: Sequence[Float[Array | np.ndarray, " N"]], first_pool: int = 0
-    ) -> Float[Array | np.ndarray, " N"]:
-        """The mean over the examples of consecutive pools, given that over each."""
+    ) -> Float[np.ndarray, " N"]:
+        """The mean over the examples of consecutive pools, given that over each; on the host."""
         if len(losses) == 1:
-            return losses[0]
+            return np.asarray(losses[0])
         sizes = self._pool_sizes[first_pool : first_pool + len(losses)]
         return np.average(losses, axis=0, weights=sizes).astype(np.float32)
 
