@@ -9,11 +9,13 @@ import pytest
 from ensemble_jax import load_run
 
 MEMBERS = 3
+# Nothing here depends on how fast the programs are, and they take long to compile.
+QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
 @pytest.fixture(scope="module")
 def imagenet_job(tmp_path_factory, write_imagenet) -> tuple[str, ...]:
-    """Narrow ResNet-50 in ImageNet's form, in three pools and an epoch that divides into none."""
+    """Narrow ResNet-50 in ImageNet's form, an epoch in three pools of which the last is short."""
     data_dir = tmp_path_factory.mktemp("prepared")
     write_imagenet(data_dir)
     return (
@@ -24,10 +26,10 @@ def imagenet_job(tmp_path_factory, write_imagenet) -> tuple[str, ...]:
         "--config.width=2",
         "--config.depth=1",
         f"--config.num_members={MEMBERS}",
-        "--config.plan=default,num_devices=1,convolution=patches",
+        "--config.plan=default,num_devices=1,convolution=xla",
         "--config.batch_size=8",
         "--config.evaluation_batch_size=8",
-        "--config.extents=0,1,2",
+        "--config.extents=0,2",
         "--config.augmentation=crop:2,flip",
         "--config.pool_images=16",
         "--config.workers=2",
@@ -38,7 +40,7 @@ def imagenet_job(tmp_path_factory, write_imagenet) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def imagenet_run(binaries, imagenet_job, tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "imagenet"
-    answer = binaries.run("train", *imagenet_job, f"--workdir={directory}")
+    answer = binaries.run("train", *imagenet_job, f"--workdir={directory}", env=QUICK)
     assert answer.returncode == 0, answer.stderr
     assert "at most 16 images on a device" in answer.stdout
     return directory
@@ -49,22 +51,21 @@ def test_all_members_learn_all_images(imagenet_run):
     assert run.manifest.plan["pool_images"] == 16
     assert run.config["pool_images"] == 16
     assert "workers" not in run.config
-    assert run.correct("train").shape == (3, MEMBERS, 45)
-    assert run.correct("test").shape == (3, MEMBERS, 13)
+    assert run.correct("train").shape == (2, MEMBERS, 45)
+    assert run.correct("test").shape == (2, MEMBERS, 13)
     assert run.ids["test"][0].endswith(".JPEG")
     for split in ("train", "test"):
         predictions = run.predictions(split)
         np.testing.assert_array_equal(run.correct(split), predictions == run.labels[split])
     # Every member its own, and learning.
     assert len(np.unique(run.predictions("train")[-1], axis=0)) == MEMBERS
-    losses = [line["train"]["loss"] for line in run.metrics] if hasattr(run, "metrics") else None
-    assert losses is None or losses[-1] < losses[0]
+    assert (run.metrics["loss_train"][-1] < run.metrics["loss_train"][0]).all()
 
 
 def test_a_member_alone_has_the_same_bits(binaries, imagenet_job, imagenet_run, tmp_path):
     directory = tmp_path / "alone"
     answer = binaries.run(
-        "train", *imagenet_job, "--config.members=1:2", f"--workdir={directory}"
+        "train", *imagenet_job, "--config.members=1:2", f"--workdir={directory}", env=QUICK
     )
     assert answer.returncode == 0, answer.stderr
     alone, all_members = load_run(directory), load_run(imagenet_run)
@@ -87,14 +88,14 @@ def test_a_training_that_ends_within_an_epoch_goes_on_there(
     """There are three pools an epoch, and a checkpoint after every one."""
     directory = tmp_path / "run"
     command = ("train", *imagenet_job, f"--workdir={directory}")
-    stopped = binaries.start(*command).stop(
+    stopped = binaries.start(*command, env=QUICK).stop(
         number, lambda: any(name % 3 for name in checkpoints(directory))
     )
     if number == signal.SIGTERM:
         assert stopped.returncode == 143, stopped.stderr
     else:
         assert stopped.returncode == -signal.SIGKILL
-    answer = binaries.run(*command)
+    answer = binaries.run(*command, env=QUICK)
     assert answer.returncode == 0, answer.stderr
     assert re.search(r"^continuing \S+ after epoch \d", answer.stdout, re.M)
     assert_same_records(directory, imagenet_run)
