@@ -11,7 +11,15 @@ from ensemble_jax.data import (
     with_label_noise,
     with_random_labels,
 )
-from experiments.configs import out_of_sample, random_labels, small_mammals
+from ensemble_jax.options import Model
+from experiments.configs import (
+    imagenet_alexnet,
+    imagenet_densenet,
+    imagenet_resnet50,
+    out_of_sample,
+    random_labels,
+    small_mammals,
+)
 from experiments.dataset import load_data
 from experiments.train_config import TrainConfig
 
@@ -71,3 +79,19 @@ def test_the_experiments_have_their_data(real_data):
         "fish": 500,
         "medium_mammals": 500,
     }
+
+
+@pytest.mark.parametrize(
+    ("config_file", "model", "members"),
+    [
+        (imagenet_resnet50, Model.RESNET50, 27),
+        (imagenet_alexnet, Model.ALEXNET, 22),
+        (imagenet_densenet, Model.DENSENET121, 6),
+    ],
+)
+def test_the_configs_of_imagenet_stream_it(config_file, model, members):
+    config = config_file.get_config()
+    config.validate()
+    assert (config.dataset, config.model, config.num_members) == ("imagenet2012", model, members)
+    assert config.pool_images > 0
+    assert config.extents[-1] == 100

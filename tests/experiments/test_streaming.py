@@ -59,7 +59,7 @@ def test_all_members_learn_all_images(imagenet_run):
         np.testing.assert_array_equal(run.correct(split), predictions == run.labels[split])
     # Every member its own, and learning.
     assert len(np.unique(run.predictions("train")[-1], axis=0)) == MEMBERS
-    assert (run.metrics["loss_train"][-1] < run.metrics["loss_train"][0]).all()
+    assert (run.metrics["train_loss"][-1] < run.metrics["train_loss"][0]).all()
 
 
 def test_a_member_alone_has_the_same_bits(binaries, imagenet_job, imagenet_run, tmp_path):
