@@ -44,14 +44,14 @@ from benchmarks.memory import peak_resident_bytes
 from benchmarks.summary import markdown
 from ensemble_jax import load_run
 from ensemble_jax.collection import place, use_all_cores
-from ensemble_jax.data import channel_statistics, load_dataset
+from ensemble_jax.data import as_array, channel_statistics, load_dataset
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
 from ensemble_jax.models import make_network
 from ensemble_jax.options import Model, Optimizer
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
 from ensemble_jax.planning.memory import CollectionMemory, program_bytes
-from ensemble_jax.runs.files import replace_file
+from ensemble_jax.runs.files import npz_content, replace_file
 from ensemble_jax.runs.layout import RECORDS, record_path
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 from experiments import report  # noqa: F401  # what the job holds as well, Matplotlib above all
@@ -151,9 +151,10 @@ def _write_digits() -> None:
     sizes = {"train": _TRAIN_IMAGES.value, "test": _TEST_IMAGES.value}
     arrays = {}
     for name, split in digits.splits.items():
-        arrays[f"{name}_images"] = split.inputs[: sizes[name]]
+        arrays[f"{name}_images"] = as_array(split.inputs)[: sizes[name]]
         arrays[f"{name}_labels"] = split.labels[: sizes[name]]
-    np.savez(_DIGITS, class_names=np.array(digits.class_names), **arrays)
+    arrays["class_names"] = np.array(digits.class_names)
+    Path(_DIGITS).write_bytes(npz_content(arrays))
 
 
 def _config_fields() -> dict[str, Any]:

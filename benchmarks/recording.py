@@ -164,9 +164,14 @@ class _Recording:
     def measure(self) -> Seconds:
         """Train and record some epochs into a folder that is removed."""
         spent = {"epochs": 0.0, "evaluations": 0.0}
-        epoch = _timed(self._training.epoch, spent, "epochs")
+        train_pool = _timed(self._training.train_pool, spent, "epochs")
         evaluate = _timed(lambda state: self._evaluation(state.variables), spent, "evaluations")
-        training = SimpleNamespace(epoch=epoch, num_images=self._training.num_images)
+        training = SimpleNamespace(
+            num_pools=1,
+            train_pool=train_pool,
+            images_in=self._training.images_in,
+            mean_loss=self._training.mean_loss,
+        )
         extents = list(range(1, _EPOCHS.value + 1))
         with tempfile.TemporaryDirectory() as folder:
             writer = RunWriter.create(Path(folder) / "run", self._manifest(extents), self._splits)
@@ -219,9 +224,9 @@ def _split(data, part):
 def _timed(function, spent, name):
     """The function, whose time until its results are there is added to what was spent before."""
 
-    def call(*arguments):
+    def call(*arguments, **more):
         started = time.perf_counter()
-        results = jax.block_until_ready(function(*arguments))
+        results = jax.block_until_ready(function(*arguments, **more))
         spent[name] += time.perf_counter() - started
         return results
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from ensemble_jax.data import channel_statistics, load_dataset
+from ensemble_jax.data import as_array, channel_statistics, load_dataset
 from ensemble_jax.data.subsets import subset_indices
 from ensemble_jax.options import ArchitectureOptions, ImageForm, Model
 
@@ -213,7 +213,7 @@ def load_training_set(workload: Workload) -> TrainingSet:
     """The images and labels of a workload, the same in every process."""
     if workload.dataset:
         dataset = load_dataset(workload.dataset)
-        images = dataset.train.inputs[: workload.num_images]
+        images = as_array(dataset.train.inputs)[: workload.num_images]
         labels = dataset.train.labels[: workload.num_images]
         num_classes = dataset.num_classes
     else:

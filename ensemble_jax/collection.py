@@ -77,6 +77,13 @@ class Placement:
         """Put arrays that all members read on every device."""
         return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
 
+    def shared_shapes(self, shapes: Any) -> Any:
+        """What a function is compiled for that takes arrays of these shapes from `share`."""
+        sharding = NamedSharding(self._mesh, PartitionSpec())
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
+        )
+
     def gather(self, tree: Any) -> Any:
         """Copy a lifted function's results to the host as `[N, ...]` arrays of their own.
 

@@ -1,8 +1,11 @@
 """What can be chosen. Nothing of JAX is imported here, so a wrong choice is answered at once."""
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Model(Enum):
@@ -63,6 +66,7 @@ class Source(Enum):
     INITIALISATION = "initialisation"
     ORDER = "order"
     DROPOUT = "dropout"
+    AUGMENTATION = "augmentation"
     SUBSET = "subset"
     LABELS = "labels"
 
@@ -158,3 +162,53 @@ class ArchitectureOptions:
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != field.default
         }
+
+
+class AugmentationKind(Enum):
+    """How images are changed at random whenever a member is trained on them."""
+
+    CROP = "crop"
+    FLIP = "flip"
+    RESIZED_CROP = "resized_crop"
+
+
+class Augmentation(NamedTuple):
+    """A change of images.
+
+    Attributes:
+        kind: which; see `ensemble_jax.ops.augmentation`.
+        pixels: of CROP, how wide the border is that comes around an image before it is cropped.
+    """
+
+    kind: AugmentationKind
+    pixels: int = 0
+
+
+_MOST_BORDER = 1024
+
+
+def parse_augmentations(texts: Sequence[str]) -> tuple[Augmentation, ...]:
+    """What the texts `crop:PIXELS`, `flip` and `resized_crop` ask for, in that order.
+
+    Raises:
+        ValueError: if a text is none of these, or there twice.
+
+    >>> [augmentation.pixels for augmentation in parse_augmentations(["crop:4", "flip"])]
+    [4, 0]
+    """
+    parsed = []
+    for text in texts:
+        name, colon, pixels = text.partition(":")
+        kinds = [kind.value for kind in AugmentationKind]
+        needs_pixels = name == AugmentationKind.CROP.value
+        valid = re.fullmatch(r"[1-9]\d{0,3}", pixels, re.ASCII) and int(pixels) <= _MOST_BORDER
+        if name not in kinds or bool(colon) != needs_pixels or (needs_pixels and not valid):
+            raise ValueError(
+                f"augmentation must be of crop:PIXELS (1..{_MOST_BORDER}), flip and resized_crop, "
+                f"got {text!r}"
+            )
+        kind = AugmentationKind(name)
+        if kind in [augmentation.kind for augmentation in parsed]:
+            raise ValueError(f"augmentation must have {name} only once, got {', '.join(texts)}")
+        parsed.append(Augmentation(kind, int(pixels) if needs_pixels else 0))
+    return tuple(parsed)

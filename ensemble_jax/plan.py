@@ -19,11 +19,14 @@ _ALL = "all"
 _PRECISION = "precision"
 _CONVOLUTION = "convolution"
 _LAYER_CONVOLUTIONS = "layer_convolutions"
+_POOL_IMAGES = "pool_images"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a collection is computed. Plans of one precision give the same results up to rounding.
+    """How a collection is computed.
+
+    Plans of one precision and size of pools give the same results up to rounding.
 
     Attributes:
         num_devices: how many of a process's devices the members are spread over. Of a CPU every
@@ -36,6 +39,9 @@ class Plan:
             it changes the results.
         layer_convolutions: how the convolutions of some layers are computed, where otherwise than
             all others, by the name that `ensemble_jax.ops.shape_name` gives to their shapes.
+        pool_images: the most examples on a device at once, where these come in pools; 0 where all
+            of them are there. It is not to be chosen by speed, since it changes the order in which
+            examples are seen.
     """
 
     num_devices: int
@@ -46,6 +52,7 @@ class Plan:
     layer_convolutions: Mapping[str, ConvolutionAlgorithm] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
     )
+    pool_images: int = 0
 
     def __post_init__(self) -> None:
         if self.num_devices < 1:
@@ -73,13 +80,18 @@ class Plan:
     def from_plain(cls, values: Mapping[str, Any]) -> Plan:
         """What `as_plain` wrote.
 
-        Plans once had no precision, which is float32 then, and the same convolution in all layers.
+        Plans once had no precision, which is float32 then, the same convolution in all layers and
+        no pools.
 
         Raises:
             ValueError: if the values are not those of a plan.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        once_absent = {_PRECISION: Precision.FLOAT32.value, _LAYER_CONVOLUTIONS: {}}
+        once_absent = {
+            _PRECISION: Precision.FLOAT32.value,
+            _LAYER_CONVOLUTIONS: {},
+            _POOL_IMAGES: 0,
+        }
         entries: dict[str, Any] = once_absent | dict(values)
         if sorted(entries) != sorted(names):
             raise ValueError(f"a plan has the entries {', '.join(names)}, got {dict(values)}")
@@ -103,9 +115,10 @@ class Plan:
         others = f" but for {differing} shape{'s'[: differing > 1]} of layers" if differing else ""
         parts = f", batches in {self.passes_per_step} parts" if self.passes_per_step > 1 else ""
         precision = "" if self.precision is Precision.FLOAT32 else f", in {self.precision.value}"
+        pools = f", at most {self.pool_images} images on a device" if self.pool_images else ""
         return (
             f"{devices}, {at_once} at a time{each}, {self.convolution.value} convolutions{others}"
-            f"{parts}{precision}"
+            f"{parts}{precision}{pools}"
         )
 
 
@@ -139,7 +152,10 @@ class PlanRequest:
     @property
     def leaves_a_choice(self) -> bool:
         """Whether anything is to be measured."""
-        measurable = {field.name for field in dataclasses.fields(Plan)} - {_PRECISION}
+        measurable = {field.name for field in dataclasses.fields(Plan)} - {
+            _PRECISION,
+            _POOL_IMAGES,
+        }
         return self.measured and not measurable <= set(self.forced)
 
 

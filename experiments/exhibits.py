@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image
 
-from ensemble_jax.data import Dataset
+from ensemble_jax.data import Dataset, read_inputs
 from ensemble_jax.runs import Run
 from experiments.dataset import load_data_of_run
 
@@ -49,7 +49,10 @@ def show_examples(run: Run, chosen: Mapping[str, Sequence[int]], data_dir: str =
     except Exception as error:
         told = " ".join(str(error).split()) or type(error).__name__
         return Exhibits({}, {}, f"The examples are not shown, as their data cannot be read: {told}")
-    inputs = {split: dataset.splits[split].inputs[of] for split, of in chosen.items()}
+    inputs = {
+        split: read_inputs(dataset.splits[split].inputs, np.asarray(of))
+        for split, of in chosen.items()
+    }
     if dataset.word_vectors is not None:
         return Exhibits({}, {split: _texts(of, dataset) for split, of in inputs.items()})
     shape = dataset.input_shape

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ensemble_jax.data import Dataset, channel_statistics
-from ensemble_jax.options import ConvolutionAlgorithm, Precision, Protocol
+from ensemble_jax.options import (
+    ConvolutionAlgorithm,
+    Precision,
+    Protocol,
+    parse_augmentations,
+)
 from ensemble_jax.runs import (
     DataSummary,
     ExtentRecord,
@@ -195,17 +200,21 @@ def _train(
     from ensemble_jax.evaluation import (
         CollectionEvaluation,
         Evaluations,
+        join_evaluations,
         make_evaluator,
         make_predictor,
     )
-    from ensemble_jax.ops import convolution_by_layer
-    from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
+    from ensemble_jax.ops import convolution_by_layer, make_augmentation
+    from ensemble_jax.training import CollectionTraining, make_member_training
+    from experiments.feeding import num_workers, place_splits
     from experiments.planning import plan_of_run, plan_training, told_if_out_of_memory
 
     use_all_cores()
     check_on_its_own()
     config = job.shared
-    make_network = functools.partial(make_network_of, config, dataset)
+    statistics = input_statistics(dataset, num_workers(config))
+    make_network = functools.partial(make_network_of, config, dataset, statistics)
+    augment = make_augmentation(parse_augmentations(config.augmentation), dataset.input_shape)
     if resumed:
         _check_same_examples(workdir, dataset)
         writer = RunWriter.open(workdir)
@@ -218,7 +227,7 @@ def _train(
         claim_folder(workdir)
         held.enter_context(lock(workdir))
         if job.whole is None:
-            choice = plan_training(config, dataset, roster.members, make_network)
+            choice = plan_training(config, dataset, roster.members, make_network, augment)
         else:
             await_begun(job.whole)
             _check_same_examples(job.whole, dataset)
@@ -229,7 +238,7 @@ def _train(
     convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
     network = make_network(convolution, plan.precision)
     member_training = make_member_training(
-        network, config.optimizer, config.batch_size, plan.passes_per_step
+        network, config.optimizer, config.batch_size, plan.passes_per_step, augment
     )
     if not resumed:
         manifest = _make_manifest(job, dataset, roster, choice, placement)
@@ -238,16 +247,15 @@ def _train(
         )
     held.enter_context(told_if_out_of_memory(plan, config))
     print(f"{job}\nplan: {plan} ({choice.reason})\ncompiling", flush=True)
-    examples = {
-        name: place_examples(placement, split.inputs, split.labels)
-        for name, split in dataset.splits.items()
-    }
-    training = CollectionTraining(member_training, placement, roster.members, examples["train"])
+    placed = place_splits(config, dataset, plan.pool_images, placement, held)
+    training = CollectionTraining(member_training, placement, roster.members, placed.train)
     probe_inputs = {n: (placement.share(probe.inputs),) for n, probe in dataset.probes.items()}
     evaluation_size = plan.evaluation_batch_size(config.batch_size, config.evaluation_batch_size)
     of_data = (network, dataset.num_classes, evaluation_size)
     variables = training.placed_state_shape.variables
-    splits = CollectionEvaluation(make_evaluator(*of_data), placement, variables, examples)
+    splits = CollectionEvaluation(
+        make_evaluator(*of_data), placement, variables, placed.evaluated, join_evaluations
+    )
     probes = CollectionEvaluation(make_predictor(*of_data), placement, variables, probe_inputs)
     seconds = training.compile_seconds + splits.compile_seconds + probes.compile_seconds
     print(f"compiled in {seconds:.1f} s", flush=True)
@@ -294,29 +302,32 @@ def _train_trajectory(
     training, placement = compiled.training, compiled.placement
     checkpoints = Checkpoints(writer.directory / _CHECKPOINTS)
     saving = Saving(
-        lambda epoch, state: _save(epoch, state, writer.directory, checkpoints),
+        lambda pools, state: _save(
+            pools, pools // training.num_pools, state, writer.directory, checkpoints
+        ),
         config.checkpoint_extents,
         60 * config.checkpoint_minutes or math.inf,
     )
     try:
         missing = [extent for extent in config.extents if extent not in writer.extents]
-        first_epoch, state = _start(missing[0], training, writer, checkpoints, placement)
-        if writer.extents:
-            print(f"continuing {writer.directory} after epoch {first_epoch}", flush=True)
+        start = _start(missing[0], training, writer, checkpoints, placement)
+        if writer.extents or start.pool:
+            print(f"continuing {writer.directory}{_where(start, training)}", flush=True)
         with (
             Deferral() as deferral,
-            TrainingProgress(missing[-1], first_epoch, roster.ids, split_sizes) as progress,
+            TrainingProgress(missing[-1], start.epoch, roster.ids, split_sizes) as progress,
         ):
             reached = _loop(compiled, writer)(
                 training,
-                state,
-                first_epoch=first_epoch,
+                start.state,
+                first_epoch=start.epoch,
+                first_pool=start.pool,
                 extents=missing,
                 observer=progress,
                 saving=saving,
                 stop_asked=lambda: deferral.asked,
             )
-        deferral.raise_if_asked(f" after epoch {reached.epoch}")
+        deferral.raise_if_asked(_where(reached, training))
     finally:
         checkpoints.close()
 
@@ -415,19 +426,24 @@ def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
             )
 
 
+def input_statistics(dataset: Dataset, max_threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and deviation by which inputs are normalised."""
+    if dataset.word_vectors is not None:  # the inputs are ids of words, which stay as they are
+        return np.zeros(1, np.float32), np.ones(1, np.float32)
+    return channel_statistics(dataset.train.inputs, max_threads)
+
+
 def make_network_of(
     config: TrainConfig,
     dataset: Dataset,
+    statistics: tuple[np.ndarray, np.ndarray],
     convolution: ConvolutionAlgorithm | Convolution,
     precision: Precision = Precision.FLOAT32,
 ) -> Network:
     """The network of one member of a config, for the examples of its data set."""
     from ensemble_jax.models import make_network
 
-    if dataset.word_vectors is None:
-        mean, deviation = channel_statistics(dataset.train.inputs)
-    else:  # the inputs are ids of words, which stay as they are
-        mean, deviation = np.zeros(1, np.float32), np.ones(1, np.float32)
+    mean, deviation = statistics
     return make_network(
         config.model,
         num_classes=dataset.num_classes,
@@ -470,18 +486,28 @@ def _start(
     writer: RunWriter,
     checkpoints: Checkpoints,
     placement: Placement,
-) -> tuple[int, MemberState]:
-    """The epochs completed, and the state to go on from, before the first missing extent."""
-    if checkpoints.epochs and min(checkpoints.epochs) >= missing:
+) -> Progress:
+    """Where to go on from, before the first missing extent; checkpoints are named by pools."""
+    from ensemble_jax.training import Progress
+
+    first_too_late = missing * training.num_pools
+    if checkpoints.epochs and min(checkpoints.epochs) >= first_too_late:
         raise ValueError(
             f"{writer.directory} lacks the record of the extent {missing}, from before its "
             f"checkpoints: remove {writer.directory / _CHECKPOINTS} to train again from the start"
         )
-    latest = checkpoints.restore_latest(training.state_shape, up_to=missing - 1)
+    latest = checkpoints.restore_latest(training.state_shape, up_to=first_too_late - 1)
     if latest is None:
-        return 0, training.init()
-    epoch, state = latest
-    return epoch, placement.spread(state)
+        return Progress(0, training.init())
+    done, state = latest
+    epoch, pool = divmod(done, training.num_pools)
+    return Progress(epoch, placement.spread(state), pool)
+
+
+def _where(progress: Progress, training: CollectionTraining) -> str:
+    """How far a training came, for a message."""
+    pools = f" and {progress.pool} of {training.num_pools} pools" if progress.pool else ""
+    return f" after epoch {progress.epoch}{pools}"
 
 
 @contextlib.contextmanager
@@ -512,11 +538,13 @@ def _write(measurement: Measurement, writer: RunWriter) -> None:
         writer.write_extent(record)
 
 
-def _save(epoch: int, state: MemberState, directory: Path, checkpoints: Checkpoints) -> None:
+def _save(
+    pools: int, epoch: int, state: MemberState, directory: Path, checkpoints: Checkpoints
+) -> None:
     """Make a checkpoint permanent."""
     with _told(epoch, directory):
         _check_room(directory, state)
-        checkpoints.save(epoch, state)
+        checkpoints.save(pools, state)
 
 
 def _check_room(directory: Path, state: MemberState) -> None:

@@ -15,7 +15,7 @@ from ensemble_jax.analysis import (
     member_accessibility_from_bits,
 )
 from ensemble_jax.classifiers import Classifier, boost_linear_classifiers, train_classifiers
-from ensemble_jax.data import Dataset
+from ensemble_jax.data import Dataset, as_array
 from ensemble_jax.figures import BoostingDisplay, ClassifierDisplay
 from ensemble_jax.runs import Run
 from experiments.report import save_result, write_table
@@ -56,13 +56,13 @@ def make_classifier_display(
     run: Run, dataset: Dataset, kinds: Sequence[Classifier], title: str
 ) -> ClassifierDisplay:
     """Train each kind of classifier once, and put it beside the networks; says what it does."""
-    train, asked = dataset.splits["train"], {_SPLIT: dataset.splits[_SPLIT].inputs}
+    inputs, asked = (as_array(dataset.splits[split].inputs) for split in ("train", _SPLIT))
     labels = run.labels[_SPLIT]
     correct = {}
     for kind in kinds:
         print(f"training {kind.value}", end="", flush=True)
         start = time.perf_counter()
-        predictions = train_classifiers(kind, train.inputs, run.labels["train"], asked)
+        predictions = train_classifiers(kind, inputs, run.labels["train"], {_SPLIT: asked})
         correct[kind.value] = predictions[_SPLIT][0] == labels
         print(f": {time.perf_counter() - start:.1f} s", flush=True)
     scores = {extent: _consistency(run, extent) for extent in _choose_extents(run)}
@@ -105,11 +105,13 @@ def make_boosting_display(
     run: Run, dataset: Dataset, num_learners: int, title: str
 ) -> BoostingDisplay:
     """Boost linear classifiers, and put them beside the networks; says what it does."""
-    train, asked = dataset.splits["train"], {_SPLIT: dataset.splits[_SPLIT].inputs}
+    inputs, asked = (as_array(dataset.splits[split].inputs) for split in ("train", _SPLIT))
     labels = run.labels[_SPLIT]
     print(f"boosting {num_learners} linear classifiers", end="", flush=True)
     start = time.perf_counter()
-    predictions = boost_linear_classifiers(train.inputs, run.labels["train"], asked, num_learners)
+    predictions = boost_linear_classifiers(
+        inputs, run.labels["train"], {_SPLIT: asked}, num_learners
+    )
     print(f": {time.perf_counter() - start:.1f} s", flush=True)
     return BoostingDisplay.from_correct(
         predictions[_SPLIT] == labels,

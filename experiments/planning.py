@@ -14,7 +14,7 @@ import jax
 
 from ensemble_jax.data import Dataset
 from ensemble_jax.models import Network
-from ensemble_jax.ops import CONVOLUTIONS, Convolution
+from ensemble_jax.ops import CONVOLUTIONS, Augment, Convolution
 from ensemble_jax.options import ArchitectureOptions, Precision, Protocol
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
@@ -29,6 +29,7 @@ from ensemble_jax.planning import (
 )
 from ensemble_jax.runs import library_versions
 from ensemble_jax.training import Member, images_per_epoch
+from experiments.feeding import bytes_on_device, choose_pool_images
 from experiments.train_config import TrainConfig
 
 # Trials take at most this share of the time that the training is expected to take,
@@ -44,16 +45,21 @@ def plan_training(
     dataset: Dataset,
     members: Member,
     make_network: Callable[[Convolution, Precision], Network],
+    augment: Augment,
 ) -> PlanChoice:
     """The plan that the config asks for.
 
     Raises:
-        ValueError: if it is not possible here: too few devices, too little memory.
+        ValueError: if it is not possible here: too few devices, too little memory, or pools of
+            examples for members with subsets.
     """
     devices = jax.local_devices()
     num_members = len(members.seed)
     request = parse_plan_request(config.plan)
-    first = request.apply(default_plan(num_members, devices))
+    pool_images = choose_pool_images(config, dataset, members, devices)
+    first = dataclasses.replace(
+        request.apply(default_plan(num_members, devices)), pool_images=pool_images
+    )
     if not request.leaves_a_choice:
         return PlanChoice(first, "as asked for" if request.forced else "the default")
     network = make_network(CONVOLUTIONS[first.convolution], first.precision)
@@ -62,7 +68,7 @@ def plan_training(
     if budget < _LEAST_SECONDS:
         return PlanChoice(first, "the default: too short a training to try others")
     cache = PlanCache(_cache_folder())
-    key = _key(config, dataset, members)
+    key = _key(config, dataset, members, pool_images)
     if (known := cache.read(key)) is not None:
         return known
     print(f"choosing a plan, which takes about {budget:.0f} s", flush=True)
@@ -73,8 +79,9 @@ def plan_training(
         dataset.train.inputs,
         dataset.train.labels,
         config.batch_size,
-        dataset.num_bytes,
+        bytes_on_device(dataset, pool_images),
         devices,
+        augment,
     )
     alternatives = alternatives_for(network, config.batch_size, devices[0].platform)
     choice = choose_plan(
@@ -150,10 +157,12 @@ def _expected_seconds(config, dataset, network, members, plan):
     return images_in_all * operations / speed
 
 
-def _key(config: TrainConfig, dataset: Dataset, members: Member) -> dict[str, Any]:
+def _key(
+    config: TrainConfig, dataset: Dataset, members: Member, pool_images: int
+) -> dict[str, Any]:
     """All that decides which plan is fast and fits."""
     options = [field.name for field in dataclasses.fields(ArchitectureOptions)]
-    names = ("model", *options, "optimizer", "batch_size", "plan")
+    names = ("model", *options, "optimizer", "batch_size", "plan", "augmentation")
     effective = config.effective()
     devices = jax.local_devices()
     return {
@@ -164,6 +173,7 @@ def _key(config: TrainConfig, dataset: Dataset, members: Member) -> dict[str, An
         "num_classes": dataset.num_classes,
         "input_shape": list(dataset.input_shape),
         "sizes": [len(split) for split in (*dataset.splits.values(), *dataset.probes.values())],
+        "pool_images": pool_images,
         "devices": [len(devices), devices[0].device_kind, platform.processor()],
         "versions": library_versions(),
     }

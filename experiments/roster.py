@@ -94,7 +94,7 @@ def _make_members(rows, numbers, subsets, labels):
     streams = StreamIds(
         *(
             np.array([_stream(source, config, number) for _, config, number in rows], np.uint32)
-            for source in (Source.INITIALISATION, Source.ORDER, Source.DROPOUT)
+            for source in (Source.INITIALISATION, Source.ORDER, Source.DROPOUT, Source.AUGMENTATION)
         )
     )
     seeds = np.array([config.seed for config in configs], np.uint32)

@@ -19,12 +19,14 @@ from ensemble_jax.options import (
     Optimizer,
     Protocol,
     Source,
+    parse_augmentations,
 )
 from ensemble_jax.plan import parse_plan_request
 
 _RANGE = re.compile(r"(\d+):(\d+)")
 _MOST_SEED = 2**32 - 1
 _MOST = 2**31 - 1  # of everything else that is counted: it becomes int32
+_MOST_WORKERS = 1024
 # What a config file may give where a field is declared with one type.
 _ALLOWED_TYPES = {float: (float, int), tuple: (tuple, list)}
 
@@ -42,7 +44,7 @@ PER_MEMBER = (
 )
 """The fields in which members of one collection may differ; the others change shapes or data."""
 
-NOT_OF_THE_RUN = ("data_dir", "checkpoint_extents", "checkpoint_minutes")
+NOT_OF_THE_RUN = ("data_dir", "workers", "checkpoint_extents", "checkpoint_minutes")
 """The fields that change nothing of what is computed: a run may be continued with others."""
 
 
@@ -52,8 +54,9 @@ class TrainConfig:
 
     Attributes:
         dataset: digits, mnist, fashion_mnist, cifar10, cifar100, a CIFAR-100 superclass such as
-            small_mammals, cats_and_dogs, tiny_imagenet, vggface2, gabor, gabor24, gaussian,
-            stackoverflow, npz:PATH, folder:PATH, tsv:PATH or csv:PATH, as `load_dataset` has them.
+            small_mammals, cats_and_dogs, tiny_imagenet, vggface2, imagenet2012, gabor, gabor24,
+            gaussian, stackoverflow, npz:PATH, folder:PATH, tsv:PATH or csv:PATH, as `load_dataset`
+            has them.
         classes: names of two or more classes; the others are left out. Label k is the k-th of them.
         train_fraction: the part of the train examples that is kept, for all members the same, drawn
             by the seed within each class; in (0, 1].
@@ -97,8 +100,12 @@ class TrainConfig:
         momentum: of the optimizer momentum.
         l2: adds l2 * sum(kernel ** 2) to the loss.
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
+        augmentation: what is done to images at random before they are trained on, each member
+            drawing its own: crop:PIXELS (after a border of so many zeros), flip (left and right),
+            resized_crop (a rectangle of 8 to 100 % of the area, resized).
         tied: the sources of randomness that all members share, of initialisation, order, dropout,
-            subset and labels; what differs between members comes from the others alone.
+            augmentation, subset and labels; what differs between members comes from the others
+            alone.
         partitions: P, into how many parts the training set is split at random; member i is trained
             on part i % P. 0 trains everyone on everything.
         subset_fraction: the share of the training set that each member is trained on, drawn at
@@ -114,10 +121,15 @@ class TrainConfig:
             patches, winograd or winograd4), passes_per_step (parts of a batch) and precision
             (float32 or, only where it is forced, bfloat16), after the word default without
             measuring.
+        pool_images: where the devices do not hold all examples at once, the most images that come
+            to them together; two such pools are in memory, and members shuffle within one. 0 for
+            all at once, or as many as fit where not all do.
+        workers: threads that read and decode images while others are trained on; 0 for one per
+            core.
         checkpoint_extents: after every so many extents the state is saved, for an interrupted
             training to go on from; 0 for never.
         checkpoint_minutes: the state is also saved whenever so many minutes have passed, at the end
-            of an epoch; 0 for never.
+            of an epoch or of a pool; 0 for never.
     """
 
     dataset: str = "digits"
@@ -151,12 +163,15 @@ class TrainConfig:
     momentum: float = 0.9
     l2: float = 0.0
     dropout_scale: float = 1.0
+    augmentation: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
     partitions: int = 0
     subset_fraction: float = 1.0
     member_label_noise: float = 0.0
     protocol: Protocol = Protocol.TRAJECTORY
     plan: str = "auto"
+    pool_images: int = 0
+    workers: int = 0
     checkpoint_extents: int = 1
     checkpoint_minutes: float = 10.0
 
@@ -174,8 +189,9 @@ class TrainConfig:
 
     @property
     def draws_data(self) -> bool:
-        """Whether the data set itself depends on the seed."""
-        return self.train_fraction < 1 or self.label_noise > 0 or self.random_labels
+        """Whether the data set itself, or how it comes in pools, depends on the seed."""
+        views = self.train_fraction < 1 or self.label_noise > 0 or self.random_labels
+        return views or self.pool_images > 0
 
     @property
     def architecture_options(self) -> ArchitectureOptions:
@@ -215,6 +231,11 @@ class TrainConfig:
         _check_at_least("batch_size", self.batch_size, 1)
         _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
         parse_plan_request(self.plan)
+        parse_augmentations(self.augmentation)
+        _check_at_least("pool_images", self.pool_images, 0)
+        _check_at_most("pool_images", self.pool_images, _MOST)
+        _check_at_least("workers", self.workers, 0)
+        _check_at_most("workers", self.workers, _MOST_WORKERS)
         _check_at_least("checkpoint_extents", self.checkpoint_extents, 0)
         _check_at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
         if not 0 <= self.seed <= _MOST_SEED:

@@ -628,3 +628,32 @@ def test_recording_measures_and_writes(tmp_path):
     assert content["evaluation"]["least"] <= content["rounds"][0]["evaluations"] / forward
     table = (tmp_path / "recording.md").read_text()
     assert table.count("| PASS |") + table.count("| SHORT |") == 2
+
+
+def test_the_input_pipeline_measures_and_writes(tmp_path):
+    answer = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.input_pipeline", "--model=fully_connected"),
+            *("--width=4", "--size=8", "--images=40", "--pool_images=16", "--batch_size=8"),
+            *("--members=1,2", "--rounds=2", "--plan=default,num_devices=1"),
+            f"--output={tmp_path}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    content = json.loads((tmp_path / "input_pipeline.json").read_text())
+    assert content["images"] == 40
+    assert all(len(content["rounds"][n]) == 2 for n in ("1", "2"))
+    assert all(
+        seconds > 0 for of in content["rounds"].values() for r in of for seconds in r.values()
+    )
+    assert "Pools(num_examples=40, size=16)" in content["plans"]["2"]
+    table = (tmp_path / "input_pipeline.md").read_text()
+    assert [line.split()[1] for line in table.splitlines() if line.startswith("| ")] == [
+        "N",
+        "1",
+        "2",
+    ]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32, Float64, Shaped
+from jaxtyping import Float32, Float64
+
+from ensemble_jax.data.draws import random_order, seed_of
+from ensemble_jax.data.stored import Inputs, StoredInputs, read_inputs
 
 # Examples are widened to float64 in pieces of about this many values (8 MiB).
 _VALUES_PER_CHUNK = 1 << 20
+# The mean over so many photographs is known to 1 of 255; reading them takes seconds.
+_MOST_READ = 4096
 
 
 def channel_statistics(
-    inputs: Shaped[np.ndarray, "M ..."],
+    inputs: Inputs, max_threads: int = 1
 ) -> tuple[Float32[np.ndarray, " channels"], Float32[np.ndarray, " channels"]]:
     """The mean and standard deviation of each channel, as float32 `[channels]`.
 
@@ -24,6 +29,9 @@ def channel_statistics(
     so that `(x - mean) / deviation` is finite and a constant channel becomes 0. Sums are in
     float64, in two passes over pieces of the inputs.
 
+    Of inputs that are not in memory, the values are those of 4,096 examples at most, which are
+    always the same.
+
     Raises:
         ValueError: if there is no value, or no axis besides that of the examples.
 
@@ -31,8 +39,11 @@ def channel_statistics(
     >>> mean.item(), deviation.item()
     (2.0, 1.0)
     """
-    if inputs.ndim < 2 or inputs.size == 0:
+    if inputs.ndim < 2 or 0 in inputs.shape:
         raise ValueError(f"inputs must be a non-empty [M, ...], got the shape {inputs.shape}")
+    if isinstance(inputs, StoredInputs):
+        chosen = random_order(seed_of("channel statistics", 0), len(inputs))[:_MOST_READ]
+        inputs = read_inputs(inputs, np.sort(chosen), max_threads=max_threads)
     channels = inputs.shape[-1] if inputs.ndim == 4 else 1
     examples = inputs.reshape(len(inputs), -1)
     repeats = examples.shape[1] // channels

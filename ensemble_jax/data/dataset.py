@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float32, Int, Shaped
 
+from ensemble_jax.data.stored import Inputs, as_array
+
 # What can be a part of the names of files, of arrays and of the columns of tables.
 _PROBE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # The splits, and the row of the simulated classifiers in figures.
@@ -21,13 +23,14 @@ class Split:
 
     Attributes:
         inputs: `[M, ...]`, images as `[M, height, width, channels]`, uint8 (0..255) or float32;
-            texts as `[M, L]` int32 ids of words, 0 after the last.
+            texts as `[M, L]` int32 ids of words, 0 after the last. An array, or `StoredInputs`
+            where the images are read from disk when they are needed.
         labels: `[M]` int32, in 0..K-1.
         ids: `[M]`, what names an example wherever it appears: the data set's own id where it has
             one (text), else its position in the source (integers). Unique within a split.
     """
 
-    inputs: Shaped[np.ndarray, "M ..."]
+    inputs: Inputs
     labels: Int[np.ndarray, " M"]
     ids: Shaped[np.ndarray, " M"]
 
@@ -135,7 +138,7 @@ class Dataset:
                 f"got {len(self.words)}"
             )
         for split_name, split in self.splits.items():
-            ids = split.inputs
+            ids = as_array(split.inputs)
             if ids.dtype != np.int32 or ids.ndim != 2:
                 raise ValueError(
                     f"{self.name}: {split_name} inputs with word_vectors must be int32 [M, L], got "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -289,6 +290,29 @@ def _decode_files(decode: Callable[[range], None], count: int, description: str)
     )
 
 
+def fit_encoded_image(
+    encoded: bytes, form: ImageForm
+) -> UInt8[np.ndarray, "height width channels"]:
+    """The pixels of one image file, given its bytes, as `decode_images` makes them.
+
+    Args:
+        encoded: the content of the file.
+        form: with size and channels.
+
+    Raises:
+        ValueError: if it is no image, or a broken one.
+    """
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(io.BytesIO(encoded), formats=_FORMATS) as file:
+            return _pixels(file, form)
+    except Exception as error:  # as in `_attempt`
+        if isinstance(error, MemoryError):
+            raise
+        raise ValueError(f"cannot be read as an image ({_reason(error)})") from error
+
+
 def _attempt(
     name: str, path: Path, form: ImageForm, read: Callable[[PIL.Image.Image], T]
 ) -> T | None:
@@ -303,9 +327,15 @@ def _attempt(
         of_system = isinstance(error, MemoryError) or getattr(error, "errno", None) is not None
         if form.skip_broken and not of_system:
             return None
-        reason = " ".join(str(error).split()) or type(error).__name__
         advice = "" if of_system else f"; {form.advice}"
-        raise ValueError(f"{name}: {path} cannot be read as an image ({reason}){advice}") from error
+        raise ValueError(
+            f"{name}: {path} cannot be read as an image ({_reason(error)}){advice}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _header(file: PIL.Image.Image) -> _Header:

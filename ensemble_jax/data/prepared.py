@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +25,10 @@ _RECORDS_PER_READ = 500
 _LAYOUT = 1
 
 
-class _PreparedSet(NamedTuple):
+class PreparedSet(NamedTuple):
     """One version of a set on disk."""
 
+    name: str
     folder: Path
     records: tuple[Path, ...]
 
@@ -57,8 +58,16 @@ def prepared_dataset(name: str, arrays: Arrays) -> Dataset:
     return Dataset(name, **splits, class_names=tuple(arrays["label_names"].tolist()))
 
 
-def prepared_arrays(name: str, folders: Folders) -> Arrays:
+def prepared_arrays(
+    name: str, folders: Folders, *, splits: Sequence[str] = _SPLITS, images: bool = True
+) -> Arrays:
     """Every feature of a prepared set, decoded once and then mapped from the cache.
+
+    Args:
+        name: tensorflow-datasets' own.
+        folders: where the set is, and the cache.
+        splits: those to read.
+        images: whether those are read too, or only what the records say beside.
 
     Keys are `<split>_<feature>` with one entry per example (`train_image` uint8 `[M, ...]`,
     `train_label` int32 `[M]`, `train_id` text `[M]`) and `<feature>_names` with one text per class
@@ -66,7 +75,7 @@ def prepared_arrays(name: str, folders: Folders) -> Arrays:
     times, so a set that is prepared anew is decoded anew; a set found in the cache needs neither
     tensorflow-datasets nor a decoder.
     """
-    prepared = _find(name, folders.data)
+    prepared = find_prepared(name, folders.data, splits)
     version = prepared.folder.name
     states = {file.name: file.stat() for file in prepared.records}
     key = {
@@ -76,11 +85,18 @@ def prepared_arrays(name: str, folders: Folders) -> Arrays:
         "records": {file: [state.st_size, state.st_mtime_ns] for file, state in states.items()},
     }
     label = f"{name}-{version}"
-    return cached_arrays(folders.cache, label, key, lambda: _decode(name, prepared.folder))
+    if not images:
+        key["images"] = False
+        label = f"{label}-labels"
+    return cached_arrays(folders.cache, label, key, lambda: _decode(prepared, splits, images))
 
 
-def _find(name: str, data_dir: Path) -> _PreparedSet:
-    """The newest prepared version of a set, from the folder alone, so that an answer is quick."""
+def find_prepared(name: str, data_dir: Path, splits: Sequence[str] = _SPLITS) -> PreparedSet:
+    """The newest prepared version of a set, from the folder alone, so that an answer is quick.
+
+    Raises:
+        ValueError: as `load_prepared` does.
+    """
     if not data_dir.is_dir():
         raise ValueError(
             f"data_dir must be a folder of sets prepared by tensorflow-datasets, and {data_dir} is "
@@ -103,7 +119,7 @@ def _find(name: str, data_dir: Path) -> _PreparedSet:
     for folder in versions:
         records = sorted(folder.glob(f"{name}-*.array_record-*-of-*"))
         if records:
-            return _PreparedSet(folder, _complete(name, data_dir, records))
+            return PreparedSet(name, folder, _complete(name, data_dir, records, splits))
     other_folder = data_dir / "array_record"
     raise ValueError(
         f"{name} is prepared in {versions[0]} in the file format {_file_format(versions[0])}, and "
@@ -111,10 +127,12 @@ def _find(name: str, data_dir: Path) -> _PreparedSet:
     )
 
 
-def _complete(name: str, data_dir: Path, records: list[Path]) -> tuple[Path, ...]:
+def _complete(
+    name: str, data_dir: Path, records: list[Path], splits: Sequence[str]
+) -> tuple[Path, ...]:
     """The record files, after a look whether each split has all that its names promise."""
     folder = records[0].parent
-    for split in _SPLITS:
+    for split in splits:
         of_split = [file for file in records if file.name.startswith(f"{name}-{split}.")]
         promised = int(of_split[0].name.rsplit("-of-", 1)[1]) if of_split else 1
         if len(of_split) != promised:
@@ -139,64 +157,92 @@ def _how_to_prepare(name: str, data_dir: Path) -> str:
     )
 
 
-def _decode(name: str, folder: Path) -> Arrays:
-    """Every feature of both splits, from the record files."""
+def open_records(prepared: PreparedSet) -> Any:
+    """tensorflow-datasets' builder of a prepared set.
+
+    Raises:
+        ModuleNotFoundError: if tensorflow-datasets is not installed.
+    """
     try:
         # By name, because the package imports without its content where a part of it is missing.
         from tensorflow_datasets import builder_from_directory
-        from tensorflow_datasets.core.features import ClassLabel
     except ImportError as error:
         raise ModuleNotFoundError(
-            f"the data set {name} needs tensorflow-datasets ({error}): "
+            f"the data set {prepared.name} needs tensorflow-datasets ({error}): "
             "pip install 'ensemble_jax[tfds]'",
             name=error.name,
         ) from error
     # From the folder and not by the set's name: this never looks at the network.
-    builder = builder_from_directory(folder)
+    return builder_from_directory(prepared.folder)
+
+
+def raw_records(builder: Any, split: str) -> Any:
+    """The records of a split by position: `source.__getitems__(rows)` gives the bytes of each."""
+    from tensorflow_datasets.core.decode import DeserializeMethod
+
+    return builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
+
+
+def parse_record(record: bytes) -> Mapping[str, Any]:
+    """The values of a record by the names of the features.
+
+    tensorflow-datasets' own path through its features takes several times as long as reading and
+    decoding together.
+    """
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    # Its message types are made when it is imported, so that no type checker knows them.
+    messages: Any = tf_example_pb2
+    return messages.Example.FromString(record).features.feature
+
+
+def damaged(prepared: PreparedSet, error: Exception) -> ValueError:
+    """What a user is told of a set that cannot be read as it is."""
+    return ValueError(
+        f"{prepared.name} is damaged in {prepared.folder} ({error}); remove that folder, then "
+        f"{_how_to_prepare(prepared.name, prepared.folder.parent.parent)}"
+    )
+
+
+def _decode(prepared: PreparedSet, splits: Sequence[str], images: bool) -> Arrays:
+    """Every feature of the splits, from the record files."""
+    builder = open_records(prepared)
+    from tensorflow_datasets.core.features import ClassLabel
+
     arrays: dict[str, np.ndarray] = {}
     features: Any = builder.info.features
     for feature_name, feature in features.items():
         if isinstance(feature, ClassLabel):
             arrays[f"{feature_name}_names"] = np.array(feature.names)
-    for split in _SPLITS:
+    for split in splits:
         try:
-            columns = _decode_split(builder, split)
+            columns = _decode_split(builder, split, images)
         except RuntimeError as error:  # array_record's word for a checksum that does not match
-            raise ValueError(
-                f"{name} is damaged in {folder} ({error}); remove that folder, then "
-                f"{_how_to_prepare(name, folder.parent.parent)}"
-            ) from error
+            raise damaged(prepared, error) from error
         arrays |= {f"{split}_{column}": values for column, values in columns.items()}
     return arrays
 
 
-def _decode_split(builder: Any, split: str) -> Mapping[str, np.ndarray]:
-    """One array per feature, in the order of the records.
-
-    The raw records are parsed here because tensorflow-datasets' own path through its features
-    takes several times as long as reading and decoding together.
-    """
-    from tensorflow_datasets.core.decode import DeserializeMethod
+def _decode_split(builder: Any, split: str, with_images: bool) -> Mapping[str, np.ndarray]:
+    """One array per feature, in the order of the records."""
     from tensorflow_datasets.core.features import ClassLabel, Image, Text
-    from tensorflow_datasets.proto import tf_example_pb2
 
     features = builder.info.features
-    source = builder.as_data_source(split, deserialize_method=DeserializeMethod.RAW_BYTES)
-    # Its message types are made when it is imported, so that no type checker knows them.
-    messages: Any = tf_example_pb2
-    parse = messages.Example.FromString
+    source = raw_records(builder, split)
     decode_image = image_decoder()
     images, labels, texts = (
         [name for name, feature in features.items() if isinstance(feature, kind)]
         for kind in (Image, ClassLabel, Text)
     )
+    if not with_images:
+        images = []
     columns = {name: np.empty((len(source), *features[name].shape), np.uint8) for name in images}
     columns |= {name: np.empty(len(source), np.int32) for name in labels}
     columns |= {name: np.empty(len(source), object) for name in texts}
 
     def decode(rows: range) -> None:
         for row, record in zip(rows, source.__getitems__(rows), strict=True):
-            values = parse(record).features.feature
+            values = parse_record(record)
             for name in images:
                 columns[name][row] = decode_image(values[name].bytes_list.value[0])
             for name in labels:
@@ -207,7 +253,8 @@ def _decode_split(builder: Any, split: str) -> Mapping[str, np.ndarray]:
     decode_rows(
         decode,
         len(source),
-        description=f"decoding {builder.name} {split}",
+        description=f"{'decoding' if with_images else 'reading the labels of'} {builder.name} "
+        f"{split}",
         rows_per_call=_RECORDS_PER_READ,
         # Threads share the decoder's unlocked time; Python's share gains nothing by more.
         max_threads=4,

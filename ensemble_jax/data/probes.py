@@ -9,13 +9,14 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Float64
 
 from ensemble_jax.data.channels import channel_statistics
 from ensemble_jax.data.dataset import Dataset, Probe, check_probe_name
 from ensemble_jax.data.draws import seed_of, uniforms
 from ensemble_jax.data.folders import Folders, resolve_folders
 from ensemble_jax.data.sources import check_dataset_name, load_dataset
+from ensemble_jax.data.stored import Inputs, as_array
 
 # Where the user gives no number; the mean of so many scores is known to 0.02 at worst.
 _NOISE_EXAMPLES = 1000
@@ -213,7 +214,7 @@ def _load_images(argument: str, dataset: Dataset, folders: Folders) -> Probe:
 def _load_test_images(argument: str, dataset: Dataset, folders: Folders) -> Probe:
     _check_numbers(dataset)
     test = load_dataset(argument, data_dir=folders.data, cache_dir=folders.cache).test
-    inputs = test.inputs
+    inputs = as_array(test.inputs)
     wanted = dataset.train.inputs
     if inputs.shape[1:] == (*wanted.shape[1:3], 1):
         inputs = np.broadcast_to(inputs, (len(inputs), *wanted.shape[1:]))
@@ -227,7 +228,10 @@ def _load_test_images(argument: str, dataset: Dataset, folders: Folders) -> Prob
 def _range(dataset: Dataset) -> tuple[float, float]:
     """What values an input can have."""
     inputs = dataset.train.inputs
-    return (0, 255) if inputs.dtype == np.uint8 else (inputs.min().item(), inputs.max().item())
+    if inputs.dtype == np.uint8:
+        return 0, 255
+    values = as_array(inputs)
+    return values.min().item(), values.max().item()
 
 
 def _check_numbers(dataset: Dataset) -> None:
@@ -239,7 +243,7 @@ def _check_numbers(dataset: Dataset) -> None:
         )
 
 
-def _form(inputs: Shaped[np.ndarray, "M ..."]) -> str:
+def _form(inputs: Inputs) -> str:
     return f"{inputs.dtype} {'x'.join(map(str, inputs.shape[1:]))}"
 
 

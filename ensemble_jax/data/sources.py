@@ -16,7 +16,12 @@ from ensemble_jax.data.digits import load_digits
 from ensemble_jax.data.folders import Folders, resolve_folders
 from ensemble_jax.data.gabor import GABOR, GABOR_24, load_gabor
 from ensemble_jax.data.gaussian import GAUSSIAN, load_gaussian
-from ensemble_jax.data.imagenet import IMAGENET, load_imagenet
+from ensemble_jax.data.imagenet import (
+    IMAGENET,
+    IMAGENET_PREFIX,
+    load_imagenet,
+    parse_imagenet_name,
+)
 from ensemble_jax.data.prepared import PREPARED, load_prepared
 from ensemble_jax.data.text import (
     CSV_PREFIX,
@@ -34,11 +39,19 @@ Loader = Callable[[str, Folders], Dataset]
 
 
 class _Source(NamedTuple):
-    """What loads a set, what raises ValueError for a wrong name, and whether words need vectors."""
+    """What loads a set, and what there is to know of it before.
+
+    Attributes:
+        load: loads it.
+        check: raises ValueError for a wrong name.
+        of_texts: whether words need vectors.
+        rest: what comes after a prefix, for messages.
+    """
 
     load: Loader
     check: Callable[[str], object] = lambda name: None
     of_texts: bool = False
+    rest: str = "PATH"
 
 
 # The modules of the loaders import nothing heavy before a loader is called.
@@ -55,6 +68,7 @@ _NAMED: Mapping[str, _Source] = {
     STACK_OVERFLOW: _Source(load_stack_overflow, of_texts=True),
 }
 _PREFIXED: Mapping[str, _Source] = {
+    IMAGENET_PREFIX: _Source(load_imagenet, parse_imagenet_name, rest="size=PIXELS"),
     NPZ_PREFIX: _Source(load_npz),
     FOLDER_PREFIX: _Source(load_folder, parse_folder_name),
     TSV_PREFIX: _Source(load_tsv, of_texts=True),
@@ -79,7 +93,7 @@ def load_dataset(
     | `small_mammals`, `fish`, ... | the 20 superclasses of `cifar100`, which must be prepared, see `cifar100.SUPERCLASSES` | as `cifar100` |
     | `tiny_imagenet` | 200 classes, 64x64; the authors' archive unpacked in `data_dir`, see `tiny_imagenet.load_tiny_imagenet`; for research, as ImageNet | that all classes have equally many images, and each decodes |
     | `vggface2` | 10 identities, 64x64; the authors' folders in `data_dir/VGGFace2`, see `vggface2.load_vggface2`; CC BY-NC 4.0 | that ten have more than 600 images, and each of these decodes |
-    | `imagenet2012` | not loaded: the error says what can be used instead | |
+    | `imagenet2012`, `imagenet2012?size=64` | 1,000 classes, 224x224, prepared by tensorflow-datasets in `data_dir`; images are read when they are needed, see `imagenet.load_imagenet`; for research | that all files are there and undamaged |
     | `gabor`, `gabor24` | Gabor patches of 12 or 24 classes, drawn, see `gabor.load_gabor` | |
     | `gaussian` | vectors from two normal distributions, drawn, see `gaussian.load_gaussian` | |
     | `stackoverflow` | 40,000 posts of 20 tags; the published file in `data_dir`, see `text.load_stack_overflow`; CC BY-SA | as `csv:PATH` |
@@ -154,7 +168,7 @@ def _source(name: str) -> _Source:
         if name.startswith(prefix) and name != prefix:
             source.check(name)
             return source
-    allowed = ", ".join([*_NAMED, *(f"{prefix}PATH" for prefix in _PREFIXED)])
+    allowed = ", ".join([*_NAMED, *(prefix + source.rest for prefix, source in _PREFIXED.items())])
     close = difflib.get_close_matches(name.lower(), _NAMED, n=1)
     suggestion = f", is {close[0]!r} meant?" if close else ""
     raise ValueError(f"dataset must be one of {allowed}; got {name!r}{suggestion}")

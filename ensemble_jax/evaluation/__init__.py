@@ -5,6 +5,8 @@ from ensemble_jax.evaluation.evaluator import (
     Evaluation,
     Evaluator,
     Predictor,
+    join_evaluations,
+    join_predictions,
     make_evaluator,
     make_predictor,
 )
@@ -15,6 +17,8 @@ __all__ = [
     "Evaluations",
     "Evaluator",
     "Predictor",
+    "join_evaluations",
+    "join_predictions",
     "make_evaluator",
     "make_predictor",
 ]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Array, Num, UInt
 
 from ensemble_jax.collection import Placement
+from ensemble_jax.data.pool_feed import PoolFeed, PoolName
 from ensemble_jax.evaluation.evaluator import Evaluation
 from ensemble_jax.models import Variables
 
-Sets = Mapping[str, tuple[Num[Array | np.ndarray, "M ..."], ...]]
-"""Sets of examples on the devices by name: inputs, and labels where there are any."""
+Arrays = tuple[Num[Array | np.ndarray, "M ..."], ...]
+"""A set of examples on the devices: inputs, and labels where there are any."""
 
 
 class Evaluations(NamedTuple):
@@ -39,7 +41,10 @@ class CollectionEvaluation:
             labelled sets, a predictor for probes.
         placement: of the members.
         variables: of all members, or their shapes.
-        sets: what to evaluate, by name.
+        sets: what to evaluate, by name: arrays on the devices, or what feeds labelled ones in
+            pools.
+        join: makes one result of those of pools, `(results, sizes) -> result`, on the host;
+            `join_evaluations` for an evaluator. Needed where a set comes in pools.
 
     Attributes:
         compile_seconds: how long the compilation took.
@@ -50,13 +55,21 @@ class CollectionEvaluation:
         evaluate: Callable[..., Any],
         placement: Placement,
         variables: Any,
-        sets: Sets,
+        sets: Mapping[str, Arrays | PoolFeed],
+        join: Callable[[Sequence[Any], Sequence[int]], Any] | None = None,
     ) -> None:
         started = time.perf_counter()
         self._sets = sets
+        self._join = join
         # Sets of one size share a program.
         self._compiled: dict[tuple, Callable[..., Any]] = {}
-        for arrays in sets.values():
+        for name, examples in sets.items():
+            if isinstance(examples, PoolFeed) and (join is None or not _joins(examples)):
+                raise ValueError(
+                    f"pools of {name} must be joined, and several have a multiple of 8 examples "
+                    f"each, got {examples.pools}"
+                )
+            arrays = _arrays(examples.shapes) if isinstance(examples, PoolFeed) else examples
             if (form := _form(arrays)) not in self._compiled:
                 lifted = placement.lift(evaluate, shared=range(1, 1 + len(arrays)))
                 self._compiled[form] = lifted.lower(variables, *arrays).compile()
@@ -68,11 +81,41 @@ class CollectionEvaluation:
         return tuple(self._compiled.values())
 
     def __call__(self, variables: Variables) -> dict[str, Any]:
-        """What every member, `[N, ...]`, does on each set; returns before it is computed."""
+        """What every member, `[N, ...]`, does on each set.
+
+        Returns before it is computed where all sets are on the devices.
+        """
         return {
-            name: self._compiled[_form(arrays)](variables, *arrays)
-            for name, arrays in self._sets.items()
+            name: self._of_pools(variables, examples)
+            if isinstance(examples, PoolFeed)
+            else self._of_arrays(variables, examples)
+            for name, examples in self._sets.items()
         }
+
+    def _of_arrays(self, variables, arrays):
+        return self._compiled[_form(arrays)](variables, *arrays)
+
+    def _of_pools(self, variables, feed):
+        """Pool after pool, the next one read meanwhile."""
+        parts, count = [], feed.pools.count
+        for number in range(count):
+            following = PoolName(number + 1) if number + 1 < count else None
+            pool = feed.take(PoolName(number), following)
+            parts.append(jax.device_get(self._of_arrays(variables, _arrays(pool))))
+            # There is room for two: this one goes before the one after the next is read.
+            del pool
+        assert self._join is not None
+        return self._join(parts, feed.pools.sizes)
+
+
+def _joins(feed):
+    """Whether the packed bits of its pools can be put one behind the other."""
+    return feed.pools.count == 1 or feed.pools.size % 8 == 0
+
+
+def _arrays(pool):
+    """What is evaluated of a pool."""
+    return pool.inputs, pool.labels
 
 
 def _form(arrays):

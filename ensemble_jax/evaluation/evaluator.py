@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Num, UInt, UInt8
 
+from ensemble_jax.data.pools import NO_LABEL
 from ensemble_jax.models import Network, Variables
 
 
@@ -22,12 +24,14 @@ class Evaluation(NamedTuple):
         predictions: the predicted class of each example, in the smallest unsigned type for K.
         loss: mean cross-entropy in nats.
         accuracy: share of correct examples.
+
+    Examples without a label, which fill up a pool, are in neither mean, and never correct.
     """
 
-    bits: UInt8[Array, " bytes"]
-    predictions: UInt[Array, " M"]
-    loss: Float[Array, ""]
-    accuracy: Float[Array, ""]
+    bits: UInt8[Array | np.ndarray, "*N bytes"]
+    predictions: UInt[Array | np.ndarray, "*N M"]
+    loss: Float[Array | np.ndarray, "*N"]
+    accuracy: Float[Array | np.ndarray, "*N"]
 
 
 Evaluator = Callable[[Variables, Num[Array, "M ..."], Int[Array, " M"]], Evaluation]
@@ -49,11 +53,43 @@ def make_evaluator(network: Network, num_classes: int, batch_size: int) -> Evalu
 
         predictions, losses = _in_batches(of_batch, batch_size, inputs, labels)
         correct = predictions == labels
+        known = labels != NO_LABEL
+        count = known.sum()
         return Evaluation(
-            jnp.packbits(correct), predictions, losses.mean(), correct.mean(dtype=jnp.float32)
+            jnp.packbits(correct),
+            predictions,
+            jnp.where(known, losses, 0).sum() / count,
+            correct.sum() / count,
         )
 
     return evaluate
+
+
+def join_evaluations(parts: Sequence[Evaluation], sizes: Sequence[int]) -> Evaluation:
+    """The evaluations `[N, ...]` of consecutive parts of a set as that of the set, on the host.
+
+    Args:
+        parts: of equally many entries, a multiple of 8 where there are several.
+        sizes: how many entries of each part are examples; all of them but in the last part.
+    """
+    total = sum(sizes)
+    return Evaluation(
+        np.concatenate([part.bits for part in parts], axis=1)[:, : -(-total // 8)],
+        join_predictions([part.predictions for part in parts], sizes),
+        _weighted([part.loss for part in parts], sizes),
+        _weighted([part.accuracy for part in parts], sizes),
+    )
+
+
+def join_predictions(
+    parts: Sequence[UInt[Array | np.ndarray, "N P"]], sizes: Sequence[int]
+) -> UInt[np.ndarray, "N M"]:
+    """The predictions for consecutive parts of a set as those for the set."""
+    return np.concatenate(parts, axis=1)[:, : sum(sizes)]
+
+
+def _weighted(means, sizes):
+    return np.average(means, axis=0, weights=sizes).astype(np.float32)
 
 
 def make_predictor(network: Network, num_classes: int, batch_size: int) -> Predictor:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from ensemble_jax.ops.activation import elu
+from ensemble_jax.ops.augmentation import Augment, make_augmentation
 from ensemble_jax.ops.convolution import (
     Convolution,
     Padding,
@@ -36,6 +37,7 @@ def convolution_by_layer(
 
 __all__ = [
     "CONVOLUTIONS",
+    "Augment",
     "Convolution",
     "Padding",
     "Strides",
@@ -45,6 +47,7 @@ __all__ = [
     "convolution_by_layer",
     "dropout",
     "elu",
+    "make_augmentation",
     "max_pool",
     "patches_convolution",
     "random_bits",

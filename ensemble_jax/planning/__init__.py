@@ -10,6 +10,7 @@ from ensemble_jax.planning.choice import (
     default_plan,
 )
 from ensemble_jax.planning.layers import fastest_by_layer
+from ensemble_jax.planning.memory import free_bytes
 from ensemble_jax.planning.trial import PlanningTask, Trial, try_plan
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "choose_plan",
     "default_plan",
     "fastest_by_layer",
+    "free_bytes",
     "try_plan",
 ]

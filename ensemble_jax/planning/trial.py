@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Int
 
 from ensemble_jax import ops
 from ensemble_jax.collection import place
+from ensemble_jax.data.stored import Inputs, read_inputs
 from ensemble_jax.models import Network
 from ensemble_jax.options import Optimizer, Precision
 from ensemble_jax.plan import Plan
@@ -44,18 +45,21 @@ class PlanningTask:
         inputs: the training examples.
         labels: their labels.
         batch_size: examples per step.
-        shared_bytes: what every device holds for all members: the examples of all splits.
+        shared_bytes: what every device holds for all members: the examples of all splits, or two
+            pools of them.
         devices: this process's devices.
+        augment: what happens to images before they are trained on.
     """
 
     make_network: Callable[[ops.Convolution, Precision], Network]
     optimizer: Optimizer
     members: Member
-    inputs: Num[np.ndarray, "M ..."]
+    inputs: Inputs
     labels: Int[np.ndarray, " M"]
     batch_size: int
     shared_bytes: int
     devices: Sequence[Any]  # of jax.Device, a variable that no type checker takes
+    augment: ops.Augment | None = None
 
     @property
     def num_members(self) -> int:
@@ -66,7 +70,9 @@ class PlanningTask:
         """The training of one member under a plan."""
         convolution = ops.convolution_by_layer(plan.convolution, plan.layer_convolutions)
         network = self.make_network(convolution, plan.precision)
-        return make_member_training(network, self.optimizer, self.batch_size, plan.passes_per_step)
+        return make_member_training(
+            network, self.optimizer, self.batch_size, plan.passes_per_step, self.augment
+        )
 
 
 class Trial(NamedTuple):
@@ -100,7 +106,8 @@ def try_plan(plan: Plan, task: PlanningTask) -> Trial:
     read = min(len(task.labels), _STEPS * task.batch_size)
     members = _of_first(jax.tree.map(lambda x: x[:at_once], task.members), read)
     usable = int(_USABLE * free_bytes(task.devices[0]))
-    examples = place_examples(placement, task.inputs[:read], task.labels[:read])
+    first = read_inputs(task.inputs, np.arange(read))
+    examples = place_examples(placement, first, task.labels[:read])
     training = CollectionTraining(task.make_training(plan), placement, members, examples)
     state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(training.state_shape))
     needed = CollectionMemory.of(

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 from typing import Self
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.training.member import Examples, Member, MemberState, MemberTraining
+from ensemble_jax.data.pool_feed import PlacedPool, PoolFeed, PoolName, Shuffle
+from ensemble_jax.data.stored import Inputs, as_array
+from ensemble_jax.training.member import (
+    Examples,
+    Member,
+    MemberState,
+    MemberTraining,
+    PoolPlace,
+)
 
 
 class CollectionTraining:
     """All members' training on the devices: `init` once, then `epoch` after `epoch`.
 
+    An epoch is one compiled call where all examples are on the devices, else one for each pool.
     Constructing it compiles, so that no call does.
 
+    Args:
+        training: of one member.
+        placement: of the members.
+        members: all N.
+        examples: all examples on the devices, or what feeds them in pools. The division into pools
+            is drawn from the members' seed.
+
+    Raises:
+        ValueError: if there are pools, and members have subsets or different seeds.
+
     Attributes:
+        num_pools: calls that make an epoch; 1 where all examples are on the devices.
         num_images: images that one epoch reads, of all members together.
         state_shape: shapes and types of the state of all members on the host, `[N, ...]`.
         placed_state_shape: those of the state on the devices, copies that fill up included.
@@ -31,46 +53,132 @@ class CollectionTraining:
         training: MemberTraining,
         placement: Placement,
         members: Member,
-        examples: Examples,
+        examples: Examples | PoolFeed,
     ) -> None:
         started = time.perf_counter()
         self._placement = placement
         self._members = placement.spread(members)
-        self._examples = examples
-        self.num_images = images_per_epoch(members, len(examples.labels))
+        self._source = examples
+        if isinstance(examples, PoolFeed):
+            self._pool_sizes = examples.pools.sizes
+            self._seed = _pool_seed(members, examples)
+        else:
+            self._pool_sizes = (len(examples.labels),)
+        self.num_pools = len(self._pool_sizes)
+        self.num_images = images_per_epoch(members, sum(self._pool_sizes))
+        shapes = (
+            self._of_pool(examples.shapes) if isinstance(examples, PoolFeed) else (examples, None)
+        )
         init = placement.lift(training.init).lower(self._members)
         self._init = init.compile()
         self.placed_state_shape = init.out_info
         self.state_shape = placement.host_shapes(init.out_info)
-        epoch = placement.lift(training.epoch, shared=(2, 3), donate=(0,))
-        self.compiled_epoch = epoch.lower(*self._arguments(init.out_info, 0)).compile()
+        epoch = placement.lift(training.epoch, shared=(2, 3, 4), donate=(0,))
+        self.compiled_epoch = epoch.lower(*self._arguments(init.out_info, 0, *shapes)).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def of(self, members: Member) -> Self:
         """The same programs for other members of the same shapes; compiles nothing."""
         other = copy.copy(self)
         other._members = self._placement.spread(members)
+        if isinstance(self._source, PoolFeed):
+            other._seed = _pool_seed(members, self._source)
         return other
 
     def init(self) -> MemberState:
         """The state of every member at initialisation, `[N, ...]` on the devices."""
         return self._init(self._members)
 
-    def epoch(self, state: MemberState, epoch: int) -> tuple[MemberState, Float[Array, " N"]]:
+    def epoch(
+        self, state: MemberState, epoch: int
+    ) -> tuple[MemberState, Float[Array | np.ndarray, " N"]]:
         """Train every member for one epoch, counted from 0. `state` is used up.
 
-        Returns at once; the results are there when they are read.
+        Returns at once where all examples are on the devices; the results are there when they are
+        read. The losses are means over the epoch.
         """
-        return self.compiled_epoch(*self._arguments(state, epoch))
+        if self.num_pools == 1:
+            return self.train_pool(state, epoch, 0)
+        losses = []
+        for pool in range(self.num_pools):
+            ahead = pool + 1 < self.num_pools
+            done = self.train_pool(state, epoch, pool, read_ahead=ahead)
+            state, of_pool = jax.block_until_ready(done)
+            losses.append(of_pool)
+        return state, self.mean_loss(losses)
 
-    def _arguments(self, state, epoch):
+    def train_pool(
+        self, state: MemberState, epoch: int, pool: int, *, read_ahead: bool = False
+    ) -> tuple[MemberState, Float[Array, " N"]]:
+        """Train every member on one pool of an epoch; both are counted from 0. `state` is used up.
+
+        Args:
+            state: after the pool before, which must be computed to the end, so that there is room.
+            epoch: the epoch.
+            pool: the pool of the epoch.
+            read_ahead: whether the next pool, of this epoch or the next, is to be read meanwhile.
+        """
+        source = self._source
+        if not isinstance(source, PoolFeed):
+            return self.compiled_epoch(*self._arguments(state, epoch, source, None))
+        number = epoch * self.num_pools + pool
+        following = self._name(number + 1) if read_ahead else None
+        examples = self._of_pool(source.take(self._name(number), following))
+        return self.compiled_epoch(*self._arguments(state, epoch, *examples))
+
+    def images_in(self, pool: int) -> int:
+        """The images that a pool has, of all members together."""
+        return self.num_images * self._pool_sizes[pool] // sum(self._pool_sizes)
+
+    def mean_loss(
+        self, losses: Sequence[Float[Array | np.ndarray, " N"]], first_pool: int = 0
+    ) -> Float[np.ndarray, " N"]:
+        """The mean over the examples of consecutive pools, given that over each; on the host."""
+        if len(losses) == 1:
+            return np.asarray(losses[0])
+        sizes = self._pool_sizes[first_pool : first_pool + len(losses)]
+        return np.average(losses, axis=0, weights=sizes).astype(np.float32)
+
+    def _name(self, number):
+        """The pool that comes after so many others, from the first epoch on."""
+        epoch, pool = divmod(number, self.num_pools)
+        return PoolName(pool, Shuffle(self._seed, epoch))
+
+    def _of_pool(self, pool: PlacedPool) -> tuple[Examples, PoolPlace | None]:
+        """What a member's training takes of a pool; the only one is the whole set."""
+        place = PoolPlace(pool.number, pool.size, pool.positions) if self.num_pools > 1 else None
+        return Examples(pool.inputs, pool.labels), place
+
+    def _arguments(self, state, epoch, examples, pool):
         number = self._placement.share(np.int32(epoch))
-        return state, self._members, number, self._examples
+        return state, self._members, number, examples, pool
 
 
-def place_examples(placement: Placement, inputs: np.ndarray, labels: np.ndarray) -> Examples:
-    """Labelled examples on every device, once for training and evaluation."""
-    return placement.share(Examples(inputs, labels.astype(np.int32)))
+def place_examples(
+    placement: Placement, inputs: Inputs, labels: np.ndarray, max_threads: int = 1
+) -> Examples:
+    """Labelled examples on every device, once for training and evaluation.
+
+    Inputs that are not in memory are read on so many threads.
+    """
+    return placement.share(Examples(as_array(inputs, max_threads), labels.astype(np.int32)))
+
+
+def _pool_seed(members: Member, feed: PoolFeed) -> int:
+    """The seed from which all members have their pools."""
+    if feed.pools.count == 1:
+        return 0  # nothing is drawn
+    if members.subset is not None:
+        raise ValueError(
+            "pool_images must be 0 (all examples at once) where members have their own subsets"
+        )
+    seeds = np.unique(np.asarray(members.seed))
+    if len(seeds) > 1:
+        raise ValueError(
+            f"seed must be the same for all members where examples come in pools, got "
+            f"{', '.join(map(str, seeds))}"
+        )
+    return int(seeds[0])
 
 
 def images_per_epoch(members: Member, num_examples: int) -> int:

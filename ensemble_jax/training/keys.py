@@ -20,6 +20,7 @@ class Stream(IntEnum):
     INITIALISATION = 0
     ORDER = 1
     DROPOUT = 2
+    AUGMENTATION = 3
 
 
 class StreamIds(NamedTuple):
@@ -31,11 +32,12 @@ class StreamIds(NamedTuple):
     initialisation: Int[Array | np.ndarray, ...] | int
     order: Int[Array | np.ndarray, ...] | int
     dropout: Int[Array | np.ndarray, ...] | int
+    augmentation: Int[Array | np.ndarray, ...] | int
 
     @classmethod
     def own(cls, member: Int[Array | np.ndarray, ...] | int) -> Self:
         """Everything of the member's own."""
-        return cls(member, member, member)
+        return cls(member, member, member, member)
 
 
 def member_key(

@@ -48,9 +48,11 @@ class Saving(NamedTuple):
     """How the state is kept, so that a training that ends early can go on, and how often.
 
     Attributes:
-        save: `(epoch, state)` makes a host copy of the state after `epoch` epochs permanent.
+        save: `(pools, state)` makes a host copy of the state after so many pools permanent; an
+            epoch is one pool where all examples are on the devices.
         every_extents: a checkpoint is due after so many extents, 0 for never.
-        every_seconds: one is also due so long after the one before, `math.inf` for never.
+        every_seconds: one is also due so long after the one before, at the end of a pool,
+            `math.inf` for never.
         clock: in seconds; one that never jumps, unlike the time of day.
     """
 
@@ -61,10 +63,17 @@ class Saving(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a training came: epochs completed, and the state on the devices."""
+    """How far a training came.
+
+    Attributes:
+        epoch: epochs completed.
+        state: on the devices.
+        pool: pools completed of the epoch after these.
+    """
 
     epoch: int
     state: MemberState
+    pool: int = 0
 
 
 def train(
@@ -72,6 +81,7 @@ def train(
     state: MemberState,
     *,
     first_epoch: int,
+    first_pool: int = 0,
     extents: Sequence[int],
     evaluate: Callable[[MemberState], Any],
     to_host: Callable[[Any], Any],
@@ -86,14 +96,16 @@ def train(
     happens on a thread of its own, while the devices go on; only the next extent waits for it. So
     do the checkpoints, on a second thread: the devices wait for a copy of the state to the host,
     before the next epoch reuses its memory, but not for its way to the disk. A checkpoint that is
-    due while the one before is still being written waits for the end of a later epoch. The last
-    epoch, and the one after which the training stops, have theirs in any case.
+    due while the one before is still being written waits for the end of a later pool. The last
+    epoch, and the pool after which the training stops, have theirs in any case.
 
     Args:
         training: the compiled collection.
-        state: at `first_epoch`; it is used up.
+        state: at `first_epoch` and `first_pool`; it is used up.
         first_epoch: epochs completed so far. Extents up to here are not measured, but for an
             extent 0 at epoch 0.
+        first_pool: pools completed of the epoch after these; the mean losses of that epoch are then
+            those over the others.
         extents: increasing numbers of epochs.
         evaluate: the state's evaluation on the devices.
         to_host: copies a lifted pytree to the host.
@@ -101,7 +113,7 @@ def train(
         observer: is told of progress.
         saving: how and when there are checkpoints; what it raises ends the training. None for no
             checkpoints.
-        stop_asked: asked before every epoch.
+        stop_asked: asked before every pool.
     """
 
     def finish(extent, diverged_at, evaluation, speed):
@@ -109,7 +121,9 @@ def train(
         write(measurement)
         observer.extent_written(measurement)
 
-    with _InOrder(finish, "record") as recorder, _Saver(saving, first_epoch, recorder) as saver:
+    num_pools = training.num_pools
+    done = first_epoch * num_pools + first_pool
+    with _InOrder(finish, "record") as recorder, _Saver(saving, done, recorder) as saver:
 
         def measure(extent, seconds, images):
             evaluation = jax.block_until_ready(evaluate(state))
@@ -117,29 +131,37 @@ def train(
             recorder.submit(extent, to_host(state.diverged_at), evaluation, speed)
             saver.count_extent()
 
-        epoch = first_epoch
-        if epoch == 0 and extents[0] == 0:
+        if done == 0 and extents[0] == 0:
             measure(0, 0.0, 0)
-        seconds, images = 0.0, 0
+        seconds, images, losses = 0.0, 0, []
         while True:
             if saver.due:
-                saver.save(epoch, to_host(state))
+                saver.save(done, to_host(state))
+            epoch, pool = divmod(done, num_pools)
             if epoch >= extents[-1] or stop_asked():
                 break
             started = time.perf_counter()
-            state, losses = jax.block_until_ready(training.epoch(state, epoch))
+            # What comes after an extent is its evaluation, which needs the room.
+            more = pool + 1 < num_pools or epoch + 1 not in extents
+            state, losses_of_pool = jax.block_until_ready(
+                training.train_pool(state, epoch, pool, read_ahead=more)
+            )
             seconds += time.perf_counter() - started
-            images += training.num_images
-            epoch += 1
-            observer.epoch_done(epoch, to_host(losses))
+            images += training.images_in(pool)
+            losses.append(to_host(losses_of_pool))
+            done += 1
             recorder.raise_error()
             saver.raise_error()
-            if epoch in extents:
-                measure(epoch, seconds, images)
-                seconds, images = 0.0, 0
-        if saver.lacks(epoch):
-            saver.save(epoch, to_host(state))
-    return Progress(epoch, state)
+            if pool + 1 == num_pools:
+                observer.epoch_done(epoch + 1, training.mean_loss(losses, num_pools - len(losses)))
+                losses = []
+                if epoch + 1 in extents:
+                    measure(epoch + 1, seconds, images)
+                    seconds, images = 0.0, 0
+        if saver.lacks(done):
+            saver.save(done, to_host(state))
+    epoch, pool = divmod(done, num_pools)
+    return Progress(epoch, state, pool)
 
 
 class _InOrder:
@@ -194,12 +216,12 @@ class _Saver(_InOrder):
     Where there is nothing to save with, none is ever due or lacking.
     """
 
-    def __init__(self, saving: Saving | None, first_epoch: int, recorder: _InOrder) -> None:
+    def __init__(self, saving: Saving | None, first: int, recorder: _InOrder) -> None:
         super().__init__(self._write, "checkpoint")
         self._saving = saving
         self._recorder = recorder
         # The training goes on from a checkpoint, unless it begins.
-        self._saved_epoch = first_epoch or None
+        self._saved = first or None
         self._extents_since = 0
         self._saved_at = saving.clock() if saving else 0.0
 
@@ -215,19 +237,19 @@ class _Saver(_InOrder):
         of_extents = 0 < self._saving.every_extents <= self._extents_since
         return of_extents or self._saving.clock() - self._saved_at >= self._saving.every_seconds
 
-    def lacks(self, epoch: int) -> bool:
-        """Whether this epoch has no checkpoint."""
-        return self._saving is not None and self._saved_epoch != epoch
+    def lacks(self, pools: int) -> bool:
+        """Whether there is no checkpoint after so many pools."""
+        return self._saving is not None and self._saved != pools
 
-    def save(self, epoch: int, state: MemberState) -> None:
+    def save(self, pools: int, state: MemberState) -> None:
         """Write a checkpoint after the one before; raises what that one raised."""
         assert self._saving is not None
-        self.submit(self._recorder.wait_elsewhere(), self._saving.save, epoch, state)
-        self._saved_epoch, self._extents_since = epoch, 0
+        self.submit(self._recorder.wait_elsewhere(), self._saving.save, pools, state)
+        self._saved, self._extents_since = pools, 0
         self._saved_at = self._saving.clock()
 
     @staticmethod
-    def _write(wait_for_records, save, epoch, state):
+    def _write(wait_for_records, save, pools, state):
         # A checkpoint never runs ahead of the records.
         wait_for_records()
-        save(epoch, state)
+        save(pools, state)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from ensemble_jax.data.sampling import shuffled_batches, shuffled_subset_batches
 from ensemble_jax.models import Network, TrainingPass, Variables
+from ensemble_jax.ops import Augment
 from ensemble_jax.options import Optimizer
 from ensemble_jax.training.keys import Stream, StreamIds, member_key
 from ensemble_jax.training.optimizers import Settings, decayed_learning_rate, make_update_rule
@@ -66,6 +67,20 @@ class MemberState(NamedTuple):
     diverged_at: Int[Array | np.ndarray, ...]
 
 
+class PoolPlace(NamedTuple):
+    """Which part of the training set P examples are that are on the device instead of all.
+
+    Attributes:
+        number: of the pool in its epoch, from 0.
+        size: how many of the P entries are examples; those after them fill up.
+        positions: `[P]`, the place of each example in the training set.
+    """
+
+    number: Int[Array | np.ndarray, ""]
+    size: Int[Array | np.ndarray, ""]
+    positions: Int[Array | np.ndarray, " P"]
+
+
 class Examples(NamedTuple):
     """Labelled examples on the device, shared by all members."""
 
@@ -86,18 +101,21 @@ class MemberTraining(NamedTuple):
 
     Attributes:
         init: `member -> state` at epoch 0.
-        epoch: `(state, member, epoch, examples) -> (state, loss)`: one pass over the member's
-            examples in its own order; `loss` is the mean over them as they were seen.
+        epoch: `(state, member, epoch, examples, pool=None) -> (state, loss)`: one pass over the
+            member's examples in its own order; `loss` is the mean over them as they were seen.
+            Where `examples` are only a pool of them, an epoch is as many of these.
     """
 
     init: Callable[[Member], MemberState]
-    epoch: Callable[
-        [MemberState, Member, Int[Array, ""], Examples], tuple[MemberState, Float[Array, ""]]
-    ]
+    epoch: Callable[..., tuple[MemberState, Float[Array, ""]]]
 
 
 def make_member_training(
-    network: Network, optimizer: Optimizer, batch_size: int, passes_per_step: int = 1
+    network: Network,
+    optimizer: Optimizer,
+    batch_size: int,
+    passes_per_step: int = 1,
+    augment: Augment | None = None,
 ) -> MemberTraining:
     """Compose a network and an optimizer to the training of one member.
 
@@ -107,6 +125,7 @@ def make_member_training(
         batch_size: examples per step.
         passes_per_step: into how many equal parts a batch is cut, whose gradients are summed. The
             activations of a part may stay in a cache or memory that those of the batch exceed.
+        augment: what happens to the images of a batch before it is trained on; None for nothing.
 
     Raises:
         ValueError: if the batch cannot be cut so.
@@ -127,18 +146,24 @@ def make_member_training(
         rule = make_update_rule(optimizer, member.settings, member.settings.learning_rate)
         return MemberState(variables, rule.init(variables.params), jnp.int32(NOT_DIVERGED))
 
-    def epoch(state, member, epoch, examples):
+    def epoch(state, member, epoch, examples, pool=None):
         seed, streams = member.seed, member.streams
         order_key = jax.random.fold_in(member_key(seed, Stream.ORDER, streams.order), epoch)
         dropout_key = jax.random.fold_in(member_key(seed, Stream.DROPOUT, streams.dropout), epoch)
-        batches = _member_batches(order_key, member.subset, len(examples.labels), batch_size)
-        labels = examples.labels if member.labels is None else member.labels
+        augmentation_key = jax.random.fold_in(
+            member_key(seed, Stream.AUGMENTATION, streams.augmentation), epoch
+        )
+        batches = _member_batches(order_key, member.subset, len(examples.labels), pool, batch_size)
+        labels = _taught_labels(member, examples, pool)
         rate = decayed_learning_rate(member.settings, epoch)
         rule = make_update_rule(optimizer, member.settings, rate)
 
         def step(state, batch_of_step):
             number, indices, weights = batch_of_step
-            batch = Batch(examples.inputs[indices], labels[indices], weights)
+            inputs = examples.inputs[indices]
+            if augment is not None:
+                inputs = augment(jax.random.fold_in(augmentation_key, number), inputs)
+            batch = Batch(inputs, labels[indices], weights)
             key = jax.random.fold_in(dropout_key, number)
             scale = member.settings.dropout_scale
             new, loss = train_step(
@@ -146,18 +171,33 @@ def make_member_training(
             )
             return new, loss * weights.sum()
 
-        steps = jnp.arange(len(batches.indices))
+        steps = _steps_before(pool, batches) + jnp.arange(len(batches.indices))
         state, losses = jax.lax.scan(step, state, (steps, *batches))
         return state, losses.sum() / batches.weights.sum()
 
     return MemberTraining(init, epoch)
 
 
-def _member_batches(key, subset, num_examples, batch_size):
-    """One epoch's batches of a member."""
+def _member_batches(key, subset, num_examples, pool, batch_size):
+    """A member's batches of one epoch, or of a pool."""
+    if pool is not None:
+        key = jax.random.fold_in(key, pool.number)
+        return shuffled_subset_batches(key, jnp.arange(num_examples), pool.size, batch_size)
     if subset is None:
         return shuffled_batches(key, num_examples, batch_size)
     return shuffled_subset_batches(key, subset.indices, subset.size, batch_size)
+
+
+def _taught_labels(member, examples, pool):
+    """What a member learns of each of the examples."""
+    if member.labels is None:
+        return examples.labels
+    return member.labels if pool is None else member.labels[pool.positions]
+
+
+def _steps_before(pool, batches):
+    """The steps of the epoch before those of these examples."""
+    return 0 if pool is None else pool.number * len(batches.indices)
 
 
 def train_step(

@@ -95,7 +95,7 @@ def measure_speed() -> float:
 
     from ensemble_jax.data import Dataset, Split
     from ensemble_jax.planning import PlanningTask, default_plan, try_plan
-    from experiments.job import make_network_of
+    from experiments.job import input_statistics, make_network_of
     from experiments.roster import make_roster
 
     config = TrainConfig(model=Model.SMALL_ST_VGG, num_members=2, batch_size=_MEASURED_BATCH)
@@ -105,7 +105,7 @@ def measure_speed() -> float:
     binary.use_compilation_cache()
     devices = jax.local_devices()
     task = PlanningTask(
-        functools.partial(make_network_of, config, dataset),
+        functools.partial(make_network_of, config, dataset, input_statistics(dataset, 1)),
         config.optimizer,
         make_roster([config], dataset).members,
         images,

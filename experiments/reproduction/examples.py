@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ensemble_jax.classifiers import Classifier
+from ensemble_jax.data import as_array
 from ensemble_jax.figures import ClassHistogramDisplay, ExampleCurvesDisplay
 from experiments.dataset import load_data_of_run
 from experiments.paradigms import make_boosting_display, make_classifier_display
@@ -51,7 +52,7 @@ def typical_examples(recipe: str) -> Draw:
     def draw(material: Material) -> Drawing:
         collection = material.collections[recipe]
         run = collection.run
-        images = load_data_of_run(run, material.data_dir).train.inputs
+        images = as_array(load_data_of_run(run, material.data_dir).train.inputs)
         scores = consistency_history(run, "train")
         display = ExampleCurvesDisplay.of_typical_examples(
             scores, run.extents, images, f"{collection.title}, train, N = {len(run.members)}"

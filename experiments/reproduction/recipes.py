@@ -129,7 +129,7 @@ def _on_imagenet(model: str, *, hour: Mapping[str, Any], quick: Mapping[str, Any
     """At the small scales batches, rates and decays are those of CIFAR and of fewer epochs."""
     paper = dataclasses.replace(imagenet.get_config(model), probes=("noise:5000",))
     smaller = {"num_members": 8, "probes": (), "batch_size": 50, "decay_epochs": 20}
-    smaller |= {"decay_factor": 1.8, "l2": 0.0}
+    smaller |= {"decay_factor": 1.8, "l2": 0.0, "augmentation": (), "pool_images": 0}
     return Recipe(
         model,
         paper,

@@ -1,6 +1,5 @@
 """Prepared sets: the real ones, decoded once for all tests, and tiny ones made on the spot."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +7,6 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
-from array_record.python.array_record_module import ArrayRecordWriter
-from tensorflow_datasets.proto import tf_example_pb2
 
 from ensemble_jax.data.folders import Folders
 
@@ -27,10 +24,6 @@ def folders(tmp_path: Path) -> Folders:
     return Folders(data=tmp_path / "prepared", cache=tmp_path / "cache")
 
 
-def _feature(python_class: str, **content: object) -> dict[str, object]:
-    return {"pythonClassName": f"tensorflow_datasets.core.features.{python_class}", **content}
-
-
 def _encode_png(image: np.ndarray) -> bytes:
     encoded, data = cv2.imencode(".png", image[..., ::-1] if image.shape[-1] == 3 else image)
     assert encoded
@@ -41,8 +34,8 @@ Prepare = Callable[..., Path]
 
 
 @pytest.fixture
-def prepare(folders: Folders) -> Prepare:
-    """Writes a set as tensorflow-datasets would; returns the folder of the version."""
+def prepare(folders: Folders, write_prepared: Callable[..., Path]) -> Prepare:
+    """Writes images of one size as tensorflow-datasets would; returns the folder of the version."""
 
     def write(
         name: str,
@@ -53,54 +46,23 @@ def prepare(folders: Folders) -> Prepare:
         num_shards: int = 1,
         class_names: tuple[str, ...] = ("0", "1", "2"),
     ) -> Path:
-        folder = folders.data / name / version
-        folder.mkdir(parents=True)
-        splits = []
-        for split, of_split in images.items():
-            shards = np.array_split(np.arange(len(of_split)), num_shards)
-            for shard, rows in enumerate(shards):
-                end = f"{shard:05d}-of-{num_shards:05d}"
-                path = folder / f"{name}-{split}.array_record-{end}"
-                writer = ArrayRecordWriter(str(path), "group_size:1")
-                for row in rows:
-                    example = tf_example_pb2.Example()
-                    values = example.features.feature
-                    values["image"].bytes_list.value.append(_encode_png(of_split[row]))
-                    values["label"].int64_list.value.append(labels[split][row])
-                    if ids:
-                        values["id"].bytes_list.value.append(ids[split][row].encode())
-                    writer.write(example.SerializeToString())
-                writer.close()
-            splits.append(
-                {
-                    "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-                    "name": split,
-                    "numBytes": "1",
-                    "shardLengths": [str(len(rows)) for rows in shards],
-                }
-            )
-        shape = images["train"].shape[1:]
-        features = {
-            "image": _feature(
-                "image_feature.Image",
-                image={"dtype": "uint8", "shape": {"dimensions": list(map(str, shape))}},
-            ),
-            "label": _feature(
-                "class_label_feature.ClassLabel", classLabel={"numClasses": str(len(class_names))}
-            ),
+        splits = {
+            split: [
+                {"image": _encode_png(image), "label": labels[split][row]}
+                | ({"id": ids[split][row].encode()} if ids else {})
+                for row, image in enumerate(of_split)
+            ]
+            for split, of_split in images.items()
         }
-        (folder / "label.labels.txt").write_text("\n".join(class_names))
-        if ids:
-            features["id"] = _feature("text_feature.Text", text={})
-        (folder / "features.json").write_text(
-            json.dumps(_feature("features_dict.FeaturesDict", featuresDict={"features": features}))
+        return write_prepared(
+            folders.data,
+            name,
+            splits,
+            class_names,
+            image_shape=images["train"].shape[1:],
+            version=version,
+            num_shards=num_shards,
         )
-        (folder / "dataset_info.json").write_text(
-            json.dumps(
-                {"fileFormat": "array_record", "name": name, "splits": splits, "version": version}
-            )
-        )
-        return folder
 
     return write
 

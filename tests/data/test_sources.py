@@ -8,7 +8,13 @@ from ensemble_jax.data.cifar100 import SUPERCLASSES
 from ensemble_jax.data.prepared import PREPARED
 
 OTHERS = ["digits", "cats_and_dogs", "tiny_imagenet", "vggface2", "imagenet2012"]
-PATHS = ["npz:x", "npz:~/a b.npz", "folder:x", "folder:~/a b?size=64&skip_broken=1"]
+PATHS = [
+    "imagenet2012?size=64",
+    "npz:x",
+    "npz:~/a b.npz",
+    "folder:x",
+    "folder:~/a b?size=64&skip_broken=1",
+]
 PATH_NAMES = ["npz:PATH", "folder:PATH", "tsv:PATH", "csv:PATH"]
 DRAWN = ["gabor", "gabor24", "gaussian"]
 TEXTS = ["stackoverflow", "tsv:~/questions", "csv:posts.csv"]
@@ -52,10 +58,10 @@ def test_no_suggestion_without_a_close_name():
         check_dataset_name("zzz")
 
 
-def test_imagenet_says_what_can_be_used_instead():
-    problem = r"^imagenet2012 does not fit into memory .* work at a smaller size: folder:PATH\?size"
-    with pytest.raises(ValueError, match=problem) as caught:
-        load_dataset("imagenet2012")
+@pytest.mark.parametrize("option", ["64", "size=0", "size=big", "side=64", "size=64&x=1"])
+def test_imagenet_has_only_a_size(option):
+    with pytest.raises(ValueError, match=r"^imagenet2012.* must be size=PIXELS.*; got '") as caught:
+        check_dataset_name(f"imagenet2012?{option}")
     assert "\n" not in str(caught.value)
 
 

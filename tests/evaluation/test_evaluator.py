@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator, make_predictor
+from ensemble_jax.data.pool_feed import PoolFeed
+from ensemble_jax.data.pools import Pools
+from ensemble_jax.evaluation import (
+    CollectionEvaluation,
+    join_evaluations,
+    join_predictions,
+    make_evaluator,
+    make_predictor,
+)
 from ensemble_jax.evaluation.evaluator import smallest_unsigned
 from ensemble_jax.models import Network, Variables
 from ensemble_jax.training import Examples, place_examples
@@ -233,3 +241,53 @@ def test_a_collection_without_probes_predicts_nothing():
     predict = make_predictor(linear_network(), 4, batch_size=4)
     evaluation = CollectionEvaluation(predict, placement, Variables({}, {}), {})
     assert evaluation(Variables({}, {})) == {}
+
+
+@pytest.mark.parametrize("size", [8, 16, 21])
+def test_a_set_in_pools_is_evaluated_as_in_memory(size):
+    placement = Placement(3, 1, tuple(jax.devices()[:2]))
+    inputs, weights, labels = make_examples(21, 4, num_members=3)
+    variables = placement.spread(Variables(weights, {}))
+    evaluate = make_evaluator(linear_network(), 4, batch_size=4)
+    in_memory = CollectionEvaluation(
+        evaluate, placement, variables, {"test": place_examples(placement, inputs, labels)}
+    )
+    expected = placement.gather(in_memory(variables))["test"]
+    feed = PoolFeed(inputs, labels, Pools(21, size), placement, max_threads=1)
+    in_pools = CollectionEvaluation(
+        evaluate, placement, variables, {"test": feed}, join_evaluations
+    )
+    result = placement.gather(in_pools(variables))["test"]
+    np.testing.assert_array_equal(result.bits, expected.bits)
+    np.testing.assert_array_equal(result.predictions, expected.predictions)
+    for one, two in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
+        assert (one.dtype, one.shape) == (two.dtype, two.shape)
+        # All examples at once are the same program on the same data.
+        np.testing.assert_allclose(one, two, rtol=0 if size == 21 else 1e-6)
+
+
+def test_a_probe_in_pools_is_predicted_as_in_memory():
+    placement = Placement(1, 1, tuple(jax.devices()[:1]))
+    inputs, weights, _ = make_examples(11, 4)
+    variables = placement.spread(Variables(weights, {}))
+
+    def predict(variables, inputs, _):
+        return make_predictor(linear_network(), 4, batch_size=4)(variables, inputs)
+
+    feed = PoolFeed(inputs, None, Pools(11, 8), placement, max_threads=1)
+    evaluation = CollectionEvaluation(
+        predict, placement, variables, {"noise": feed}, join_predictions
+    )
+    result = placement.gather(evaluation(variables))["noise"]
+    np.testing.assert_array_equal(result, np.argmax(inputs @ weights, -1))
+
+
+def test_pools_whose_bits_do_not_fit_together_are_refused():
+    placement = Placement(1, 1, tuple(jax.devices()[:1]))
+    inputs, weights, labels = make_examples(11, 4)
+    feed = PoolFeed(inputs, labels, Pools(11, 6), placement, max_threads=1)
+    evaluate = make_evaluator(linear_network(), 4, batch_size=4)
+    with pytest.raises(ValueError, match=r"pools of test .* a multiple of 8 .*size=6"):
+        CollectionEvaluation(
+            evaluate, placement, Variables(weights, {}), {"test": feed}, join_evaluations
+        )

@@ -11,7 +11,13 @@ from ensemble_jax.data import (
     with_label_noise,
     with_random_labels,
 )
-from experiments.configs import out_of_sample, random_labels, small_mammals
+from ensemble_jax.options import Model
+from experiments.configs import (
+    imagenet,
+    out_of_sample,
+    random_labels,
+    small_mammals,
+)
 from experiments.dataset import load_data
 from experiments.train_config import TrainConfig
 
@@ -71,3 +77,14 @@ def test_the_experiments_have_their_data(real_data):
         "fish": 500,
         "medium_mammals": 500,
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "members"), [(Model.RESNET50, 27), (Model.ALEXNET, 22), (Model.DENSENET121, 6)]
+)
+def test_the_configs_of_imagenet_stream_it(model, members):
+    config = imagenet.get_config(model.value)
+    config.validate()
+    assert (config.dataset, config.model, config.num_members) == ("imagenet2012", model, members)
+    assert config.pool_images > 0
+    assert config.extents[-1] == 100

@@ -25,11 +25,20 @@ class Counts(NamedTuple):
 class CountingTraining:
     """The state of each of three members is the number of its epochs; an epoch uses it up."""
 
-    num_images = 30
+    num_pools = 1
 
     def __init__(self, fail_in: int | None = None) -> None:
         self.epochs: list[int] = []
         self.fail_in = fail_in
+
+    def train_pool(self, state, epoch, pool, *, read_ahead):
+        return self.epoch(state, epoch)
+
+    def images_in(self, pool):
+        return 30 // self.num_pools
+
+    def mean_loss(self, losses, first_pool):
+        return np.mean(losses, axis=0)
 
     def epoch(self, state, epoch):
         if epoch == self.fail_in:
@@ -381,3 +390,70 @@ def test_a_record_that_cannot_be_written_leaves_no_checkpoint_of_it():
     with pytest.raises(OSError, match="No space left on device"):
         run(journal, extents=(1, 2), saving=checkpoints.saving())
     assert checkpoints.counts == {}
+
+
+class InPools(CountingTraining):
+    """Three pools make an epoch; the state is the number of pools."""
+
+    num_pools = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pools: list[tuple[int, int]] = []
+        self.read_ahead: list[bool] = []
+
+    def train_pool(self, state, epoch, pool, *, read_ahead):
+        self.pools.append((epoch, pool))
+        self.read_ahead.append(read_ahead)
+        state, _ = self.epoch(state, epoch)
+        return state, jnp.full(3, 1.0 + pool)
+
+
+def test_an_epoch_in_pools_is_told_once_with_the_mean_of_its_losses():
+    journal, training = Journal(), InPools()
+    final = run(journal, training, extents=(0, 2))
+    assert training.pools == [(epoch, pool) for epoch in range(2) for pool in range(3)]
+    assert [event for event in journal.events if event[0] == "epoch"] == [
+        ("epoch", epoch, [2.0] * 3) for epoch in (1, 2)
+    ]
+    assert journal.extents == [0, 2]
+    assert (final.epoch, final.pool) == (2, 0)
+    np.testing.assert_array_equal(final.state.epochs, [6] * 3)
+    # Nothing is read for the epoch after while an extent is evaluated.
+    assert training.read_ahead == [True, True, True, True, True, False]
+
+
+def test_checkpoints_between_pools(at_once):
+    journal = Journal()
+    checkpoints = Checkpoints(journal)
+    now = [0.0]
+
+    class Minutes(InPools):
+        def epoch(self, state, epoch):
+            now[0] += 60
+            return super().epoch(state, epoch)
+
+    saving = checkpoints.saving(every_extents=0, every_seconds=120, clock=lambda: now[0])
+    run(journal, Minutes(), extents=(0, 2), saving=saving)
+    assert checkpoints.counts == {pools: [pools] * 3 for pools in (2, 4, 6)}
+
+
+def test_a_stop_between_pools_and_going_on_from_there():
+    training, journal = InPools(), Journal()
+    checkpoints = Checkpoints(journal)
+    stopped = run(
+        journal,
+        training,
+        extents=(0, 1, 2),
+        saving=checkpoints.saving(every_extents=0),
+        stop_asked=lambda: len(training.pools) == 4,
+    )
+    assert (stopped.epoch, stopped.pool) == (1, 1)
+    assert journal.extents == [0, 1]
+    assert checkpoints.counts == {4: [4] * 3}
+    again = InPools()
+    final = run(journal, again, first_epoch=1, first_pool=1, extents=(2,))
+    assert again.pools == [(1, 1), (1, 2)]
+    assert (final.epoch, final.pool) == (2, 0)
+    # The mean over what of the epoch was left.
+    assert journal.events[-3] == ("epoch", 2, [2.5] * 3)

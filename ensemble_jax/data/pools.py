@@ -1,0 +1,179 @@
+"""Shuffle pools: the parts in which a set comes to a device whose memory all of it would exceed.
+
+Every epoch divides the set anew, at random, and each member draws its own order within each pool:
+so N members cost one read of the data. A pool as large as the set is the whole set in its own
+order, which is how a set is trained that fits.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+from typing import Generic, NamedTuple, Self, TypeVar
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from ensemble_jax.data.draws import random_order, seed_of
+from ensemble_jax.data.stored import Inputs, read_inputs
+
+NO_LABEL = -1
+"""The label of what fills up a pool."""
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Pools:
+    """How M examples are divided into pools of one size.
+
+    Attributes:
+        num_examples: M.
+        size: entries of every pool; what the last has no examples for fills up.
+    """
+
+    num_examples: int
+    size: int
+
+    @classmethod
+    def of_at_most(cls, num_examples: int, most: int, multiple: int) -> Self:
+        """As few pools as `most` allows, so equal that little fills up.
+
+        Several pools have a multiple of `multiple` examples, such as that of a batch, of which else
+        every pool would end in a short one. That may be more than `most` by less than `multiple`.
+
+        >>> Pools.of_at_most(100, most=100, multiple=8)
+        Pools(num_examples=100, size=100)
+        >>> Pools.of_at_most(100, most=60, multiple=8).sizes
+        (56, 44)
+        """
+        count = -(-num_examples // most)
+        if count == 1:
+            return cls(num_examples, num_examples)
+        return cls(num_examples, -(-num_examples // (count * multiple)) * multiple)
+
+    @property
+    def count(self) -> int:
+        """How many pools there are."""
+        return -(-self.num_examples // self.size)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The examples in each pool."""
+        starts = range(0, self.num_examples, self.size)
+        return tuple(min(self.size, self.num_examples - start) for start in starts)
+
+    def in_order(self, pool: int) -> Int[np.ndarray, " m"]:
+        """The examples of a pool where they are taken as they come, as for evaluation."""
+        start = pool * self.size
+        return np.arange(start, min(start + self.size, self.num_examples))
+
+    def shuffled(self, seed: int, epoch: int, pool: int) -> Int[np.ndarray, " m"]:
+        """The examples of a pool in one epoch, ascending: each is in one pool of every epoch.
+
+        Every division into pools is equally likely, and those of different epochs and seeds are
+        independent. Ascending, because a disk likes that; the order of training is the member's.
+        """
+        if self.count == 1:
+            return self.in_order(0)
+        return np.sort(_order(seed, epoch, self.num_examples)[self.in_order(pool)])
+
+
+@functools.lru_cache(maxsize=1)
+def _order(seed, epoch, num_examples):
+    return random_order([epoch, *seed_of("shuffle pools", seed)], num_examples)
+
+
+class Pool(NamedTuple):
+    """A pool in the memory of the host.
+
+    Attributes:
+        inputs: `[P, ...]`; zeros fill up.
+        labels: `[P]`; `NO_LABEL` where nothing is.
+        positions: `[P]`, the place of each in the whole set; 0 where nothing is.
+        size: how many examples there are.
+    """
+
+    inputs: Shaped[np.ndarray, "P ..."]
+    labels: Int[np.ndarray, " P"]
+    positions: Int[np.ndarray, " P"]
+    size: int
+
+
+def read_pool(
+    inputs: Inputs,
+    labels: Int[np.ndarray, " M"] | None,
+    positions: Int[np.ndarray, " m"],
+    size: int,
+    *,
+    max_threads: int,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Pool:
+    """The examples at some positions, filled up to a pool of `size`.
+
+    Args:
+        inputs: of the whole set.
+        labels: theirs; None where there are none, which gives `NO_LABEL` for all.
+        positions: which examples.
+        size: P.
+        max_threads: how many threads read at once.
+        cancelled: as of `read_inputs`.
+    """
+    found = len(positions)
+    pool = Pool(
+        np.empty((size, *inputs.shape[1:]), inputs.dtype),
+        np.full(size, NO_LABEL, np.int32),
+        np.zeros(size, np.int32),
+        found,
+    )
+    read_inputs(inputs, positions, out=pool.inputs, max_threads=max_threads, cancelled=cancelled)
+    pool.inputs[found:] = 0
+    pool.positions[:found] = positions
+    if labels is not None:
+        pool.labels[:found] = labels[positions]
+    return pool
+
+
+class ReadAhead(Generic[Key, Value]):
+    """Reads what is asked for next while what was asked for before is in use.
+
+    Whoever takes a value must be done with the one before, so that there are never more than two.
+
+    Args:
+        read: makes a value; it is told how to ask whether the value is still wanted.
+    """
+
+    def __init__(self, read: Callable[[Key, Callable[[], bool]], Value]) -> None:
+        self._read = read
+        self._ahead: tuple[Key, Future, Event] | None = None
+
+    def take(self, key: Key, then: Key | None = None) -> Value:
+        """The value of a key; that of `then`, which is to be taken next, begins to be read.
+
+        Raises whatever reading raises.
+        """
+        if self._ahead is not None and self._ahead[0] == key:
+            (_, future, _), self._ahead = self._ahead, None
+            value = future.result()
+            del future
+        else:
+            self.drop()
+            value = self._read(key, lambda: False)
+        if then is not None:
+            unwanted = Event()
+            # A thread for each value: none is left when there is nothing to read.
+            executor = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+            self._ahead = then, executor.submit(self._read, then, unwanted.is_set), unwanted
+            executor.shutdown(wait=False)
+        return value
+
+    def drop(self) -> None:
+        """Give up what is being read ahead; nothing goes on when this returns."""
+        if self._ahead is not None:
+            (_, future, unwanted), self._ahead = self._ahead, None
+            unwanted.set()
+            future.exception()  # which waits, and is of no interest any more

@@ -1,0 +1,109 @@
+"""The examples of a job on the devices: all at once, or in pools where not all of them fit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ensemble_jax.collection import Placement
+from ensemble_jax.data import Dataset
+from ensemble_jax.data.pool_feed import PoolFeed
+from ensemble_jax.data.pools import Pools
+from ensemble_jax.planning import free_bytes
+from ensemble_jax.training import Examples, Member, place_examples
+from experiments.train_config import TrainConfig
+
+# Of the memory that is free: what all examples may take, and what two pools of them take where
+# they are too many. The rest is for the members.
+_SHARE_OF_ALL, _SHARE_OF_POOLS = 0.5, 0.25
+# The bits of evaluated pools are put one behind the other, in whole bytes.
+_BITS = 8
+
+
+class PlacedSplits(NamedTuple):
+    """What members are trained on, and what they are evaluated on by the name of the split."""
+
+    train: Examples | PoolFeed
+    evaluated: Mapping[str, Examples | PoolFeed]
+
+
+def choose_pool_images(
+    config: TrainConfig, dataset: Dataset, members: Member, devices: Sequence[Any]
+) -> int:
+    """The most images that come to the devices at once; 0 where these hold all of them.
+
+    As the config asks, else by the memory of the first device. A size that the user has not asked
+    for is told in a line.
+
+    Raises:
+        ValueError: if there are to be pools and members have subsets.
+    """
+    most = config.pool_images or _most_that_fit(dataset, devices)
+    if most == 0 or max(map(len, dataset.splits.values())) <= most:
+        return 0
+    if members.subset is not None:
+        raise ValueError(
+            f"pool_images must be 0 (all examples at once) with partitions or subset_fraction, "
+            f"got {most}{'' if config.pool_images else ', as not all examples fit into memory'}"
+        )
+    if not config.pool_images:
+        print(
+            f"{dataset.name} takes {dataset.num_bytes / 1e9:.1f} GB on each device, which is too "
+            f"much: it comes in pools of {most} images (pool_images)"
+        )
+    return most
+
+
+def num_workers(config: TrainConfig) -> int:
+    """The threads that read and decode images."""
+    if config.workers:
+        return config.workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def bytes_on_device(dataset: Dataset, pool_images: int) -> int:
+    """What the examples take in the memory of each device: all of them, or two pools."""
+    if not pool_images:
+        return dataset.num_bytes
+    probes = sum(probe.inputs.nbytes for probe in dataset.probes.values())
+    return 2 * pool_images * _bytes_per_image(dataset) + probes
+
+
+def place_splits(
+    config: TrainConfig,
+    dataset: Dataset,
+    pool_images: int,
+    placement: Placement,
+    held: contextlib.ExitStack,
+) -> PlacedSplits:
+    """The splits on the devices, or what feeds them; `held` ends the feeding."""
+    if not pool_images:
+        placed = {
+            name: place_examples(placement, split.inputs, split.labels, num_workers(config))
+            for name, split in dataset.splits.items()
+        }
+        return PlacedSplits(placed["train"], placed)
+
+    def feed(split, multiple):
+        pools = Pools.of_at_most(len(split), pool_images, multiple)
+        fed = PoolFeed(split.inputs, split.labels, pools, placement, num_workers(config))
+        return held.enter_context(fed)
+
+    evaluated = {name: feed(split, _BITS) for name, split in dataset.splits.items()}
+    return PlacedSplits(feed(dataset.train, config.batch_size), evaluated)
+
+
+def _most_that_fit(dataset, devices):
+    # The devices of a CPU share a memory, in which each has a copy of its own.
+    copies = len(devices) if devices[0].platform == "cpu" else 1
+    free = free_bytes(devices[0]) / copies
+    if dataset.num_bytes <= _SHARE_OF_ALL * free:
+        return 0
+    return max(1, int(_SHARE_OF_POOLS * free / (2 * _bytes_per_image(dataset))))
+
+
+def _bytes_per_image(dataset):
+    # With the label and the place in the set.
+    return dataset.train.inputs.nbytes // len(dataset.train) + 8

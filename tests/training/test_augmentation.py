@@ -1,0 +1,94 @@
+"""Images are changed in training, for each member in its own way, and nowhere else."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ensemble_jax.collection import Placement
+from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.models import Network, Variables
+from ensemble_jax.ops import make_augmentation
+from ensemble_jax.options import Optimizer, parse_augmentations
+from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
+
+IDS = [0, 3, 4]
+SHAPE = (3, 5, 1)
+assert_equal = partial(jax.tree.map, np.testing.assert_array_equal)
+
+rng = np.random.default_rng(0)
+INPUTS = rng.normal(size=(10, *SHAPE)).astype(np.float32)
+LABELS = rng.integers(0, 3, 10)
+
+
+def linear() -> Network:
+    def logits(variables, inputs):
+        return inputs.reshape(len(inputs), -1) @ variables.params
+
+    def init(key):
+        return Variables(jax.random.normal(key, (15, 3)), {})
+
+    return Network(init, logits, lambda variables, inputs, *_: (logits(variables, inputs), {}))
+
+
+def compile_training(tiny, members, passes=1, texts=("crop:1", "flip")):
+    placement = Placement(len(members.seed), 1, tuple(jax.devices()[:1]))
+    augment = make_augmentation(parse_augmentations(texts), SHAPE) if texts else None
+    training = make_member_training(linear(), Optimizer.SGD, 4, passes, augment)
+    examples = place_examples(placement, INPUTS, LABELS)
+    return placement, CollectionTraining(training, placement, members, examples)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny):
+    return tiny.run(*compile_training(tiny, tiny.members(IDS)), 2)
+
+
+def test_it_changes_the_training(tiny, trained):
+    plain = tiny.run(*compile_training(tiny, tiny.members(IDS), texts=()), 1)
+    assert_equal(plain.states[0], trained.states[0])
+    assert (plain.states[1].variables.params != trained.states[1].variables.params).all(2).any()
+
+
+def test_a_member_has_the_same_bits_alone_and_resumed(tiny, trained):
+    alone = compile_training(tiny, tiny.members([4]))
+    first, last = (jax.tree.map(lambda x: x[2:], trained.states[i]) for i in (1, 2))
+    assert_equal(tiny.run(*alone, 1, first, first_epoch=1).states[1], last)
+
+
+def test_a_batch_in_parts_is_changed_as_the_whole(tiny, trained):
+    in_parts = tiny.run(*compile_training(tiny, tiny.members(IDS), passes=2), 2)
+    np.testing.assert_allclose(
+        in_parts.states[2].variables.params, trained.states[2].variables.params, rtol=1e-4
+    )
+
+
+def test_members_draw_their_own_unless_they_are_tied(tiny):
+    """Members that differ in nothing but the changes of their images."""
+    members = tiny.members([0, 1])
+    shared = members._replace(
+        streams=jax.tree.map(np.zeros_like, members.streams)._replace(
+            augmentation=members.streams.augmentation
+        )
+    )
+    placement, training = compile_training(tiny, shared)
+    state = tiny.run(placement, training, 1).states[1].variables.params
+    assert (state[0] != state[1]).any()
+    tied = shared._replace(streams=jax.tree.map(np.zeros_like, members.streams))
+    state = tiny.run(placement, training.of(tied), 1).states[1].variables.params
+    np.testing.assert_array_equal(state[0], state[1])
+
+
+def test_evaluation_sees_the_images_as_they_are(tiny, trained):
+    placement = Placement(3, 1, tuple(jax.devices()[:1]))
+    variables = placement.spread(trained.states[2].variables)
+    sets = {"train": place_examples(placement, INPUTS, LABELS)}
+    evaluation = CollectionEvaluation(make_evaluator(linear(), 3, 10), placement, variables, sets)
+    logits = jnp.einsum("mi,nik->nmk", INPUTS.reshape(10, -1), trained.states[2].variables.params)
+    np.testing.assert_array_equal(
+        placement.gather(evaluation(variables))["train"].predictions, logits.argmax(-1)
+    )

@@ -1,0 +1,269 @@
+"""Training on examples that come in pools: what a member learns, and what is in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from functools import partial
+
+import jax
+import jax.monitoring
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ensemble_jax.collection import Placement
+from ensemble_jax.data.pool_feed import PoolFeed
+from ensemble_jax.data.pools import Pools
+from ensemble_jax.data.sampling import shuffled_subset_batches
+from ensemble_jax.data.stored import StoredInputs
+from ensemble_jax.options import Optimizer
+from ensemble_jax.training import (
+    CollectionTraining,
+    Stream,
+    Subset,
+    make_member_training,
+    train,
+)
+from ensemble_jax.training.keys import member_key
+from ensemble_jax.training.member import Batch, train_step
+from ensemble_jax.training.optimizers import decayed_learning_rate, make_update_rule
+
+IDS = [0, 3, 4]
+EPOCHS = 3
+# Ten examples in batches of four: three pools, of which the last is short.
+POOLS = Pools.of_at_most(10, 4, 4)
+
+assert_equal = partial(jax.tree.map, np.testing.assert_array_equal)
+assert_close = partial(jax.tree.map, partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5))
+
+
+def pick(tree, positions):
+    return jax.tree.map(lambda x: x[positions], tree)
+
+
+def feed(tiny, placement, pools=POOLS, read=None):
+    inputs, labels = tiny.examples()
+    stored = StoredInputs(
+        read or (lambda rows: inputs[rows]), np.arange(10), (inputs.shape[1],), inputs.dtype
+    )
+    return PoolFeed(stored, labels.astype(np.int32), pools, placement, max_threads=2)
+
+
+def compile_pools(tiny, ids, pools=POOLS, members=None, read=None, **options):
+    placement = Placement(len(ids), 1, tuple(jax.devices()[:1]))
+    return placement, CollectionTraining(
+        make_member_training(tiny.network(), Optimizer.MOMENTUM, tiny.batch_size),
+        placement,
+        members or tiny.members(ids, **options),
+        feed(tiny, placement, pools, read),
+    )
+
+
+@pytest.fixture(scope="module")
+def in_pools(tiny):
+    return compile_pools(tiny, IDS)
+
+
+@pytest.fixture(scope="module")
+def reference(tiny, in_pools):
+    return tiny.run(*in_pools, EPOCHS)
+
+
+def test_a_pool_as_large_as_the_data_gives_the_bits_of_training_in_memory(tiny):
+    in_memory = tiny.train(IDS, EPOCHS)
+    assert_equal(tiny.run(*compile_pools(tiny, IDS, Pools(10, 10)), EPOCHS), in_memory)
+
+
+def naive_epochs(tiny, member, taught, seed=0):
+    """Pools and batches of one member one after another in Python; the losses and the order."""
+    network = tiny.network()
+    inputs, _ = tiny.examples()
+    state = make_member_training(network, Optimizer.MOMENTUM, tiny.batch_size).init(member)
+    step = jax.jit(
+        lambda state, batch, key, epoch: train_step(
+            network,
+            make_update_rule(
+                Optimizer.MOMENTUM,
+                member.settings,
+                decayed_learning_rate(member.settings, epoch),
+            ),
+            state,
+            batch,
+            key,
+            member.settings.dropout_scale,
+            epoch + 1,
+        )
+    )
+    losses, seen = [], []
+    for epoch in range(EPOCHS):
+        total, number, seen_now = 0.0, 0, []
+        order, dropout = (
+            jax.random.fold_in(member_key(seed, stream, whose), epoch)
+            for stream, whose in (
+                (Stream.ORDER, member.streams.order),
+                (Stream.DROPOUT, member.streams.dropout),
+            )
+        )
+        for pool in range(POOLS.count):
+            positions = POOLS.shuffled(seed, epoch, pool)
+            key = jax.random.fold_in(order, pool)
+            entries = jnp.arange(POOLS.size)
+            batches = shuffled_subset_batches(key, entries, len(positions), tiny.batch_size)
+            for indices, weights in zip(*map(np.asarray, batches), strict=True):
+                rows = positions[indices[weights > 0]]
+                seen_now += rows.tolist()
+                fill = np.resize(rows, tiny.batch_size)
+                # What fills up in the data is zeros; in a batch norm it has no weight.
+                images = np.where(weights[:, None] > 0, inputs[fill], 0)
+                batch = Batch(images, taught[fill], weights)
+                state, loss = step(state, batch, jax.random.fold_in(dropout, number), epoch)
+                total += float(loss) * len(rows)
+                number += 1
+        losses.append(total / 10)
+        seen.append(seen_now)
+    return state, losses, seen
+
+
+@pytest.mark.parametrize("own_labels", [False, True])
+def test_training_is_that_of_a_python_loop(tiny, reference, own_labels):
+    _, labels = tiny.examples()
+    members = tiny.members(IDS)
+    if own_labels:
+        taught = np.stack([np.roll(labels, shift) for shift in range(len(IDS))]).astype(np.int32)
+        members = members._replace(labels=taught)
+        reference = tiny.run(*compile_pools(tiny, IDS, members=members), EPOCHS)
+    else:
+        taught = np.stack([labels.astype(np.int32)] * len(IDS))
+    for place in range(2):
+        member = pick(members._replace(labels=None), place)
+        state, losses, seen = naive_epochs(tiny, member, taught[place])
+        assert_close(pick(reference.states[-1], place), state)
+        np.testing.assert_allclose(np.array(reference.losses)[:, place], losses, rtol=1e-4)
+        assert all(sorted(order) == list(range(10)) for order in seen)
+        assert len(set(map(tuple, seen))) == EPOCHS
+
+
+def test_a_member_has_the_same_bits_alone(tiny, reference):
+    alone = tiny.run(*compile_pools(tiny, [4]), EPOCHS)
+    assert_equal(alone, pick(reference, [2]))
+
+
+def test_a_training_resumed_within_an_epoch_has_the_same_bits(tiny, in_pools, reference):
+    placement, training = in_pools
+    state, _ = training.train_pool(placement.spread(reference.states[1]), 1, 0, read_ahead=True)
+    state, _ = training.train_pool(state, 1, 1)
+    kept = placement.gather(state)
+    _, again = compile_pools(tiny, IDS)
+    state, _ = again.train_pool(placement.spread(kept), 1, 2)
+    assert_equal(placement.gather(state), reference.states[2])
+
+
+def test_members_of_another_protocol_have_their_own_pools(tiny, in_pools):
+    placement, training = in_pools
+    other = tiny.members(IDS, seed=7)
+    assert_equal(
+        tiny.run(placement, training.of(other), 1),
+        tiny.run(*compile_pools(tiny, IDS, members=other), 1),
+    )
+
+
+@contextlib.contextmanager
+def counted_compilations():
+    compilations = []
+
+    def listener(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compilations.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    try:
+        yield compilations
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listener)
+
+
+def test_no_epoch_compiles_anything(tiny, in_pools):
+    _, training = in_pools
+    state = training.init()
+    with counted_compilations() as compilations:
+        for epoch in range(2):
+            state, _ = training.epoch(state, epoch)
+    assert compilations == []
+
+
+class Silent:
+    def epoch_done(self, epoch, losses):
+        pass
+
+    def extent_written(self, measurement):
+        pass
+
+
+def test_two_pools_at_most_are_in_memory_through_epochs_and_extents(tiny, monkeypatch):
+    """Counted whenever a pool has been read and placed: the most there can be."""
+    counts = []
+    placed = PoolFeed._read
+
+    def count(self, name, cancelled):
+        pool = placed(self, name, cancelled)
+        shape = pool.inputs.shape
+        counts.append(sum(array.shape == shape for array in jax.live_arrays()))
+        return pool
+
+    monkeypatch.setattr(PoolFeed, "_read", count)
+    # A size that nothing else has.
+    inputs = np.zeros((70, 5), np.float32)
+    placement = Placement(1, 1, tuple(jax.devices()[:1]))
+    fed = PoolFeed(inputs, np.zeros(70, np.int32), Pools(70, 12), placement, max_threads=1)
+    training = CollectionTraining(
+        make_member_training(tiny.network(), Optimizer.SGD, tiny.batch_size),
+        placement,
+        tiny.members([0]),
+        fed,
+    )
+    evaluated = []
+
+    def evaluate(state):
+        # No pool of the training is there while the sets are evaluated.
+        evaluated.append(sum(array.shape == (12, 5) for array in jax.live_arrays()))
+        return ()
+
+    train(
+        training,
+        training.init(),
+        first_epoch=0,
+        extents=[1, 3],
+        evaluate=evaluate,
+        to_host=placement.gather,
+        write=lambda measurement: None,
+        observer=Silent(),
+    )
+    assert len(counts) == 3 * 6
+    assert max(counts) == 2
+    assert evaluated == [0, 0]
+
+
+def test_the_next_pool_is_read_while_one_is_trained_on(tiny):
+    """Reading waits for a training that is known to have begun."""
+    inputs, _ = tiny.examples()
+    begun = threading.Semaphore(1)
+
+    def read(rows):
+        assert begun.acquire(timeout=10)
+        return inputs[rows]
+
+    _, training = compile_pools(tiny, IDS, read=read)
+    state = training.init()
+    for pool in range(3):
+        state, _ = training.train_pool(state, 0, pool, read_ahead=pool < 2)
+        begun.release()
+
+
+def test_subsets_and_different_seeds_are_refused(tiny):
+    subset = Subset(np.zeros((3, 5), np.int32), np.full(3, 5))
+    with pytest.raises(ValueError, match=r"pool_images must be 0 .* their own subsets"):
+        compile_pools(tiny, IDS, members=tiny.members(IDS)._replace(subset=subset))
+    members = tiny.members(IDS)._replace(seed=np.array([0, 0, 1], np.uint32))
+    with pytest.raises(ValueError, match=r"seed must be the same for all members .* got 0, 1"):
+        compile_pools(tiny, IDS, members=members)
