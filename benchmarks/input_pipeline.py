@@ -18,8 +18,8 @@ In every round, for each N:
 What the numbers mean: images/s of the data, each of which all N members train on. The pipeline
 keeps up where it is faster than training in memory; its speed over that of training is the
 'headroom'. 'Slower by' is the time of an epoch in pools over one in memory, less one: the first
-pool of an epoch is waited for, and where devices are CPU cores, decoding takes its time from the training. Medians
-(least-largest) of the rounds.
+pool of an epoch is waited for, and where devices are CPU cores, decoding takes its time from the
+training. Medians (least-largest) of the rounds.
 
 Results: `input_pipeline.json` with every measurement and `input_pipeline.md` in `--output`.
 """
