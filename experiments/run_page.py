@@ -424,6 +424,7 @@ def _random_sources(config: Mapping[str, Any]) -> list[str]:
         Source.SUBSET: config.get("partitions") or config.get("subset_fraction", 1) != 1,
         Source.LABELS: config.get("member_label_noise"),
         Source.DROPOUT: config.get("dropout_scale", 1),
+        Source.AUGMENTATION: config.get("augmentation"),
     }
     return [
         source.value
