@@ -265,6 +265,11 @@ class TrainConfig:
             raise ValueError(
                 f"subset_fraction must be 1 with partitions, got {self.subset_fraction}"
             )
+        if self.pool_images and (self.partitions or self.subset_fraction != 1):
+            raise ValueError(
+                f"pool_images must be 0 (all examples at once) with partitions or "
+                f"subset_fraction, got {self.pool_images}"
+            )
         if not 0 <= self.member_label_noise <= 1:
             raise ValueError(
                 f"member_label_noise must lie in [0, 1], got {self.member_label_noise}"
