@@ -155,6 +155,8 @@ def test_the_run_is_described(run, command, directory):
         "dropout_scale": 0.5,
         "tied": [],
         "partitions": 0,
+        "augmentation": [],
+        "pool_images": 0,
         "subset_fraction": 1.0,
         "member_label_noise": 0.0,
         "protocol": "trajectory",
@@ -186,6 +188,7 @@ def test_the_files_are_those_of_a_run_and_no_others(answer, directory):
         "metrics.jsonl",
         "scores.csv",
         "dynamics.csv",
+        "report.html",
         *(f"records/extent-{extent:06d}.npz" for extent in EXTENTS),
         *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
     }
