@@ -67,6 +67,9 @@ from ensemble_jax.training import CollectionTraining, make_member_training, plac
 _DATASET = flags.DEFINE_string("dataset", "", "imagenet2012; empty for files made here.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where that is prepared.")
 _MODEL = flags.DEFINE_enum_class("model", Model.RESNET50, Model, "What to train.")
+_FORM = flags.DEFINE_enum(
+    "form", "imagenet", ["imagenet", "cifar", "none"], "Of the model; none where it has but one."
+)
 _WIDTH = flags.DEFINE_integer("width", 0, "Of the model; 0 is as published.", lower_bound=0)
 _SIZE = flags.DEFINE_integer("size", 64, "Height and width of decoded images.", lower_bound=1)
 _IMAGES = flags.DEFINE_integer("images", 256, "Of an epoch.", lower_bound=1)
@@ -142,7 +145,10 @@ class _Contender:
             deviation=64.0,
             convolution=convolution_by_layer(plan.convolution, plan.layer_convolutions),
             precision=plan.precision,
-            options=ArchitectureOptions(width=_WIDTH.value or None, form=NetworkForm.IMAGENET),
+            options=ArchitectureOptions(
+                width=_WIDTH.value or None,
+                form=None if _FORM.value == "none" else NetworkForm(_FORM.value),
+            ),
         )
         augment = make_augmentation(parse_augmentations(_AUGMENTATION.value), inputs.example_shape)
         training = make_member_training(

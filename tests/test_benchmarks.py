@@ -634,7 +634,14 @@ def test_the_input_pipeline_measures_and_writes(tmp_path):
     answer = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.input_pipeline", "--model=fully_connected"),
-            *("--width=4", "--size=8", "--images=40", "--pool_images=16", "--batch_size=8"),
+            *(
+                "--form=none",
+                "--width=4",
+                "--size=8",
+                "--images=40",
+                "--pool_images=16",
+                "--batch_size=8",
+            ),
             *("--members=1,2", "--rounds=2", "--plan=default,num_devices=1"),
             f"--output={tmp_path}",
         ],
