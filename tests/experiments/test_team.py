@@ -97,7 +97,7 @@ def test_three_processes_train_the_run_of_one(binaries, toy_job, undisturbed, tm
 def test_a_team_that_loses_a_process_is_continued_by_others(binaries, toy_job, contents, tmp_path):
     directory, whole = tmp_path / "run", tmp_path / "whole"
     # So many extents that a process is still at work when it is stopped.
-    job = (*toy_job, f"--config.extents={','.join(map(str, range(40)))}")
+    job = (*toy_job[:-1], f"--config.extents={','.join(map(str, range(40)))}")
     assert binaries.run("train", *job, f"--workdir={whole}").returncode == 0
     command = (*job, f"--workdir={directory}")
     own, part = directory / "records", directory / "parts" / "2-4" / "records"

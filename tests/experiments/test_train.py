@@ -168,6 +168,7 @@ def test_the_run_is_described(run, command, directory):
         "members_per_call": 0,
         "convolution": "patches",
         "layer_convolutions": {},
+        "pool_images": 0,
         "precision": "float32",
         "passes_per_step": 1,
     }
