@@ -240,7 +240,8 @@ def test_two_pools_at_most_are_in_memory_through_epochs_and_extents(tiny, monkey
         observer=Silent(),
     )
     assert len(counts) == 3 * 6
-    assert max(counts) == 2
+    # One where a pool is read only after the one before was trained on.
+    assert max(counts) <= 2
     assert evaluated == [0, 0]
 
 
