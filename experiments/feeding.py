@@ -46,7 +46,7 @@ def choose_pool_images(
     if members.subset is not None:
         raise ValueError(
             f"pool_images must be 0 (all examples at once) with partitions or subset_fraction, "
-            f"got {most}{'' if config.pool_images else ', as not all examples fit into memory'}"
+            f"got {most}, as not all examples fit into memory"
         )
     if not config.pool_images:
         print(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 import jax
+import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -160,3 +162,24 @@ class Tiny:
 @pytest.fixture(scope="session")
 def tiny() -> type[Tiny]:
     return Tiny
+
+
+@pytest.fixture
+def counted_compilations():
+    """A context whose value is a list that gets an entry for each program that XLA compiles."""
+
+    @contextlib.contextmanager
+    def counting():
+        compilations = []
+
+        def listener(event, duration, **_):
+            if event == "/jax/core/compile/backend_compile_duration":
+                compilations.append(duration)
+
+        jax.monitoring.register_event_duration_secs_listener(listener)
+        try:
+            yield compilations
+        finally:
+            jax.monitoring.unregister_event_duration_listener(listener)
+
+    return counting

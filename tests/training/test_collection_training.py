@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 
 import jax
-import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -38,22 +36,6 @@ assert_close = partial(jax.tree.map, partial(np.testing.assert_allclose, rtol=1e
 
 def members(tree, positions):
     return jax.tree.map(lambda x: x[positions], tree)
-
-
-@contextlib.contextmanager
-def counted_compilations():
-    """A list that gets an entry for each program that XLA compiles."""
-    compilations = []
-
-    def listener(event, duration, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            compilations.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listener)
-    try:
-        yield compilations
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listener)
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +234,7 @@ def test_a_nan_in_an_example_freezes_a_member_as_it_was(tiny, single):
         assert np.isfinite(leaf).all()
 
 
-def test_more_epochs_compile_nothing(tiny, one_by_one):
+def test_more_epochs_compile_nothing(tiny, one_by_one, counted_compilations):
     placement, training = one_by_one
     with counted_compilations() as compilations:
         jax.jit(lambda x: x * 3 + 1)(np.arange(7))
@@ -449,7 +431,7 @@ def test_members_can_share_one_source_of_randomness(tiny, tied):
     assert trained.losses[0][0] != trained.losses[0][1]
 
 
-def test_other_members_need_no_compilation(tiny, reference):
+def test_other_members_need_no_compilation(tiny, reference, counted_compilations):
     placement, training = tiny.compile(IDS, seed=1)
     with counted_compilations() as compilations:
         other = tiny.run(placement, training.of(tiny.members(IDS)), EPOCHS)

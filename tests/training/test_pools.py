@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from functools import partial
 
 import jax
-import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -168,22 +166,7 @@ def test_members_of_another_protocol_have_their_own_pools(tiny, in_pools):
     )
 
 
-@contextlib.contextmanager
-def counted_compilations():
-    compilations = []
-
-    def listener(event, duration, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            compilations.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listener)
-    try:
-        yield compilations
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listener)
-
-
-def test_no_epoch_compiles_anything(tiny, in_pools):
+def test_no_epoch_compiles_anything(tiny, in_pools, counted_compilations):
     _, training = in_pools
     state = training.init()
     with counted_compilations() as compilations:
