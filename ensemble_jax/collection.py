@@ -89,9 +89,17 @@ class Placement:
 
         The copy never aliases a device's buffer, so the device may reuse it for the next epoch.
         """
-        return jax.tree.map(
-            lambda x: np.array(x[: self.num_members], copy=True), jax.device_get(tree)
-        )
+        for leaf in jax.tree.leaves(tree):
+            leaf.copy_to_host_async()
+        return jax.tree.map(self._on_host, tree)
+
+    def _on_host(self, array: jax.Array) -> np.ndarray:
+        # `jax.device_get` joins the shards in an array that it keeps, of which this were a copy.
+        joined = np.empty((self.num_members, *array.shape[1:]), array.dtype)
+        for shard in array.addressable_shards:
+            members = joined[shard.index[0]]
+            members[...] = np.asarray(shard.data)[: len(members)]
+        return joined
 
     def host_shapes(self, shapes: Any) -> Any:
         """The shapes that `gather` makes of a lifted function's results."""

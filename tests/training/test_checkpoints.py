@@ -150,6 +150,17 @@ def test_a_number_that_has_changed_is_noticed(tmp_path, checkpoints, state):
     assert_equal(restored, large)
 
 
+def test_one_of_other_shapes_falls_back(checkpoints, state):
+    checkpoints.save(1, state)
+    checkpoints.save(2, jax.tree.map(lambda x: x[:2], state))
+
+    with pytest.warns(UserWarning, match="epoch 2 cannot be read .* of another shape or type"):
+        epoch, restored = checkpoints.restore_latest(state)
+
+    assert epoch == 1
+    assert_equal(restored, state)
+
+
 @pytest.mark.parametrize("emptied", ["default", "."])
 def test_one_without_its_files_falls_back(tmp_path, checkpoints, state, emptied):
     checkpoints.save(1, at(state, 1))
