@@ -68,7 +68,7 @@ class Checkpoints:
         )
         for epoch in reversed([epoch for epoch in self.epochs if epoch <= up_to]):
             try:
-                arrays = self._manager.restore(epoch, args=wanted)
+                arrays = dict(self._manager.restore(epoch, args=wanted))
                 for name, leaf in named.items():
                     if (arrays[name].shape, arrays[name].dtype) != (leaf.shape, leaf.dtype):
                         raise ValueError(f"{name} is of another shape or type")
@@ -100,5 +100,5 @@ def _checksum(named):
     checksum = 0
     for name in sorted(named):
         numbers = np.ascontiguousarray(named[name]).reshape(-1)
-        checksum = zlib.crc32(numbers.view(np.uint8), checksum)
+        checksum = zlib.crc32(numbers.view(np.uint8).data, checksum)
     return np.array(checksum, np.uint32)
