@@ -99,9 +99,8 @@ def choose_plan(
 ) -> PlanChoice:
     """Try plans, beginning with `first`, until none is better or the time is used up.
 
-    From the best plan so far one entry is changed at a time: convolution, then passes per step,
-    then members per call, then devices, those first that change the speed most where the plan to
-    begin with is the default of a device. Last comes the best plan with other convolutions in some
+    From the best plan so far one entry is changed at a time: passes per step, then convolution,
+    then members per call, then devices, those first that gain most over the default of a device. Last comes the best plan with other convolutions in some
     layers. No plan is tried if the time left is less than the longest trial took; but one that fits
     into memory is always looked for.
 
@@ -150,8 +149,8 @@ def choose_plan(
         raise ValueError(_describe_lack(best))
     stopped = False
     for neighbours in (
-        lambda plan: [dataclasses.replace(plan, convolution=a) for a in alternatives.algorithms],
         lambda plan: [dataclasses.replace(plan, passes_per_step=p) for p in alternatives.passes],
+        lambda plan: [dataclasses.replace(plan, convolution=a) for a in alternatives.algorithms],
         lambda plan: _with_other_chunks(plan, num_members),
         lambda plan: [dataclasses.replace(plan, num_devices=1)],
         with_other_layers,
