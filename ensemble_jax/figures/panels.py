@@ -65,7 +65,8 @@ def write_above(panel: Axes, text: str) -> None:
 def describe_moments(scores: Float[np.ndarray, " M"]) -> str:
     """Mean and bimodality, in two lines."""
     value = bimodality(scores)
-    written = "n/a" if np.isnan(value) else f"{value:.2f}"
+    # Where all is learned it is large, and its decimals are those of a few examples.
+    written = "n/a" if np.isnan(value) else f"{value:.2f}" if value < 10 else f"{value:.0f}"
     return f"mean {scores.mean():.2f}\nbimodality {written}"
 
 
