@@ -100,9 +100,9 @@ def choose_plan(
     """Try plans, beginning with `first`, until none is better or the time is used up.
 
     From the best plan so far one entry is changed at a time: passes per step, then convolution,
-    then members per call, then devices, those first that gain most over the default of a device. Last comes the best plan with other convolutions in some
-    layers. No plan is tried if the time left is less than the longest trial took; but one that fits
-    into memory is always looked for.
+    then members per call, then devices, those first that gain most over the default of a device.
+    Last comes the best plan with other convolutions in some layers. No plan is tried if the time
+    left is less than the longest trial took; but one that fits into memory is always looked for.
 
     Args:
         first: the plan to begin with; it has what the request forces.
