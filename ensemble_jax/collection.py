@@ -88,12 +88,16 @@ class Placement:
         """Copy a lifted function's results to the host as `[N, ...]` arrays of their own.
 
         The copy never aliases a device's buffer, so the device may reuse it for the next epoch.
+        What was joined on the host, such as the results of several pools, is copied as it is.
         """
         for leaf in jax.tree.leaves(tree):
-            leaf.copy_to_host_async()
+            if isinstance(leaf, jax.Array):
+                leaf.copy_to_host_async()
         return jax.tree.map(self._on_host, tree)
 
-    def _on_host(self, array: jax.Array) -> np.ndarray:
+    def _on_host(self, array: jax.Array | np.ndarray) -> np.ndarray:
+        if not isinstance(array, jax.Array):
+            return np.array(array[: self.num_members])
         # `jax.device_get` joins the shards in an array that it keeps, of which this were a copy.
         joined = np.empty((self.num_members, *array.shape[1:]), array.dtype)
         for shard in array.addressable_shards:
