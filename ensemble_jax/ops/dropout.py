@@ -8,9 +8,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
-# The finaliser of MurmurHash3 (A. Appleby, public domain): every input bit flips every output bit
-# with a probability close to one half.
-_MURMUR = ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, None))
 _GOLDEN = 0x9E3779B9
 
 
@@ -52,12 +49,10 @@ def random_bits(
     size = math.prod(shape)
     start = jnp.asarray(first_row, jnp.uint32) * jnp.uint32(math.prod(shape[1:]))
     counter = (jax.lax.iota(jnp.uint32, size) + start).reshape(shape)
-    return _mix(_mix(counter * jnp.uint32(_GOLDEN) + first) ^ second)
-
-
-def _mix(bits):
-    for shift, factor in _MURMUR:
-        bits = bits ^ (bits >> shift)
-        if factor is not None:
-            bits = bits * jnp.uint32(factor)
-    return bits
+    # The finaliser of MurmurHash3 (A. Appleby, public domain), in which every input bit flips every
+    # output bit with a probability close to one half. The key's second word comes in between its
+    # halves: without it, keys whose first words are close would give shifted copies of one mask.
+    bits = counter * jnp.uint32(_GOLDEN) + first
+    bits = (bits ^ (bits >> 16)) * jnp.uint32(0x85EBCA6B) ^ second
+    bits = (bits ^ (bits >> 13)) * jnp.uint32(0xC2B2AE35)
+    return bits ^ (bits >> 16)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
 from ensemble_jax.ops.convolution import (
@@ -148,7 +149,7 @@ def _winograd_backward(padding, tile, residuals, cotangent):
     # The tiles are cheaper to make again than to keep: two to four times the inputs.
     tiles = _input_tiles(inputs, window, padding, tile)
     cotangent_tiles = _cotangent_tiles(cotangent, window, tile)
-    products = _map_pairs(sum_of_products, tiles, cotangent_tiles)
+    products = _map_pairs(_sum_of_products, tiles, cotangent_tiles)
     kernel_gradient = _transform(_transpose(_FILTERS[tile, window].kernel), products)
     convolution = partial(winograd_convolution, largest_tile=tile)
     return (
@@ -158,6 +159,26 @@ def _winograd_backward(padding, tile, residuals, cotangent):
 
 
 _winograd.defvjp(_winograd_forward, _winograd_backward)
+
+
+def _sum_of_products(left, right):
+    """`sum_of_products` of transformed tiles, by whatever takes the platform the least time."""
+    return lax.platform_dependent(left, right, cpu=_sum_of_products_on_cpu, default=sum_of_products)
+
+
+def _sum_of_products_on_cpu(left, right):
+    """The sum as a product of which no side is read transposed.
+
+    XLA's library for these is twice as fast with 32 to 128 channels (1600 x 32 by 1600 x 32: 110
+    GFLOP/s of a core, 50 the other way), as fast with 256, and has no others. Half of the gain goes
+    into the copy.
+    """
+    left, right = (x.reshape(-1, x.shape[-1]) for x in (left, right))
+    # A copy alone transposes blocks; fused into the sums that the tiles are made of, or into the
+    # product, it takes five times as long. Layouts would move through barriers without constraints.
+    rows = Layout(major_to_minor=(0, 1))
+    left = with_layout_constraint(lax.optimization_barrier(left), rows)
+    return lax.optimization_barrier(with_layout_constraint(left.T, rows)) @ right
 
 
 def _output_size(inputs, window, padding):
