@@ -624,8 +624,10 @@ def test_recording_measures_and_writes(tmp_path):
     assert len(content["rounds"]) == 2
     for seconds in content["rounds"]:
         assert 0 < seconds["epochs"] + seconds["evaluations"] < seconds["whole"]
-    forward = content["rounds"][0]["epochs"] / 3 * 60 / 40
-    assert content["evaluation"]["least"] <= content["rounds"][0]["evaluations"] / forward
+    # 60 images are evaluated and 40 trained on, of which a third of the time is the forward pass.
+    ratios = [r["evaluations"] / (r["epochs"] / 3 * 60 / 40) for r in content["rounds"]]
+    assert content["evaluation"]["least"] == pytest.approx(min(ratios))
+    assert content["evaluation"]["largest"] == pytest.approx(max(ratios))
     table = (tmp_path / "recording.md").read_text()
     assert table.count("| PASS |") + table.count("| SHORT |") == 2
 

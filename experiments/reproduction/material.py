@@ -32,10 +32,8 @@ class Collection(NamedTuple):
     @property
     def title(self) -> str:
         """What is trained on what; what it stands for, in a line of its own where that is long."""
-        title = self.training.title
-        if len(title) <= _LONGEST_LINE:
-            return title
-        return title.replace(" (in place of", "\n(in place of")
+        title, note = self.training.title, self.training.stand_in_note
+        return title if len(title) <= _LONGEST_LINE else title.replace(f" {note}", f"\n{note}")
 
 
 class Sweep(NamedTuple):

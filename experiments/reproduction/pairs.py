@@ -144,8 +144,7 @@ def _halves(collection: Collection, split: str) -> tuple[AccessibilityDisplay, s
 def _title(collection: Collection, split: str) -> str:
     """The examples alone: the models are on the axes; a line of its own for what they stand for."""
     training = collection.training
-    stand_in = f"\n(in place of {training.in_place_of})" if training.in_place_of else ""
-    return f"{training.set_name}, {split}{stand_in}"
+    return "\n".join(filter(None, (f"{training.set_name}, {split}", training.stand_in_note)))
 
 
 def _file_name(names: Names) -> str:

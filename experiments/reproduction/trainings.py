@@ -72,8 +72,13 @@ class Training:
     @property
     def title(self) -> str:
         """What is trained on what, and in place of what."""
-        stand_in = f" (in place of {self.in_place_of})" if self.in_place_of else ""
-        return f"{MODEL_NAMES[self.config.model.value]} on {self.set_name}{stand_in}"
+        trained = f"{MODEL_NAMES[self.config.model.value]} on {self.set_name}"
+        return " ".join(filter(None, (trained, self.stand_in_note)))
+
+    @property
+    def stand_in_note(self) -> str:
+        """`(in place of CIFAR-10)`; empty where it is the paper's data set that is learned."""
+        return f"(in place of {self.in_place_of})" if self.in_place_of else ""
 
     @property
     def set_name(self) -> str:
