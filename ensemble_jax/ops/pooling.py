@@ -11,6 +11,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from ensemble_jax.ops.memory import stored
+
 
 class _Windows(NamedTuple):
     """Squares of `size` pixels, `strides` apart, in an image with `padding` pixels around it."""
@@ -48,11 +50,14 @@ def max_pool(
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _max_pool(inputs, windows):
-    return reduce(jnp.maximum, _window_entries(inputs, windows, -jnp.inf))
+    outputs, _ = _max_pool_forward(inputs, windows)
+    return outputs
 
 
 def _max_pool_forward(inputs, windows):
-    outputs = _max_pool(inputs, windows)
+    # What is made of the strided entries of windows has no vector instructions.
+    inputs = stored(inputs)
+    outputs = stored(reduce(jnp.maximum, _window_entries(inputs, windows, -jnp.inf)))
     return outputs, (inputs, outputs)
 
 

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
 from ensemble_jax.ops.convolution import (
@@ -32,6 +31,7 @@ from ensemble_jax.ops.convolution import (
     patches_convolution,
     sum_of_products,
 )
+from ensemble_jax.ops.memory import stored
 
 # With fewer input channels the additions outweigh the products saved (measured at 1 and 3).
 _FEWEST_CHANNELS = 8
@@ -153,7 +153,7 @@ def _winograd_backward(padding, tile, residuals, cotangent):
     kernel_gradient = _transform(_transpose(_FILTERS[tile, window].kernel), products)
     convolution = partial(winograd_convolution, largest_tile=tile)
     return (
-        input_gradient(convolution, inputs.shape, kernel, cotangent, (1, 1), padding),
+        stored(input_gradient(convolution, inputs.shape, kernel, cotangent, (1, 1), padding)),
         jnp.stack([jnp.stack(row) for row in kernel_gradient]),
     )
 
@@ -174,11 +174,9 @@ def _sum_of_products_on_cpu(left, right):
     into the copy.
     """
     left, right = (x.reshape(-1, x.shape[-1]) for x in (left, right))
-    # A copy alone transposes blocks; fused into the sums that the tiles are made of, or into the
-    # product, it takes five times as long. Layouts would move through barriers without constraints.
-    rows = Layout(major_to_minor=(0, 1))
-    left = with_layout_constraint(lax.optimization_barrier(left), rows)
-    return lax.optimization_barrier(with_layout_constraint(left.T, rows)) @ right
+    # A copy alone transposes blocks; fused into the sums that the tiles are made of it takes five
+    # times as long.
+    return stored(stored(left).T) @ right
 
 
 def _output_size(inputs, window, padding):
