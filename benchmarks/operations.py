@@ -45,8 +45,8 @@ def multiply_adds(function: Callable[..., Any], *arguments: Any) -> int:
     """The multiply-adds of the convolutions and matrix products in a function, by its jaxpr.
 
     Raises:
-        ValueError: if the function has a loop or a branch of which the jaxpr does not say how
-            often it runs.
+        ValueError: if the function has a loop of which the jaxpr does not say how often it runs, or
+            branches that do not multiply as often as each other.
 
     >>> import jax.numpy as jnp
     >>> multiply_adds(lambda x, y: x @ y, jnp.ones((2, 3)), jnp.ones((3, 5)))
@@ -61,8 +61,13 @@ def _count(jaxpr):
 
 def _count_equation(equation):
     name = equation.primitive.name
-    if name in ("while", "cond"):
-        raise ValueError(f"the operations of a {name} cannot be counted")
+    if name == "while":
+        raise ValueError("the operations of a while cannot be counted")
+    if name == "cond":
+        counts = {_count(branch.jaxpr) for branch in equation.params["branches"]}
+        if len(counts) > 1:
+            raise ValueError("the operations of a cond with unlike branches cannot be counted")
+        return counts.pop()
     if name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
         left, output = equation.invars[0].aval, equation.outvars[0].aval

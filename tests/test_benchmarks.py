@@ -103,6 +103,19 @@ class TestOperations:
         with pytest.raises(ValueError, match="while cannot be counted"):
             operations.multiply_adds(forward, jnp.ones(3))
 
+    def test_branches_count_once_where_they_are_alike(self):
+        def forward(x, weights):
+            return jax.lax.cond(x.sum() > 0, jnp.matmul, lambda x, y: x @ y + 1, x, weights)
+
+        assert operations.multiply_adds(forward, jnp.ones(3), jnp.ones((3, 5))) == 15
+
+    def test_branches_that_differ_cannot_be_counted(self):
+        def forward(x, weights):
+            return jax.lax.cond(x.sum() > 0, jnp.matmul, lambda x, y: x * 2, x, weights)
+
+        with pytest.raises(ValueError, match="unlike branches cannot be counted"):
+            operations.multiply_adds(forward, jnp.ones(3), jnp.ones((3, 3)))
+
     def test_of_st_vgg_by_hand(self):
         layers = [(32, 3, 3, 32), (32, 3, 32, 32), (16, 3, 32, 64), (16, 3, 64, 64)]
         layers += [(8, 3, 64, 128), (8, 3, 128, 128), (4, 2, 128, 256), (4, 2, 256, 256)]
