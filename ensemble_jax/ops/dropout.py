@@ -51,7 +51,7 @@ def random_bits(
     counter = (jax.lax.iota(jnp.uint32, size) + start).reshape(shape)
     # The finaliser of MurmurHash3 (A. Appleby, public domain), in which every input bit flips every
     # output bit with a probability close to one half. The key's second word comes in between its
-    # halves: without it, keys whose first words are close would give shifted copies of one mask.
+    # halves: without it, keys would give copies of one mask, shifted by their first words.
     bits = counter * jnp.uint32(_GOLDEN) + first
     bits = (bits ^ (bits >> 16)) * jnp.uint32(0x85EBCA6B) ^ second
     bits = (bits ^ (bits >> 13)) * jnp.uint32(0xC2B2AE35)

@@ -32,8 +32,10 @@ class Collection(NamedTuple):
     @property
     def title(self) -> str:
         """What is trained on what; what it stands for, in a line of its own where that is long."""
-        title, note = self.training.title, self.training.stand_in_note
-        return title if len(title) <= _LONGEST_LINE else title.replace(f" {note}", f"\n{note}")
+        training = self.training
+        if len(training.title) <= _LONGEST_LINE:
+            return training.title
+        return "\n".join(filter(None, (training.subject, training.stand_in_note)))
 
 
 class Sweep(NamedTuple):

@@ -72,8 +72,12 @@ class Training:
     @property
     def title(self) -> str:
         """What is trained on what, and in place of what."""
-        trained = f"{MODEL_NAMES[self.config.model.value]} on {self.set_name}"
-        return " ".join(filter(None, (trained, self.stand_in_note)))
+        return " ".join(filter(None, (self.subject, self.stand_in_note)))
+
+    @property
+    def subject(self) -> str:
+        """What is trained on what."""
+        return f"{MODEL_NAMES[self.config.model.value]} on {self.set_name}"
 
     @property
     def stand_in_note(self) -> str:
