@@ -10,13 +10,14 @@ from ensemble_jax.ops.convolution import (
     Padding,
     Strides,
     by_shape,
+    direct_convolution,
     patches_convolution,
     shape_name,
     xla_convolution,
 )
 from ensemble_jax.ops.dropout import dropout, random_bits
 from ensemble_jax.ops.pooling import adaptive_average_pool, average_pool, max_pool
-from ensemble_jax.ops.winograd import winograd_convolution
+from ensemble_jax.ops.winograd import mixed_convolution, winograd_convolution
 from ensemble_jax.options import ConvolutionAlgorithm
 
 CONVOLUTIONS: dict[ConvolutionAlgorithm, Convolution] = {
@@ -24,6 +25,8 @@ CONVOLUTIONS: dict[ConvolutionAlgorithm, Convolution] = {
     ConvolutionAlgorithm.PATCHES: patches_convolution,
     ConvolutionAlgorithm.WINOGRAD: winograd_convolution,
     ConvolutionAlgorithm.WINOGRAD_4: partial(winograd_convolution, largest_tile=4),
+    ConvolutionAlgorithm.DIRECT: direct_convolution,
+    ConvolutionAlgorithm.MIXED: mixed_convolution,
 }
 
 
@@ -45,10 +48,12 @@ __all__ = [
     "average_pool",
     "by_shape",
     "convolution_by_layer",
+    "direct_convolution",
     "dropout",
     "elu",
     "make_augmentation",
     "max_pool",
+    "mixed_convolution",
     "patches_convolution",
     "random_bits",
     "shape_name",

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from ensemble_jax.ops.memory import stored
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 Strides = tuple[int, int]
@@ -53,21 +55,6 @@ def xla_convolution(
     return lax.conv_general_dilated(inputs, kernel, strides, padding, dimension_numbers=_DIMENSIONS)
 
 
-def patches_convolution(
-    inputs: Float[Array, "B H W C"],
-    kernel: Float[Array, "h w C D"],
-    strides: Strides,
-    padding: Padding,
-) -> Float[Array, "B P Q D"]:
-    """Every window as a row of a matrix, times the kernel as a matrix.
-
-    The matrix of windows is h * w times as large as the inputs, so the backward pass builds it
-    again instead of keeping it. Cost: 2 B P Q h w C D operations, as a direct convolution, and
-    the same again for each of the two gradients.
-    """
-    return _patches(inputs, kernel, strides, padding)
-
-
 def shape_name(
     inputs_shape: tuple[int, ...], kernel_shape: tuple[int, ...], strides: Strides
 ) -> str:
@@ -97,27 +84,163 @@ def by_shape(usual: Convolution, others: Mapping[str, Convolution]) -> Convoluti
     return convolve
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _patches(inputs, kernel, strides, padding):
-    patches = _extract_patches(inputs, kernel.shape[:2], strides, padding)
-    return patches @ kernel.reshape(-1, kernel.shape[-1])
+class KernelGradient(Protocol):
+    """The gradient of a `Convolution` by its kernel."""
+
+    def __call__(
+        self,
+        inputs: Float[Array, "B H W C"],
+        cotangent: Float[Array, "B P Q D"],
+        window: tuple[int, int],
+        strides: Strides,
+        padding: Padding,
+    ) -> Float[Array, "h w C D"]:
+        """`sum_bpq padded[b, p s + i, q t + j, c] cotangent[b, p, q, d]`; `window` is `(h, w)`."""
+        ...
 
 
-def _patches_forward(inputs, kernel, strides, padding):
-    return _patches(inputs, kernel, strides, padding), (inputs, kernel)
+class Ways(NamedTuple):
+    """How a convolution and its two gradients are computed, each by what takes the least time.
+
+    Attributes:
+        outputs: the convolution.
+        by_inputs: the convolution with the turned kernel that is the gradient by the inputs.
+        by_kernel: the gradient by the kernel.
+    """
+
+    outputs: Convolution
+    by_inputs: Convolution
+    by_kernel: KernelGradient
 
 
-def _patches_backward(strides, padding, residuals, cotangent):
+@partial(jax.custom_vjp, nondiff_argnums=(0, 3, 4))
+def convolve(
+    ways: Ways,
+    inputs: Float[Array, "B H W C"],
+    kernel: Float[Array, "h w C D"],
+    strides: Strides,
+    padding: Padding,
+) -> Float[Array, "B P Q D"]:
+    """A `Convolution` with gradients of its own; for them it keeps its inputs and its kernel."""
+    return ways.outputs(inputs, kernel, strides, padding)
+
+
+def _convolve_forward(ways, inputs, kernel, strides, padding):
+    return convolve(ways, inputs, kernel, strides, padding), (inputs, kernel)
+
+
+def _convolve_backward(ways, strides, padding, residuals, cotangent):
     inputs, kernel = residuals
-    patches = _extract_patches(inputs, kernel.shape[:2], strides, padding)
-    kernel_gradient = sum_of_products(patches, cotangent).reshape(kernel.shape)
     return (
-        input_gradient(patches_convolution, inputs.shape, kernel, cotangent, strides, padding),
-        kernel_gradient,
+        _input_gradient(ways.by_inputs, inputs.shape, kernel, cotangent, strides, padding),
+        ways.by_kernel(inputs, cotangent, kernel.shape[:2], strides, padding),
     )
 
 
-_patches.defvjp(_patches_forward, _patches_backward)
+convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+def patches_convolution(
+    inputs: Float[Array, "B H W C"],
+    kernel: Float[Array, "h w C D"],
+    strides: Strides,
+    padding: Padding,
+) -> Float[Array, "B P Q D"]:
+    """Every window as a row of a matrix, times the kernel as a matrix.
+
+    The matrix of windows is h * w times as large as the inputs, so the backward pass builds it
+    again instead of keeping it. Cost: 2 B P Q h w C D operations, as a direct convolution, and
+    the same again for each of the two gradients.
+    """
+    return convolve(_PATCHES, inputs, kernel, strides, padding)
+
+
+def _windows_by_kernel(inputs, kernel, strides, padding):
+    windows = _windows(pad_image(inputs, padding), kernel.shape[:2], strides)
+    return lax.concatenate(windows, 3) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def patches_kernel_gradient(
+    inputs: Float[Array, "B H W C"],
+    cotangent: Float[Array, "B P Q D"],
+    window: tuple[int, int],
+    strides: Strides,
+    padding: Padding,
+) -> Float[Array, "h w C D"]:
+    """The matrix of windows, transposed, times the cotangent as a matrix."""
+    gradient = partial(_windows_by_cotangent, window=window, strides=strides)
+    of_rows = partial(_rows_by_cotangent, window=window, strides=strides)
+    matrix = lax.platform_dependent(
+        pad_image(inputs, padding),
+        cotangent,
+        cpu=gradient if window == (1, 1) else of_rows,
+        default=gradient,
+    )
+    return matrix.reshape(*window, inputs.shape[-1], cotangent.shape[-1])
+
+
+def _windows_by_cotangent(padded, cotangent, window, strides):
+    return sum_of_products(lax.concatenate(_windows(padded, window, strides), 3), cotangent)
+
+
+def _rows_by_cotangent(padded, cotangent, window, strides):
+    """The matrix of windows made transposed, from transposed images: 0.2 to 0.9 of the time."""
+    batch, height, width, channels = padded.shape
+    images = stored(padded.transpose(3, 0, 1, 2)).reshape(channels * batch, height, width, 1)
+    rows = stored(jnp.stack(_windows(images, window, strides)))
+    columns = cotangent.reshape(-1, cotangent.shape[-1])
+    return rows.reshape(-1, len(columns)) @ columns
+
+
+_PATCHES = Ways(_windows_by_kernel, patches_convolution, patches_kernel_gradient)
+
+
+def direct_convolution(
+    inputs: Float[Array, "B H W C"],
+    kernel: Float[Array, "h w C D"],
+    strides: Strides,
+    padding: Padding,
+) -> Float[Array, "B P Q D"]:
+    """XLA's convolution, whose two gradients are written as such convolutions, too.
+
+    XLA's own gradients fall to naive code in loops on CPU: that by the kernel took 70 times as long
+    with 32 channels as this one.
+    """
+    return convolve(DIRECT, inputs, kernel, strides, padding)
+
+
+def _cropped_convolution(inputs, kernel, strides, padding):
+    """`xla_convolution` for padding that may be negative, as that of an input gradient."""
+    (top, bottom), (left, right) = padding
+    cropped = (min(top, 0), min(bottom, 0)), (min(left, 0), min(right, 0))
+    added = (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))
+    return xla_convolution(pad_image(inputs, cropped), kernel, strides, added)
+
+
+def direct_kernel_gradient(
+    inputs: Float[Array, "B H W C"],
+    cotangent: Float[Array, "B P Q D"],
+    window: tuple[int, int],
+    strides: Strides,
+    padding: Padding,
+) -> Float[Array, "h w C D"]:
+    """A convolution over the batch: of each channel's images, with the cotangent as the kernel."""
+    if window == (1, 1):
+        return patches_kernel_gradient(inputs, cotangent, window, strides, padding)
+    images, kernel = inputs.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3)
+    outputs = lax.conv_general_dilated(
+        stored(images),
+        stored(kernel),
+        (1, 1),
+        padding,
+        rhs_dilation=strides,
+        dimension_numbers=_DIMENSIONS,
+    )
+    # What a stride leaves unread at the far edge would be further entries of the kernel.
+    return outputs[:, : window[0], : window[1]].transpose(1, 2, 0, 3)
+
+
+DIRECT = Ways(_cropped_convolution, direct_convolution, direct_kernel_gradient)
 
 
 def sum_of_products(
@@ -128,18 +251,27 @@ def sum_of_products(
     Written with one axis to sum over: for three of them XLA's CPU compiler first writes the left
     side transposed, in a loop over single numbers that takes longer than the product.
     """
-    left, right = (x.reshape(-1, x.shape[-1]) for x in (left, right))
+    matrices = (x.reshape(-1, x.shape[-1]) for x in (left, right))
+    return lax.platform_dependent(*matrices, cpu=_product_of_copy, default=_product)
+
+
+def _product(left, right):
     return lax.dot_general(left, right, (((0,), (0,)), ((), ())))
 
 
-def input_gradient(
-    convolution: Convolution,
-    input_shape: tuple[int, ...],
-    kernel: Float[Array, "h w C D"],
-    cotangent: Float[Array, "B P Q D"],
-    strides: Strides,
-    padding: Padding,
-) -> Float[Array, "B H W C"]:
+def _product_of_copy(left, right):
+    """The product such that no side is read transposed.
+
+    XLA's library for these is twice as fast with 32 to 128 channels (1600 x 32 by 1600 x 32: 110
+    GFLOP/s of a core, 50 the other way), as fast with 256, and has no others. Half of the gain goes
+    into the copy.
+    """
+    # A copy alone transposes blocks; fused into the sums that Winograd's tiles are made of it takes
+    # five times as long.
+    return stored(stored(left).T) @ right
+
+
+def _input_gradient(convolution, input_shape, kernel, cotangent, strides, padding):
     """The gradient by the inputs: a convolution of the spread cotangent with the turned kernel.
 
     A kernel of one pixel is applied before the cotangent is spread, so that nothing is multiplied
@@ -172,11 +304,10 @@ def pad_image(
     return lax.pad(image, jnp.zeros((), image.dtype), ((0, 0, 0), *sides, (0, 0, 0)))
 
 
-def _extract_patches(inputs, window, strides, padding):
-    """The windows `[B, P, Q, h * w * C]` of the padded inputs."""
-    padded = pad_image(inputs, padding)
+def _windows(padded, window, strides):
+    """The h * w arrays `[B, P, Q, C]` that hold one entry of each window."""
     batch, height, width, channels = padded.shape
-    columns = [
+    return [
         lax.slice(
             padded,
             (0, i, j, 0),
@@ -186,4 +317,3 @@ def _extract_patches(inputs, window, strides, padding):
         for i in range(window[0])
         for j in range(window[1])
     ]
-    return lax.concatenate(columns, 3)

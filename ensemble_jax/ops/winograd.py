@@ -18,15 +18,17 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from ensemble_jax.ops.convolution import (
+    DIRECT,
     Padding,
     Strides,
-    input_gradient,
+    Ways,
+    convolve,
+    direct_kernel_gradient,
     pad_image,
     patches_convolution,
     sum_of_products,
@@ -110,16 +112,49 @@ def winograd_convolution(
         largest_tile: m is 2, or 4 where that is allowed here, takes fewer products, the kernel is
             3x3 and the numbers are float32.
     """
-    height, width, channels, _ = kernel.shape
-    # Half precision has too few digits for the factors of larger tiles.
-    largest = largest_tile if inputs.dtype == jnp.float32 else 2
-    tiles = [m for m, r in _FILTERS if r == height and m <= largest]
-    if height != width or not tiles or strides != (1, 1) or channels < _FEWEST_CHANNELS:
+    tile = _tile(inputs, kernel.shape[:2], strides, padding, largest_tile)
+    if tile is None:
         return patches_convolution(inputs, kernel, strides, padding)
-    sizes = _output_size(inputs, height, padding)
-    return _winograd(
-        inputs, kernel, padding, min(tiles, key=partial(_num_products, sizes=sizes, window=height))
+    ways = Ways(
+        partial(_winograd, tile=tile),
+        partial(_stored_convolution, tile=tile),
+        partial(_kernel_gradient, tile=tile),
     )
+    return convolve(ways, inputs, kernel, strides, padding)
+
+
+def mixed_convolution(
+    inputs: Float[Array, "B H W C"],
+    kernel: Float[Array, "h w C D"],
+    strides: Strides,
+    padding: Padding,
+) -> Float[Array, "B P Q D"]:
+    """`direct_convolution`, but for the gradient by the kernel, which takes Winograd's products.
+
+    Where these cannot be, it is the direct convolution's.
+    """
+    return convolve(_MIXED, inputs, kernel, strides, padding)
+
+
+def _winograd_or_direct(inputs, cotangent, window, strides, padding):
+    tile = _tile(inputs, window, strides, padding, largest=2)
+    if tile is None:
+        return direct_kernel_gradient(inputs, cotangent, window, strides, padding)
+    return _kernel_gradient(inputs, cotangent, window, strides, padding, tile)
+
+
+_MIXED = DIRECT._replace(by_inputs=mixed_convolution, by_kernel=_winograd_or_direct)
+
+
+def _tile(inputs, window, strides, padding, largest):
+    """The size of tiles that take the fewest products; None where there are no such tiles."""
+    # Half precision has too few digits for the factors of larger tiles.
+    largest = largest if inputs.dtype == jnp.float32 else 2
+    tiles = [m for m, r in _FILTERS if window == (r, r) and m <= largest]
+    if not tiles or strides != (1, 1) or inputs.shape[-1] < _FEWEST_CHANNELS:
+        return None
+    sizes = _output_size(inputs, window[0], padding)
+    return min(tiles, key=partial(_num_products, sizes=sizes, window=window[0]))
 
 
 def _num_products(tile, sizes, window):
@@ -127,8 +162,7 @@ def _num_products(tile, sizes, window):
     return math.prod(-(-size // tile) * (tile + window - 1) for size in sizes)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _winograd(inputs, kernel, padding, tile):
+def _winograd(inputs, kernel, strides, padding, tile):
     """The convolution of stride 1 with a square kernel, whose tile and size are in `_FILTERS`."""
     window = kernel.shape[0]
     matrices = _FILTERS[tile, window]
@@ -139,44 +173,17 @@ def _winograd(inputs, kernel, padding, tile):
     return outputs[:, :height, :width]
 
 
-def _winograd_forward(inputs, kernel, padding, tile):
-    return _winograd(inputs, kernel, padding, tile), (inputs, kernel)
+def _stored_convolution(inputs, kernel, strides, padding, tile):
+    """What several read and none shall compute again."""
+    return stored(winograd_convolution(inputs, kernel, strides, padding, largest_tile=tile))
 
 
-def _winograd_backward(padding, tile, residuals, cotangent):
-    inputs, kernel = residuals
-    window = kernel.shape[0]
+def _kernel_gradient(inputs, cotangent, window, strides, padding, tile):
     # The tiles are cheaper to make again than to keep: two to four times the inputs.
-    tiles = _input_tiles(inputs, window, padding, tile)
-    cotangent_tiles = _cotangent_tiles(cotangent, window, tile)
-    products = _map_pairs(_sum_of_products, tiles, cotangent_tiles)
-    kernel_gradient = _transform(_transpose(_FILTERS[tile, window].kernel), products)
-    convolution = partial(winograd_convolution, largest_tile=tile)
-    return (
-        stored(input_gradient(convolution, inputs.shape, kernel, cotangent, (1, 1), padding)),
-        jnp.stack([jnp.stack(row) for row in kernel_gradient]),
-    )
-
-
-_winograd.defvjp(_winograd_forward, _winograd_backward)
-
-
-def _sum_of_products(left, right):
-    """`sum_of_products` of transformed tiles, by whatever takes the platform the least time."""
-    return lax.platform_dependent(left, right, cpu=_sum_of_products_on_cpu, default=sum_of_products)
-
-
-def _sum_of_products_on_cpu(left, right):
-    """The sum as a product of which no side is read transposed.
-
-    XLA's library for these is twice as fast with 32 to 128 channels (1600 x 32 by 1600 x 32: 110
-    GFLOP/s of a core, 50 the other way), as fast with 256, and has no others. Half of the gain goes
-    into the copy.
-    """
-    left, right = (x.reshape(-1, x.shape[-1]) for x in (left, right))
-    # A copy alone transposes blocks; fused into the sums that the tiles are made of it takes five
-    # times as long.
-    return stored(stored(left).T) @ right
+    tiles = _input_tiles(inputs, window[0], padding, tile)
+    products = _map_pairs(sum_of_products, tiles, _cotangent_tiles(cotangent, window[0], tile))
+    gradient = _transform(_transpose(_FILTERS[tile, window[0]].kernel), products)
+    return jnp.stack([jnp.stack(row) for row in gradient])
 
 
 def _output_size(inputs, window, padding):

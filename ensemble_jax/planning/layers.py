@@ -83,7 +83,8 @@ def fastest_by_layer(
     """The layers for which another algorithm is clearly faster than the plan's, and which.
 
     Each is timed by itself, forward and backward, for as many members and images as the plan
-    computes at once.
+    computes at once, on all of its devices: cores share what their caches do not hold, which tells
+    against algorithms that move much memory.
 
     Args:
         plan: the plan, with one algorithm for all layers.
@@ -93,7 +94,7 @@ def fastest_by_layer(
     """
     started = time.perf_counter()
     at_once = place(plan, task.num_members, task.devices).members_at_once
-    members = None if plan.members_per_call == 1 else at_once
+    one_call = place(plan, at_once * plan.num_devices, task.devices)
     layers = convolutions_of(
         lambda convolution: task.make_network(convolution, plan.precision),
         jax.ShapeDtypeStruct(
@@ -104,24 +105,26 @@ def fastest_by_layer(
     for layer in layers:
         if time.perf_counter() - started > budget_seconds:
             break
-        fastest = _fastest(layer, [plan.convolution, *algorithms], members, plan.precision.value)
+        fastest = _fastest(layer, [plan.convolution, *algorithms], one_call, plan.precision.value)
         if fastest is not plan.convolution:
             chosen[layer.name] = fastest
     return chosen
 
 
-def _fastest(layer, algorithms, members, dtype):
+def _fastest(layer, algorithms, placement, dtype):
     """The first algorithm, unless another is clearly faster."""
-    inputs, kernel = (
-        jax.random.normal(jax.random.key(i), shape if members is None else (members, *shape), dtype)
-        for i, shape in enumerate((layer.inputs_shape, layer.kernel_shape))
+    inputs, kernel = placement.spread(
+        [
+            jax.random.normal(jax.random.key(i), (placement.num_members, *shape), dtype)
+            for i, shape in enumerate((layer.inputs_shape, layer.kernel_shape))
+        ]
     )
     # Of outputs as large as the inputs.
     kernel /= np.sqrt(np.prod(layer.kernel_shape[:3]))
     seconds: dict[ConvolutionAlgorithm, float] = {}
     programs = set()
     for algorithm in algorithms:
-        lowered = _lower(layer, algorithm, members, inputs, kernel)
+        lowered = _lower(layer, algorithm, placement, inputs, kernel)
         # Algorithms leave what they are not made for to each other.
         if (program := lowered.as_text()) not in programs:
             programs.add(program)
@@ -130,14 +133,15 @@ def _fastest(layer, algorithms, members, dtype):
     return best if seconds[algorithms[0]] > _GAIN * seconds[best] else algorithms[0]
 
 
-def _lower(layer, algorithm, members, inputs, kernel):
-    return jax.jit(partial(_train, layer, algorithm, members)).lower(inputs, kernel)
+def _lower(layer, algorithm, placement, inputs, kernel):
+    return placement.lift(partial(_train, layer, algorithm)).lower(inputs, kernel)
 
 
-def _train(layer, algorithm, members, inputs, kernel):
+def _train(layer, algorithm, inputs, kernel):
     """Some steps of both gradients; every step needs the results of the one before it."""
 
-    def step(inputs, kernel):
+    def step(pair, _):
+        inputs, kernel = pair
         convolve = partial(
             ops.CONVOLUTIONS[algorithm], strides=layer.strides, padding=layer.padding
         )
@@ -145,12 +149,9 @@ def _train(layer, algorithm, members, inputs, kernel):
         by_inputs, by_kernel = pull_back(outputs)
         if not layer.reads_images:
             inputs -= _RATE * by_inputs
-        return inputs, kernel - _RATE * by_kernel
+        return (inputs, kernel - _RATE * by_kernel), None
 
-    step_of_all = step if members is None else jax.vmap(step)
-    return jax.lax.scan(
-        lambda pair, _: (step_of_all(*pair), None), (inputs, kernel), length=_STEPS
-    )[0]
+    return jax.lax.scan(step, (inputs, kernel), length=_STEPS)[0]
 
 
 def _seconds_of(program, *arguments):

@@ -91,7 +91,10 @@ OPTIONS = [
     ("--config.initialiser=xavier", ["--config.initialiser=xavier", "glorot_uniform|glorot_no"]),
     ("--config.form=large", ["--config.form=large", "cifar|imagenet"]),
     ("--config.optimizer=sdg", ["--config.optimizer=sdg", "sgd|momentum|adam|adadelta"]),
-    ("--config.plan=convolution=fft", ["one of xla, patches, winograd, winograd4, got 'fft'"]),
+    (
+        "--config.plan=convolution=fft",
+        ["one of xla, patches, winograd, winograd4, direct, mixed, got 'fft'"],
+    ),
     # Config files.
     ("--config=nothing.py", ["--config", "'nothing.py', which is not a file"]),
     ("--config=", ["--config", "'', which is not a file"]),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax import ops
+from ensemble_jax.collection import place
 from ensemble_jax.models import TrainingPass, Variables, make_network
 from ensemble_jax.options import (
     ArchitectureOptions,
@@ -194,5 +195,6 @@ def test_the_same_program_is_timed_once(monkeypatch):
     monkeypatch.setattr(layers, "_seconds_of", lambda program, *_: timed.append(program) or 1.0)
     layer = layers.LayerConvolution((2, 4, 4, 3), (1, 1, 3, 2), (1, 1), ((0, 0), (0, 0)), False)
     algorithms = [WINOGRAD, WINOGRAD_4, PATCHES]
-    assert layers._fastest(layer, algorithms, 2, "float32") is WINOGRAD
+    two = place(Plan(1, 0, WINOGRAD, 1), 2, jax.devices())
+    assert layers._fastest(layer, algorithms, two, "float32") is WINOGRAD
     assert len(timed) == 1
