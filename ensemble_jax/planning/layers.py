@@ -113,14 +113,9 @@ def fastest_by_layer(
 
 def _fastest(layer, algorithms, placement, dtype):
     """The first algorithm, unless another is clearly faster."""
-    inputs, kernel = placement.spread(
-        [
-            jax.random.normal(jax.random.key(i), (placement.num_members, *shape), dtype)
-            for i, shape in enumerate((layer.inputs_shape, layer.kernel_shape))
-        ]
-    )
-    # Of outputs as large as the inputs.
-    kernel /= np.sqrt(np.prod(layer.kernel_shape[:3]))
+    # Made where they are needed: all members' images may be gigabytes.
+    make = placement.lift(partial(_inputs_and_kernel, layer, dtype))
+    inputs, kernel = make(placement.spread(np.arange(placement.num_members)))
     seconds: dict[ConvolutionAlgorithm, float] = {}
     programs = set()
     for algorithm in algorithms:
@@ -131,6 +126,16 @@ def _fastest(layer, algorithms, placement, dtype):
             seconds[algorithm] = _seconds_of(lowered.compile(), inputs, kernel)
     best = min(seconds, key=lambda algorithm: seconds[algorithm])
     return best if seconds[algorithms[0]] > _GAIN * seconds[best] else algorithms[0]
+
+
+def _inputs_and_kernel(layer, dtype, member):
+    """Numbers of which the convolution makes outputs as large as the inputs."""
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(0), member))
+    shapes = layer.inputs_shape, layer.kernel_shape
+    inputs, kernel = (
+        jax.random.normal(key, shape, dtype) for key, shape in zip(keys, shapes, strict=True)
+    )
+    return inputs, kernel / float(np.sqrt(np.prod(layer.kernel_shape[:3])))
 
 
 def _lower(layer, algorithm, placement, inputs, kernel):

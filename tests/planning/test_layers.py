@@ -43,7 +43,7 @@ def images_of(*shape):
     return jax.ShapeDtypeStruct(shape, np.uint8)
 
 
-def make_task(num_members=2):
+def make_task(num_members=2, num_devices=1):
     values = np.ones(num_members, np.float32)
     settings = Settings(
         values, values, np.ones(num_members, np.int32), 0 * values, 0 * values, values
@@ -57,7 +57,7 @@ def make_task(num_members=2):
         labels=np.zeros(8, np.int32),
         batch_size=4,
         shared_bytes=0,
-        devices=jax.devices()[:1],
+        devices=jax.devices()[:num_devices],
     )
 
 
@@ -181,12 +181,24 @@ def test_what_is_clearly_faster_is_chosen(seconds, expected, monkeypatch):
     assert fastest_by_layer(plan, make_task(), [PATCHES], -1.0) == {}
 
 
-@pytest.mark.parametrize("members_per_call", [1, 0])
-def test_layers_are_timed_for_real(members_per_call):
-    plan = Plan(1, members_per_call, PATCHES, passes_per_step=2)
-    chosen = fastest_by_layer(plan, make_task(), [WINOGRAD], 60.0)
+@pytest.mark.parametrize(
+    ("num_devices", "members_per_call", "members"), [(1, 1, 1), (1, 0, 3), (2, 1, 2), (2, 0, 4)]
+)
+def test_layers_are_timed_for_real(num_devices, members_per_call, members, monkeypatch):
+    """For the members of one call, on every device that the plan has."""
+    lower, shapes = layers._lower, []
+
+    def note(layer, algorithm, placement, inputs, kernel):
+        assert len(inputs.sharding.device_set) == num_devices
+        shapes.append((len(inputs), len(kernel)))
+        return lower(layer, algorithm, placement, inputs, kernel)
+
+    monkeypatch.setattr(layers, "_lower", note)
+    plan = Plan(num_devices, members_per_call, PATCHES, passes_per_step=2)
+    chosen = fastest_by_layer(plan, make_task(3, num_devices), [WINOGRAD], 60.0)
     assert set(chosen) <= {FIRST, SECOND}
     assert set(chosen.values()) <= {WINOGRAD}
+    assert set(shapes) == {(members, members)}
 
 
 def test_the_same_program_is_timed_once(monkeypatch):
