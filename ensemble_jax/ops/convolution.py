@@ -3,7 +3,7 @@
 XLA turns a convolution that is vmapped over its kernel into a grouped one, whose weight gradient is
 slow on CPU and GPU alike, and on CPU any convolution inside a loop loses its fast weight gradient.
 A matrix product loses nothing in either place, so convolutions are written as products here. A
-forward convolution of one kernel loses nothing in a loop either, since jaxlib 0.10: both gradients
+forward convolution of one kernel loses nothing in a loop either (jaxlib 0.10.2), and both gradients
 can be written as such.
 
 All of them are written for one network and have one signature, `Convolution`; they agree to
