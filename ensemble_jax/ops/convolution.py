@@ -162,13 +162,7 @@ def _windows_by_kernel(inputs, kernel, strides, padding):
     return lax.concatenate(windows, 3) @ kernel.reshape(-1, kernel.shape[-1])
 
 
-def patches_kernel_gradient(
-    inputs: Float[Array, "B H W C"],
-    cotangent: Float[Array, "B P Q D"],
-    window: tuple[int, int],
-    strides: Strides,
-    padding: Padding,
-) -> Float[Array, "h w C D"]:
+def _patches_kernel_gradient(inputs, cotangent, window, strides, padding):
     """The matrix of windows, transposed, times the cotangent as a matrix."""
     gradient = partial(_windows_by_cotangent, window=window, strides=strides)
     of_rows = partial(_rows_by_cotangent, window=window, strides=strides)
@@ -194,7 +188,7 @@ def _rows_by_cotangent(padded, cotangent, window, strides):
     return rows.reshape(-1, len(columns)) @ columns
 
 
-_PATCHES = Ways(_windows_by_kernel, patches_convolution, patches_kernel_gradient)
+_PATCHES = Ways(_windows_by_kernel, patches_convolution, _patches_kernel_gradient)
 
 
 def direct_convolution(
@@ -228,7 +222,7 @@ def direct_kernel_gradient(
 ) -> Float[Array, "h w C D"]:
     """A convolution over the batch: of each channel's images, with the cotangent as the kernel."""
     if window == (1, 1):
-        return patches_kernel_gradient(inputs, cotangent, window, strides, padding)
+        return _patches_kernel_gradient(inputs, cotangent, window, strides, padding)
     images, kernel = inputs.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3)
     outputs = lax.conv_general_dilated(
         stored(images),
