@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from ensemble_jax.data.sampling import shuffled_batches, shuffled_subset_batches
 from ensemble_jax.models import Network, TrainingPass, Variables
@@ -96,6 +97,15 @@ class Batch(NamedTuple):
     weights: Float[Array, " B"]
 
 
+class _Attempt(NamedTuple):
+    """An epoch of which the steps before `limit` were made; whether none of these failed."""
+
+    state: MemberState
+    loss: Float[Array, ""]
+    limit: Int[Array, ""]
+    succeeded: Bool[Array, ""] | bool
+
+
 class MemberTraining(NamedTuple):
     """One member's training.
 
@@ -158,7 +168,8 @@ def make_member_training(
         rate = decayed_learning_rate(member.settings, epoch)
         rule = make_update_rule(optimizer, member.settings, rate)
 
-        def step(state, batch_of_step):
+        def step(state, batch_of_step, limit):
+            """The step of a batch, or no change from the step `limit` on."""
             number, indices, weights = batch_of_step
             inputs = examples.inputs[indices]
             if augment is not None:
@@ -166,14 +177,32 @@ def make_member_training(
             batch = Batch(inputs, labels[indices], weights)
             key = jax.random.fold_in(dropout_key, number)
             scale = member.settings.dropout_scale
-            new, loss = train_step(
-                network, rule, state, batch, key, scale, epoch + 1, passes_per_step
+            new, loss, finite = train_step(
+                network, rule, state, batch, key, scale, number < limit, passes_per_step
             )
-            return new, loss * weights.sum()
+            return new, (loss * weights.sum(), finite | (number >= limit))
 
-        steps = _steps_before(pool, batches) + jnp.arange(len(batches.indices))
-        state, losses = jax.lax.scan(step, state, (steps, *batches))
-        return state, losses.sum() / batches.weights.sum()
+        first = _steps_before(pool, batches)
+        numbers = first + jnp.arange(len(batches.indices))
+        last = first + len(batches.indices)
+
+        def attempt(tried):
+            """All steps before the first that is known to fail."""
+            limit = tried.limit
+            new, (losses, finite) = jax.lax.scan(
+                partial(step, limit=limit), state, (numbers, *batches)
+            )
+            failed = jnp.where(finite.all(), limit, first + finite.argmin())
+            return _Attempt(new, losses.sum(), failed, failed == limit)
+
+        diverged = state.diverged_at != NOT_DIVERGED
+        nothing = _Attempt(state, jnp.float32(0), jnp.where(diverged, 0, last), False)
+        # To look before each update whether it will do would be to read all parameters once more:
+        # an epoch with a step that fails is trained again instead, up to this step. In a loop,
+        # since of a condition members that are trained together would take both sides.
+        done = jax.lax.while_loop(lambda tried: ~tried.succeeded, attempt, nothing)
+        now = jnp.where(diverged | (done.limit == last), state.diverged_at, jnp.int32(epoch + 1))
+        return done.state._replace(diverged_at=now), done.loss / batches.weights.sum()
 
     return MemberTraining(init, epoch)
 
@@ -207,13 +236,13 @@ def train_step(
     batch: Batch,
     dropout_key: PRNGKeyArray,
     dropout_scale: Float[Array, ""] | float,
-    epoch: Int[Array, ""] | int,
+    active: Bool[Array, ""] | bool = True,
     passes: int = 1,
-) -> tuple[MemberState, Float[Array, ""]]:
-    """Forward, loss, gradient and update on one batch; returns the new state and the mean loss.
+) -> tuple[MemberState, Float[Array, ""], Bool[Array, ""]]:
+    """Forward, loss, gradient and update on one batch.
 
-    A member whose loss or parameters would not be finite is frozen as it was before the step; a
-    batch of padding alone changes nothing and has the loss 0.
+    Returns the new state, the mean loss and whether that and the new parameters are finite. What is
+    not `active` changes nothing; nor does a batch of padding alone, whose loss is 0.
     """
     num_examples = batch.weights.sum()
     total_weight = jnp.maximum(num_examples, 1)
@@ -235,21 +264,17 @@ def train_step(
         batch_stats = state.variables.batch_stats
     updates, optimizer = rule.update(gradient, state.optimizer, params)
     trained = Variables(optax.apply_updates(params, updates), batch_stats)
-
-    # What is not finite in the gradient is not in the parameters either, and an update can overflow
-    # by itself. One sum is enough to notice a single infinity or NaN.
-    finite = jnp.isfinite(loss + sum(p.sum() for p in jax.tree.leaves(trained.params)))
-    healthy = finite & (state.diverged_at == NOT_DIVERGED) & (num_examples > 0)
-    diverged_at = jnp.where(
-        finite | (state.diverged_at != NOT_DIVERGED), state.diverged_at, jnp.int32(epoch)
-    )
-    kept = jax.tree.map(
-        lambda new, old: jnp.where(healthy, new, old),
+    # Known before the gradient is, so that an update and this choice are one pass over memory.
+    updating = active & (num_examples > 0)
+    variables, optimizer = jax.tree.map(
+        lambda new, old: jnp.where(updating, new, old),
         (trained, optimizer),
         (state.variables, state.optimizer),
     )
-    variables, optimizer = kept
-    return MemberState(variables, optimizer, diverged_at), loss
+    # What is not finite in the gradient is not in the parameters either, and an update can overflow
+    # by itself. One sum is enough to notice a single infinity or NaN.
+    finite = jnp.isfinite(loss + sum(p.sum() for p in jax.tree.leaves(variables.params)))
+    return MemberState(variables, optimizer, state.diverged_at), loss, finite
 
 
 def _sum_over_parts(gradient_of, params, batch, passes):

@@ -93,13 +93,11 @@ def train_here(
 
     @jax.jit
     def step(state, batch):
-        return train_step(
-            network, rule, state, batch, jax.random.key(0), settings.dropout_scale, epoch=1
-        )
+        return train_step(network, rule, state, batch, jax.random.key(0), settings.dropout_scale)
 
     trace = Trace(start, batches, [], [], [])
     for batch in batches:
-        state, loss = step(state, batch)
+        state, loss, _ = step(state, batch)
         trace.losses.append(float(loss))
         trace.gradients.append(by_name(state.optimizer[0]))
         trace.params.append(by_name(state.variables.params))

@@ -90,7 +90,6 @@ def naive_epochs(tiny, member, taught, seed=0):
             batch,
             key,
             member.settings.dropout_scale,
-            epoch + 1,
         )
     )
     losses, seen = [], []
@@ -115,7 +114,7 @@ def naive_epochs(tiny, member, taught, seed=0):
                 # What fills up in the data is zeros; in a batch norm it has no weight.
                 images = np.where(weights[:, None] > 0, inputs[fill], 0)
                 batch = Batch(images, taught[fill], weights)
-                state, loss = step(state, batch, jax.random.fold_in(dropout, number), epoch)
+                state, loss, _ = step(state, batch, jax.random.fold_in(dropout, number), epoch)
                 total += float(loss) * len(rows)
                 number += 1
         losses.append(total / 10)
