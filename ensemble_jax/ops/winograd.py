@@ -183,7 +183,8 @@ def _kernel_gradient(inputs, cotangent, window, strides, padding, tile):
     tiles = _input_tiles(inputs, window[0], padding, tile)
     products = _map_pairs(sum_of_products, tiles, _cotangent_tiles(cotangent, window[0], tile))
     gradient = _transform(_transpose(_FILTERS[tile, window[0]].kernel), products)
-    return jnp.stack([jnp.stack(row) for row in gradient])
+    # Fused into an update, the stack has a branch for each of its numbers.
+    return stored(jnp.stack([jnp.stack(row) for row in gradient]))
 
 
 def _output_size(inputs, window, padding):

@@ -172,9 +172,12 @@ def test_what_is_clearly_faster_is_chosen(seconds, expected, monkeypatch):
             self.compile = lambda: algorithm
 
     monkeypatch.setattr(layers, "_lower", lambda layer, algorithm, *_: Lowered(algorithm))
-    monkeypatch.setattr(
-        layers, "_seconds_of", lambda program, *_: timed.append(program) or seconds[program]
-    )
+
+    def time(programs, *_):
+        timed.extend(programs)
+        return [seconds[program] for program in programs]
+
+    monkeypatch.setattr(layers, "_seconds_of", time)
     plan = Plan(1, 1, XLA, 1)
     assert fastest_by_layer(plan, make_task(), [PATCHES], 60.0) == expected
     assert timed == [XLA, PATCHES] * 2
@@ -204,7 +207,9 @@ def test_layers_are_timed_for_real(num_devices, members_per_call, members, monke
 def test_the_same_program_is_timed_once(monkeypatch):
     """Winograd's algorithm leaves kernels of one pixel to patches, whatever its tiles."""
     timed = []
-    monkeypatch.setattr(layers, "_seconds_of", lambda program, *_: timed.append(program) or 1.0)
+    monkeypatch.setattr(
+        layers, "_seconds_of", lambda programs, *_: timed.extend(programs) or [1.0] * len(programs)
+    )
     layer = layers.LayerConvolution((2, 4, 4, 3), (1, 1, 3, 2), (1, 1), ((0, 0), (0, 0)), False)
     algorithms = [WINOGRAD, WINOGRAD_4, PATCHES]
     two = place(Plan(1, 0, WINOGRAD, 1), 2, jax.devices())
