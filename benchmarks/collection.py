@@ -17,11 +17,11 @@ from ensemble_jax.options import Optimizer
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
     PlanningTask,
+    Trials,
     alternatives_for,
     choose_plan,
     default_plan,
     fastest_by_layer,
-    try_plan,
 )
 from ensemble_jax.training import (
     CollectionTraining,
@@ -107,7 +107,7 @@ class Collection:
         alternatives = alternatives_for(network, self._workload.batch_size, platform)
         return choose_plan(
             first,
-            lambda plan: try_plan(plan, planning),
+            Trials(planning),
             num_members=self._num_members,
             request=request,
             alternatives=alternatives,

@@ -15,17 +15,22 @@ import jax
 from ensemble_jax.data import Dataset
 from ensemble_jax.models import Network
 from ensemble_jax.ops import CONVOLUTIONS, Augment, Convolution
-from ensemble_jax.options import ArchitectureOptions, Precision, Protocol
+from ensemble_jax.options import (
+    ArchitectureOptions,
+    ConvolutionAlgorithm,
+    Precision,
+    Protocol,
+)
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
     PlanCache,
     PlanChoice,
     PlanningTask,
+    Trials,
     alternatives_for,
     choose_plan,
     default_plan,
     fastest_by_layer,
-    try_plan,
 )
 from ensemble_jax.runs import library_versions
 from ensemble_jax.training import Member, images_per_epoch
@@ -86,7 +91,7 @@ def plan_training(
     alternatives = alternatives_for(network, config.batch_size, devices[0].platform)
     choice = choose_plan(
         first,
-        lambda plan: try_plan(plan, task),
+        Trials(task),
         num_members=num_members,
         request=request,
         alternatives=alternatives,
@@ -176,6 +181,7 @@ def _key(
         "pool_images": pool_images,
         "devices": [len(devices), devices[0].device_kind, platform.processor()],
         "versions": library_versions(),
+        "algorithms": [algorithm.value for algorithm in ConvolutionAlgorithm],
     }
 
 

@@ -301,7 +301,7 @@ class TestContenders:
         forced = "num_devices=2,members_per_call=5,convolution=xla,passes_per_step=1"
         assert choose(forced) == "2 devices, 5 members at a time each, xla convolutions"
         monkeypatch.setattr(
-            collection, "try_plan", lambda plan, task: Trial(1, 2, plan.members_per_call == 4)
+            collection, "Trials", lambda task: lambda plan: Trial(1, 2, plan.members_per_call == 4)
         )
         assert choose("num_devices=2").startswith("2 devices, 4 members at a time each")
 

@@ -10,12 +10,12 @@ from ensemble_jax.ops.convolution import (
     Padding,
     Strides,
     by_shape,
-    direct_convolution,
-    patches_convolution,
     shape_name,
     xla_convolution,
 )
+from ensemble_jax.ops.direct import direct_convolution
 from ensemble_jax.ops.dropout import dropout, random_bits
+from ensemble_jax.ops.patches import patches_convolution
 from ensemble_jax.ops.pooling import adaptive_average_pool, average_pool, max_pool
 from ensemble_jax.ops.winograd import mixed_convolution, winograd_convolution
 from ensemble_jax.options import ConvolutionAlgorithm

@@ -26,10 +26,7 @@ from ensemble_jax.ops.memory import stored
 Padding = tuple[tuple[int, int], tuple[int, int]]
 Strides = tuple[int, int]
 
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-# Those of images. A convolution over the batch takes as many rows of a product (measured at 1, 3
-# and 8).
-_FEW_CHANNELS = 4
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 @runtime_checkable
@@ -57,7 +54,7 @@ def xla_convolution(
     padding: Padding,
 ) -> Float[Array, "B P Q D"]:
     """XLA's own convolution: the fastest forward pass on CPU outside loops, and the reference."""
-    return lax.conv_general_dilated(inputs, kernel, strides, padding, dimension_numbers=_DIMENSIONS)
+    return lax.conv_general_dilated(inputs, kernel, strides, padding, dimension_numbers=DIMENSIONS)
 
 
 def shape_name(
@@ -145,106 +142,6 @@ def _convolve_backward(ways, strides, padding, residuals, cotangent):
 convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
-def patches_convolution(
-    inputs: Float[Array, "B H W C"],
-    kernel: Float[Array, "h w C D"],
-    strides: Strides,
-    padding: Padding,
-) -> Float[Array, "B P Q D"]:
-    """Every window as a row of a matrix, times the kernel as a matrix.
-
-    The matrix of windows is h * w times as large as the inputs, so the backward pass builds it
-    again instead of keeping it. Cost: 2 B P Q h w C D operations, as a direct convolution, and
-    the same again for each of the two gradients.
-    """
-    return convolve(_PATCHES, inputs, kernel, strides, padding)
-
-
-def _windows_by_kernel(inputs, kernel, strides, padding):
-    windows = _windows(pad_image(inputs, padding), kernel.shape[:2], strides)
-    return lax.concatenate(windows, 3) @ kernel.reshape(-1, kernel.shape[-1])
-
-
-def _patches_kernel_gradient(inputs, cotangent, window, strides, padding):
-    """The matrix of windows, transposed, times the cotangent as a matrix."""
-    gradient = partial(_windows_by_cotangent, window=window, strides=strides)
-    of_rows = partial(_rows_by_cotangent, window=window, strides=strides)
-    matrix = lax.platform_dependent(
-        pad_image(inputs, padding),
-        cotangent,
-        cpu=gradient if window == (1, 1) else of_rows,
-        default=gradient,
-    )
-    return matrix.reshape(*window, inputs.shape[-1], cotangent.shape[-1])
-
-
-def _windows_by_cotangent(padded, cotangent, window, strides):
-    return sum_of_products(lax.concatenate(_windows(padded, window, strides), 3), cotangent)
-
-
-def _rows_by_cotangent(padded, cotangent, window, strides):
-    """The matrix of windows made transposed, from transposed images: 0.2 to 0.9 of the time."""
-    batch, height, width, channels = padded.shape
-    images = stored(padded.transpose(3, 0, 1, 2)).reshape(channels * batch, height, width, 1)
-    rows = stored(jnp.stack(_windows(images, window, strides)))
-    columns = cotangent.reshape(-1, cotangent.shape[-1])
-    return rows.reshape(-1, len(columns)) @ columns
-
-
-_PATCHES = Ways(_windows_by_kernel, patches_convolution, _patches_kernel_gradient)
-
-
-def direct_convolution(
-    inputs: Float[Array, "B H W C"],
-    kernel: Float[Array, "h w C D"],
-    strides: Strides,
-    padding: Padding,
-) -> Float[Array, "B P Q D"]:
-    """XLA's convolution, whose two gradients are written as such convolutions, too.
-
-    XLA's own gradients fall to naive code in loops on CPU: that by the kernel took 70 times as long
-    with 32 channels as this one.
-    """
-    return convolve(DIRECT, inputs, kernel, strides, padding)
-
-
-def _cropped_convolution(inputs, kernel, strides, padding):
-    """`xla_convolution` for padding that may be negative, as that of an input gradient."""
-    (top, bottom), (left, right) = padding
-    cropped = (min(top, 0), min(bottom, 0)), (min(left, 0), min(right, 0))
-    added = (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))
-    return xla_convolution(pad_image(inputs, cropped), kernel, strides, added)
-
-
-def direct_kernel_gradient(
-    inputs: Float[Array, "B H W C"],
-    cotangent: Float[Array, "B P Q D"],
-    window: tuple[int, int],
-    strides: Strides,
-    padding: Padding,
-) -> Float[Array, "h w C D"]:
-    """A convolution over the batch: of each channel's images, with the cotangent as the kernel.
-
-    Few channels make too few images: their windows are multiplied instead, in half of the time.
-    """
-    if window == (1, 1) or inputs.shape[-1] <= _FEW_CHANNELS:
-        return _patches_kernel_gradient(inputs, cotangent, window, strides, padding)
-    images, kernel = inputs.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3)
-    outputs = lax.conv_general_dilated(
-        stored(images),
-        stored(kernel),
-        (1, 1),
-        padding,
-        rhs_dilation=strides,
-        dimension_numbers=_DIMENSIONS,
-    )
-    # What a stride leaves unread at the far edge would be further entries of the kernel.
-    return outputs[:, : window[0], : window[1]].transpose(1, 2, 0, 3)
-
-
-DIRECT = Ways(_cropped_convolution, direct_convolution, direct_kernel_gradient)
-
-
 def sum_of_products(
     left: Float[Array, "B P Q C"], right: Float[Array, "B P Q D"]
 ) -> Float[Array, "C D"]:
@@ -305,18 +202,3 @@ def pad_image(
     """Zeros around the image, and `interior` many between its rows and columns; negative crops."""
     sides = [(*sides, inner) for sides, inner in zip(padding, interior, strict=True)]
     return lax.pad(image, jnp.zeros((), image.dtype), ((0, 0, 0), *sides, (0, 0, 0)))
-
-
-def _windows(padded, window, strides):
-    """The h * w arrays `[B, P, Q, C]` that hold one entry of each window."""
-    batch, height, width, channels = padded.shape
-    return [
-        lax.slice(
-            padded,
-            (0, i, j, 0),
-            (batch, height - window[0] + i + 1, width - window[1] + j + 1, channels),
-            (1, *strides, 1),
-        )
-        for i in range(window[0])
-        for j in range(window[1])
-    ]

@@ -23,17 +23,16 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ensemble_jax.ops.convolution import (
-    DIRECT,
     Padding,
     Strides,
     Ways,
     convolve,
-    direct_kernel_gradient,
     pad_image,
-    patches_convolution,
     sum_of_products,
 )
+from ensemble_jax.ops.direct import DIRECT, direct_kernel_gradient
 from ensemble_jax.ops.memory import stored
+from ensemble_jax.ops.patches import patches_convolution
 
 # With fewer input channels the additions outweigh the products saved (measured at 1 and 3).
 _FEWEST_CHANNELS = 8

@@ -11,7 +11,7 @@ from ensemble_jax.planning.choice import (
 )
 from ensemble_jax.planning.layers import fastest_by_layer
 from ensemble_jax.planning.memory import free_bytes
-from ensemble_jax.planning.trial import PlanningTask, Trial, try_plan
+from ensemble_jax.planning.trial import PlanningTask, Trial, Trials, try_plan
 
 __all__ = [
     "Alternatives",
@@ -19,6 +19,7 @@ __all__ = [
     "PlanChoice",
     "PlanningTask",
     "Trial",
+    "Trials",
     "Tried",
     "alternatives_for",
     "choose_plan",

@@ -29,7 +29,7 @@ from ensemble_jax.training import (
 
 _STEPS = 4
 _SECONDS = 0.5
-_MOST_ROUNDS = 5
+_MOST_ROUNDS = 12
 # Evaluation, copies of results and whatever else a process keeps need room as well.
 _USABLE = 0.8
 
@@ -100,12 +100,67 @@ def try_plan(plan: Plan, task: PlanningTask) -> Trial:
 
     Only as many members are trained as the plan computes at once.
     """
+    return Trials(task)(plan)
+
+
+class Trials:
+    """Tries plans as `try_plan` does, and all of them against the first that fits.
+
+    That one stays where there is memory for two, and takes turns with every other: minutes lie
+    between trials, in which a machine may have become slower by more than plans differ. Speeds are
+    as of the time when the first was tried.
+
+    Args:
+        task: what is planned.
+    """
+
+    def __init__(self, task: PlanningTask) -> None:
+        self._task = task
+        self._usable_bytes = int(_USABLE * free_bytes(task.devices[0]))
+        self._first: _Timed | None = None
+        self._speed_of_first = 0.0
+
+    def __call__(self, plan: Plan) -> Trial:
+        """Try a plan."""
+        compiled = _compile(plan, self._task)
+        if compiled.needed_bytes > self._usable_bytes:
+            return Trial(compiled.needed_bytes, self._usable_bytes, 0.0)
+        return Trial(compiled.needed_bytes, self._usable_bytes, self._speed_of(compiled))
+
+    def _speed_of(self, compiled):
+        first = self._first
+        if first is not None and first.needed_bytes + compiled.needed_bytes <= self._usable_bytes:
+            rounds = np.array(_rounds_of(first, _Timed(compiled)))
+            seconds, images = rounds[:, 1] / rounds[:, 0], compiled.num_images / first.num_images
+            return float(self._speed_of_first * images / np.median(seconds))
+        self._first = first = None  # makes room
+        timed = _Timed(compiled)
+        speed = float(compiled.num_images / np.median(_rounds_of(timed)))
+        if not self._speed_of_first:
+            self._first, self._speed_of_first = timed, speed
+        return speed
+
+
+class _Compiled(NamedTuple):
+    """A plan's program for the members that are computed at once.
+
+    Attributes:
+        training: of these members and a few steps.
+        needed_bytes: as in `Trial`.
+        num_images: that an epoch reads, of members that are no copies to fill up.
+    """
+
+    training: CollectionTraining
+    needed_bytes: int
+    num_images: float
+
+
+def _compile(plan: Plan, task: PlanningTask) -> _Compiled:
     whole = place(plan, task.num_members, task.devices)
     at_once = min(task.num_members, plan.num_devices * whole.members_at_once)
     placement = place(plan, at_once, task.devices)
     read = min(len(task.labels), _STEPS * task.batch_size)
     members = _of_first(jax.tree.map(lambda x: x[:at_once], task.members), read)
-    usable = int(_USABLE * free_bytes(task.devices[0]))
     first = read_inputs(task.inputs, np.arange(read))
     examples = place_examples(placement, first, task.labels[:read])
     training = CollectionTraining(task.make_training(plan), placement, members, examples)
@@ -116,12 +171,35 @@ def try_plan(plan: Plan, task: PlanningTask) -> Trial:
         state=state // at_once,
         programs=program_bytes(training.compiled_epoch),
     ).total
-    if needed > usable:
-        return Trial(needed, usable, 0.0)
     # Devices that compute copies of the last member are as busy, and of no use.
     useful = task.num_members / (whole.members_per_device * plan.num_devices)
-    speed = training.num_images / _seconds_of(training)
-    return Trial(needed, usable, speed * useful)
+    return _Compiled(training, needed, training.num_images * useful)
+
+
+class _Timed:
+    """A compiled plan that runs, after the first epoch, which pays for what happens once."""
+
+    def __init__(self, compiled: _Compiled) -> None:
+        self._training, self.needed_bytes, self.num_images = compiled
+        self._state = self._training.init()
+        self._epoch = 0
+        self.seconds()
+
+    def seconds(self) -> float:
+        """How long another epoch takes."""
+        started = time.perf_counter()
+        done = self._training.epoch(self._state, self._epoch)
+        self._state, _ = jax.block_until_ready(done)
+        self._epoch += 1
+        return time.perf_counter() - started
+
+
+def _rounds_of(*timed: _Timed) -> list[list[float]]:
+    """The seconds of an epoch of each, in a few rounds in which all take turns."""
+    rounds: list[list[float]] = []
+    while len(rounds) < _MOST_ROUNDS and np.sum(rounds) < _SECONDS * len(timed):
+        rounds.append([each.seconds() for each in timed])
+    return rounds
 
 
 def _of_first(members: Member, num_examples: int) -> Member:
@@ -133,14 +211,3 @@ def _of_first(members: Member, num_examples: int) -> Member:
     return members._replace(
         subset=subset, labels=None if labels is None else labels[:, :num_examples]
     )
-
-
-def _seconds_of(training: CollectionTraining) -> float:
-    """The shortest time of a few epochs; the first pays for what happens once."""
-    state = jax.block_until_ready(training.epoch(training.init(), 0)[0])
-    seconds = []
-    while len(seconds) < _MOST_ROUNDS and sum(seconds) < _SECONDS:
-        started = time.perf_counter()
-        state, _ = jax.block_until_ready(training.epoch(state, len(seconds) + 1))
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)

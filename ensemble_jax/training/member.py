@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -97,15 +96,6 @@ class Batch(NamedTuple):
     weights: Float[Array, " B"]
 
 
-class _Attempt(NamedTuple):
-    """An epoch of which the steps before `limit` were made; whether none of these failed."""
-
-    state: MemberState
-    loss: Float[Array, ""]
-    limit: Int[Array, ""]
-    succeeded: Bool[Array, ""] | bool
-
-
 class MemberTraining(NamedTuple):
     """One member's training.
 
@@ -168,8 +158,7 @@ def make_member_training(
         rate = decayed_learning_rate(member.settings, epoch)
         rule = make_update_rule(optimizer, member.settings, rate)
 
-        def step(state, batch_of_step, limit):
-            """The step of a batch, or no change from the step `limit` on."""
+        def step(state, batch_of_step, active):
             number, indices, weights = batch_of_step
             inputs = examples.inputs[indices]
             if augment is not None:
@@ -178,31 +167,20 @@ def make_member_training(
             key = jax.random.fold_in(dropout_key, number)
             scale = member.settings.dropout_scale
             new, loss, finite = train_step(
-                network, rule, state, batch, key, scale, number < limit, passes_per_step
+                network, rule, state, batch, key, scale, active, passes_per_step
             )
-            return new, (loss * weights.sum(), finite | (number >= limit))
+            return new, loss * weights.sum(), finite
 
-        first = _steps_before(pool, batches)
-        numbers = first + jnp.arange(len(batches.indices))
-        last = first + len(batches.indices)
-
-        def attempt(tried):
-            """All steps before the first that is known to fail."""
-            limit = tried.limit
-            new, (losses, finite) = jax.lax.scan(
-                partial(step, limit=limit), state, (numbers, *batches)
-            )
-            failed = jnp.where(finite.all(), limit, first + finite.argmin())
-            return _Attempt(new, losses.sum(), failed, failed == limit)
-
+        num_steps = len(batches.indices)
+        steps = _steps_before(pool, batches) + jnp.arange(num_steps)
         diverged = state.diverged_at != NOT_DIVERGED
-        nothing = _Attempt(state, jnp.float32(0), jnp.where(diverged, 0, last), False)
-        # To look before each update whether it will do would be to read all parameters once more:
-        # an epoch with a step that fails is trained again instead, up to this step. In a loop,
-        # since of a condition members that are trained together would take both sides.
-        done = jax.lax.while_loop(lambda tried: ~tried.succeeded, attempt, nothing)
-        now = jnp.where(diverged | (done.limit == last), state.diverged_at, jnp.int32(epoch + 1))
-        return done.state._replace(diverged_at=now), done.loss / batches.weights.sum()
+        state, loss, made = _up_to_failure(
+            step, state, (steps, *batches), jnp.where(diverged, 0, num_steps)
+        )
+        diverged_at = jnp.where(
+            diverged | (made == num_steps), state.diverged_at, jnp.int32(epoch + 1)
+        )
+        return state._replace(diverged_at=diverged_at), loss / batches.weights.sum()
 
     return MemberTraining(init, epoch)
 
@@ -227,6 +205,41 @@ def _taught_labels(member, examples, pool):
 def _steps_before(pool, batches):
     """The steps of the epoch before those of these examples."""
     return 0 if pool is None else pool.number * len(batches.indices)
+
+
+class _Attempt(NamedTuple):
+    """What came of the first `limit` steps, and whether none of these failed."""
+
+    state: MemberState
+    loss: Float[Array, ""]
+    limit: Int[Array, ""]
+    succeeded: Bool[Array, ""] | bool
+
+
+def _up_to_failure(step, state, batches, most_steps):
+    """The first `most_steps` of the steps, but none from the first on that fails.
+
+    `step(state, batch, active) -> (state, loss, finite)`. Returns the last state, the sum of the
+    losses of all steps, and how many were made. To look before each update whether it will do would
+    be to read all parameters once more: where a step fails, those before it are made again instead.
+    """
+
+    def attempt(last):
+        def step_or_not(state, numbered):
+            number, batch = numbered
+            active = number < last.limit
+            state, loss, finite = step(state, batch, active)
+            return state, (loss, finite | ~active)
+
+        end, (losses, finite) = jax.lax.scan(step_or_not, state, (numbers, batches))
+        failed = jnp.where(finite.all(), last.limit, finite.argmin())
+        return _Attempt(end, losses.sum(), failed, failed == last.limit)
+
+    numbers = jnp.arange(len(jax.tree.leaves(batches)[0]))
+    none = _Attempt(state, jnp.float32(0), most_steps, False)
+    # A loop, since of a condition members that are trained together would take both sides.
+    done = jax.lax.while_loop(lambda last: ~last.succeeded, attempt, none)
+    return done.state, done.loss, done.limit
 
 
 def train_step(

@@ -12,7 +12,7 @@ from ensemble_jax.collection import Placement
 from ensemble_jax.models import make_network
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.plan import Plan
-from ensemble_jax.planning import PlanningTask, memory, try_plan
+from ensemble_jax.planning import PlanningTask, Trials, memory, trial, try_plan
 from ensemble_jax.training import Member, Settings, StreamIds
 
 N, M, BATCH = 6, 90, 20
@@ -49,12 +49,12 @@ def plan(num_devices, members_per_call, passes_per_step=1):
 
 @pytest.mark.parametrize("tried", [plan(1, 0), plan(2, 1), plan(4, 1, 4), plan(1, 4)], ids=str)
 def test_what_fits_is_timed(task, tried):
-    trial = try_plan(tried, task)
-    assert trial.fits
-    assert trial.images_per_second > 0
+    found = try_plan(tried, task)
+    assert found.fits
+    assert found.images_per_second > 0
     # Weights and biases of 5-8-8-3, of each member on the devices and in three copies for the disk.
     state = 4 * (5 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3)
-    assert trial.needed_bytes > 4 * N * state + 1000 * tried.num_devices
+    assert found.needed_bytes > 4 * N * state + 1000 * tried.num_devices
 
 
 def test_memory_of_a_collection():
@@ -77,10 +77,36 @@ def test_memory_grows_with_the_members_at_once(task):
 
 def test_what_does_not_fit_is_not_run(task, monkeypatch):
     monkeypatch.setattr("ensemble_jax.planning.trial.free_bytes", lambda device: 2000)
-    trial = try_plan(plan(1, 0), task)
-    assert not trial.fits
-    assert trial.usable_bytes == 1600
-    assert trial.images_per_second == 0
+    found = try_plan(plan(1, 0), task)
+    assert not found.fits
+    assert found.usable_bytes == 1600
+    assert found.images_per_second == 0
+
+
+@pytest.mark.parametrize(("needed_bytes", "speed"), [(500, 125.0), (501, 62.5)])
+def test_a_machine_that_becomes_slower_changes_no_speed(task, needed_bytes, speed, monkeypatch):
+    """Where there is memory for the first plan beside another; the machine takes twice as long."""
+    slowness = 1.0
+
+    class Timed:
+        def __init__(self, compiled):
+            self.duration, self.needed_bytes, self.num_images = compiled
+
+        def seconds(self):
+            return slowness * self.duration
+
+    durations = {1: 1.0, 2: 0.8}
+    monkeypatch.setattr(trial, "free_bytes", lambda device: 1250)
+    monkeypatch.setattr(trial, "_Timed", Timed)
+    monkeypatch.setattr(
+        trial,
+        "_compile",
+        lambda plan, task: trial._Compiled(durations[plan.num_devices], needed_bytes, 100.0),
+    )
+    trials = Trials(task)
+    assert trials(plan(1, 0)).images_per_second == 100.0
+    slowness = 2.0
+    assert trials(plan(2, 0)).images_per_second == pytest.approx(speed)
 
 
 def test_a_cpu_has_what_the_machine_has():
