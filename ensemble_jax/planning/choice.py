@@ -101,9 +101,10 @@ def choose_plan(
     """Try plans, beginning with `first`, until none is better or the time is used up.
 
     From the best plan so far one entry is changed at a time: passes per step, then the convolutions
-    of some layers, then that of all, then members per call, then devices, those first that gain
-    most over the default of a device. No plan is tried if the time left is less than the longest
-    trial took; but one that fits into memory is always looked for.
+    of some layers, passes once more (a layer that moves less memory needs fewer), the convolution
+    of all layers, members per call, devices; those first that gain most over the default of a
+    device. No plan is tried if the time left is less than the longest trial took; but one that fits
+    into memory is always looked for.
 
     Args:
         first: the plan to begin with; it has what the request forces.
@@ -151,7 +152,7 @@ def choose_plan(
     stopped = False
 
     def with_other_passes(plan: Plan) -> list[Plan]:
-        return [dataclasses.replace(plan, passes_per_step=p) for p in alternatives.passes]
+        return [dataclasses.replace(plan, passes_per_step=p) for p in (1, *alternatives.passes)]
 
     def with_other_convolutions(plan: Plan) -> list[Plan]:
         return [
@@ -162,6 +163,7 @@ def choose_plan(
     for neighbours, gain in (
         (with_other_passes, _GAIN),
         (with_other_layers, _GAIN_OF_LAYERS),
+        (with_other_passes, _GAIN),
         (with_other_convolutions, _GAIN),
         (lambda plan: _with_other_chunks(plan, num_members), _GAIN),
         (lambda plan: [dataclasses.replace(plan, num_devices=1)], _GAIN),

@@ -148,8 +148,21 @@ def test_other_convolutions_in_some_layers_are_tried_after_passes(gain, taken):
     assert asked == [dataclasses.replace(FIRST, passes_per_step=5)]
     tried = [tried.plan for tried in choice.tried]
     assert [plan.layer_convolutions for plan in tried[:3]] == [{}, {}, LAYERS]
-    # One convolution in all layers is tried without exceptions.
-    assert tried[3] == dataclasses.replace(FIRST, passes_per_step=5, convolution=PATCHES)
+    # Passes are tried once more with other layers; one convolution in all is without exceptions.
+    again = [dataclasses.replace(FIRST, passes_per_step=1, layer_convolutions=LAYERS)]
+    assert tried[3 : 3 + len(taken)] == again[: len(taken)]
+    assert tried[3 + len(taken)] == dataclasses.replace(
+        FIRST, passes_per_step=5, convolution=PATCHES
+    )
+
+
+def test_layers_may_make_fewer_passes_the_fastest():
+    speeds = {(1, False): 1.0, (5, False): 1.1, (5, True): 1.2, (1, True): 1.3}
+    choice = choose(
+        lambda plan: speeds[plan.passes_per_step, bool(plan.layer_convolutions)],
+        layers=lambda plan, seconds: LAYERS,
+    )
+    assert choice.plan == dataclasses.replace(FIRST, layer_convolutions=LAYERS)
 
 
 @pytest.mark.parametrize(("request_", "seconds"), [("convolution=winograd", 60.0), ("auto", 0.0)])
