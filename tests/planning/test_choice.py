@@ -156,8 +156,30 @@ def test_other_convolutions_in_some_layers_are_tried_after_passes(gain, taken):
     )
 
 
+@pytest.mark.parametrize(
+    ("with_layers", "passes", "layers"), [(1.2, 1, LAYERS), (1.05, 5, {}), (0.9, 5, {})]
+)
+def test_passes_that_gain_little_are_taken_after_layers(with_layers, passes, layers):
+    """Five passes gain a tenth, but not with other layers."""
+
+    def speed(plan):
+        if plan.layer_convolutions:
+            return with_layers if plan.passes_per_step == 1 else 0.8
+        return 1.1 if plan.passes_per_step == 5 else 1.0
+
+    def choose_layers(plan, seconds):
+        assert plan == FIRST
+        return LAYERS
+
+    choice = choose(speed, layers=choose_layers)
+    assert choice.plan == dataclasses.replace(
+        FIRST, passes_per_step=passes, layer_convolutions=layers
+    )
+    assert len(set(map(str, (t.plan.as_plain() for t in choice.tried)))) == len(choice.tried)
+
+
 def test_layers_may_make_fewer_passes_the_fastest():
-    speeds = {(1, False): 1.0, (5, False): 1.1, (5, True): 1.2, (1, True): 1.3}
+    speeds = {(1, False): 1.0, (5, False): 1.2, (5, True): 1.3, (1, True): 1.4}
     choice = choose(
         lambda plan: speeds[plan.passes_per_step, bool(plan.layer_convolutions)],
         layers=lambda plan, seconds: LAYERS,
