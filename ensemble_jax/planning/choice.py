@@ -182,6 +182,8 @@ def choose_plan(
                 candidate = measure(plan)
             if candidate.trial.images_per_second > gain * best.trial.images_per_second:
                 best = candidate
+                if gain == _LARGE_GAIN:
+                    break  # the time for what little the others gain goes to layers first
     return PlanChoice(best.plan, _reason(best, tried, stopped), tuple(tried))
 
 
