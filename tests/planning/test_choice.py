@@ -178,6 +178,19 @@ def test_passes_that_gain_little_are_taken_after_layers(with_layers, passes, lay
     assert len(set(map(str, (t.plan.as_plain() for t in choice.tried)))) == len(choice.tried)
 
 
+def test_after_passes_that_gain_much_layers_come_before_other_passes():
+    choice = choose(
+        lambda plan: (
+            {1: 1.0, 10: 1.3, 5: 1.4}[plan.passes_per_step] + 0.1 * bool(plan.layer_convolutions)
+        ),
+        passes=(10, 5),
+        layers=lambda plan, seconds: LAYERS,
+    )
+    tried = [(t.plan.passes_per_step, bool(t.plan.layer_convolutions)) for t in choice.tried]
+    assert tried[:5] == [(1, False), (10, False), (10, True), (1, True), (5, True)]
+    assert choice.plan.passes_per_step == 5
+
+
 def test_layers_may_make_fewer_passes_the_fastest():
     speeds = {(1, False): 1.0, (5, False): 1.2, (5, True): 1.3, (1, True): 1.4}
     choice = choose(
