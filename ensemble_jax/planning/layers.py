@@ -16,12 +16,12 @@ from ensemble_jax.models import Network
 from ensemble_jax.options import ConvolutionAlgorithm
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning.trial import PlanningTask
+from ensemble_jax.planning.turns import take_turns
 
 # Of a loop, since a convolution in a loop is not as fast as one outside.
 _STEPS = 3
 # Of each algorithm.
 _SECONDS = 0.2
-_MOST_ROUNDS = 12
 # What is not clearly faster is noise, or becomes slower among the other layers.
 _GAIN = 1.05
 # Small enough that what is timed stays finite.
@@ -166,14 +166,14 @@ def _train(layer, algorithm, inputs, kernel):
 
 
 def _seconds_of(programs, *arguments):
-    """The shortest time of each in a few rounds, in which all take turns."""
-    for program in programs:
-        jax.block_until_ready(program(*arguments))  # the first call pays for what happens once
-    rounds: list[list[float]] = []
-    while len(rounds) < _MOST_ROUNDS and np.sum(rounds) < _SECONDS * len(programs):
-        rounds.append([])
-        for program in programs:
-            started = time.perf_counter()
-            jax.block_until_ready(program(*arguments))
-            rounds[-1].append(time.perf_counter() - started)
-    return np.min(rounds, axis=0)
+    """The shortest time of each in a few rounds."""
+
+    def call(program):
+        started = time.perf_counter()
+        jax.block_until_ready(program(*arguments))
+        return time.perf_counter() - started
+
+    calls = [partial(call, program) for program in programs]
+    for first in calls:
+        first()  # pays for what happens once
+    return take_turns(calls, _SECONDS).min(axis=0)

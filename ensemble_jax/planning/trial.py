@@ -18,6 +18,7 @@ from ensemble_jax.models import Network
 from ensemble_jax.options import Optimizer, Precision
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning.memory import CollectionMemory, free_bytes, program_bytes
+from ensemble_jax.planning.turns import take_turns
 from ensemble_jax.training import (
     CollectionTraining,
     Member,
@@ -29,7 +30,6 @@ from ensemble_jax.training import (
 
 _STEPS = 4
 _SECONDS = 0.5
-_MOST_ROUNDS = 12
 # Evaluation, copies of results and whatever else a process keeps need room as well.
 _USABLE = 0.8
 
@@ -130,12 +130,12 @@ class Trials:
     def _speed_of(self, compiled):
         first = self._first
         if first is not None and first.needed_bytes + compiled.needed_bytes <= self._usable_bytes:
-            rounds = np.array(_rounds_of(first, _Timed(compiled)))
+            rounds = take_turns([first.seconds, _Timed(compiled).seconds], _SECONDS)
             seconds, images = rounds[:, 1] / rounds[:, 0], compiled.num_images / first.num_images
             return float(self._speed_of_first * images / np.median(seconds))
         self._first = first = None  # makes room
         timed = _Timed(compiled)
-        speed = float(compiled.num_images / np.median(_rounds_of(timed)))
+        speed = float(compiled.num_images / np.median(take_turns([timed.seconds], _SECONDS)))
         if not self._speed_of_first:
             self._first, self._speed_of_first = timed, speed
         return speed
@@ -192,14 +192,6 @@ class _Timed:
         self._state, _ = jax.block_until_ready(done)
         self._epoch += 1
         return time.perf_counter() - started
-
-
-def _rounds_of(*timed: _Timed) -> list[list[float]]:
-    """The seconds of an epoch of each, in a few rounds in which all take turns."""
-    rounds: list[list[float]] = []
-    while len(rounds) < _MOST_ROUNDS and np.sum(rounds) < _SECONDS * len(timed):
-        rounds.append([each.seconds() for each in timed])
-    return rounds
 
 
 def _of_first(members: Member, num_examples: int) -> Member:
