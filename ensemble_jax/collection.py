@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ensemble_jax.machine import num_cores
 from ensemble_jax.plan import Plan
 
 _AXIS = "members"
@@ -235,5 +236,4 @@ def use_all_cores() -> None:
     """
     own_count = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not own_count and jax.config.values["jax_num_cpu_devices"] == -1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        jax.config.update("jax_num_cpu_devices", cores)
+        jax.config.update("jax_num_cpu_devices", num_cores())

@@ -39,7 +39,7 @@ class ConvolutionAlgorithm(Enum):
     `winograd` has tiles of 2x2 outputs and rounds several times as much as `patches` and `xla`,
     `winograd4` tiles of 4x4, where they fit, and rounds four times as much as `winograd`. `direct`
     is `xla` with gradients that stay fast in loops, `mixed` is `direct` with the gradient by the
-    kernel of `winograd`.
+    kernel of `winograd`. `fused` is `winograd` in one piece, for CPUs with a C compiler.
     """
 
     XLA = "xla"
@@ -48,6 +48,7 @@ class ConvolutionAlgorithm(Enum):
     WINOGRAD_4 = "winograd4"
     DIRECT = "direct"
     MIXED = "mixed"
+    FUSED = "fused"
 
 
 class Precision(Enum):

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from ensemble_jax.machine import user_cache
 from experiments.interruption import Interrupted, handled, raise_interrupted
 
 EXIT_USER_ERROR = 2
@@ -54,8 +55,7 @@ def use_compilation_cache() -> None:
     import jax
 
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        jax.config.update("jax_compilation_cache_dir", str(cache / "ensemble_jax" / "compiled"))
+        jax.config.update("jax_compilation_cache_dir", str(user_cache() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

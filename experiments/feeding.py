@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from ensemble_jax.collection import Placement
 from ensemble_jax.data import Dataset
 from ensemble_jax.data.pool_feed import PoolFeed
 from ensemble_jax.data.pools import Pools
+from ensemble_jax.machine import num_cores
 from ensemble_jax.planning import free_bytes
 from ensemble_jax.training import Examples, Member, place_examples
 from experiments.train_config import TrainConfig
@@ -58,9 +58,7 @@ def choose_pool_images(
 
 def num_workers(config: TrainConfig) -> int:
     """The threads that read and decode images."""
-    if config.workers:
-        return config.workers
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return config.workers or num_cores()
 
 
 def bytes_on_device(dataset: Dataset, pool_images: int) -> int:

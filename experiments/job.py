@@ -207,7 +207,12 @@ def _train(
     from ensemble_jax.ops import convolution_by_layer, make_augmentation
     from ensemble_jax.training import CollectionTraining, make_member_training
     from experiments.feeding import num_workers, place_splits
-    from experiments.planning import plan_of_run, plan_training, told_if_out_of_memory
+    from experiments.planning import (
+        check_plan_request,
+        plan_of_run,
+        plan_training,
+        told_if_out_of_memory,
+    )
 
     use_all_cores()
     check_on_its_own()
@@ -224,6 +229,7 @@ def _train(
     else:
         # What the user may have got wrong comes before what takes time.
         make_network(ConvolutionAlgorithm.XLA)
+        check_plan_request(config)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
         if job.whole is None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from ensemble_jax.data import Dataset
+from ensemble_jax.machine import user_cache
 from ensemble_jax.models import Network
-from ensemble_jax.ops import CONVOLUTIONS, Augment, Convolution
+from ensemble_jax.ops import Augment, Convolution, why_unavailable, xla_convolution
 from ensemble_jax.options import (
     ArchitectureOptions,
-    ConvolutionAlgorithm,
     Precision,
     Protocol,
 )
@@ -28,6 +26,8 @@ from ensemble_jax.planning import (
     PlanningTask,
     Trials,
     alternatives_for,
+    available_algorithms,
+    available_plan,
     choose_plan,
     default_plan,
     fastest_by_layer,
@@ -42,7 +42,19 @@ _SHARE = 0.05
 # and at most and at least so many seconds: in less nothing can be compiled.
 _MOST_SECONDS, _LEAST_SECONDS = 60.0, 5.0
 # Operations per second of one device, for a guess at how long a training takes.
-_OPERATIONS = {"cpu": 3e10, "gpu": 5e12, "tpu": 2e13}
+_OPERATIONS = {"cpu": 6e10, "gpu": 5e12, "tpu": 2e13}
+
+
+def check_plan_request(config: TrainConfig) -> None:
+    """Whether this machine can compute as the config asks, before anything is written.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    devices = jax.local_devices()
+    algorithm = parse_plan_request(config.plan).apply(default_plan(1, devices)).convolution
+    if reason := why_unavailable(algorithm, devices[0].platform):
+        raise ValueError(f"convolution of the plan cannot be {algorithm.value} here: {reason}")
 
 
 def plan_training(
@@ -67,12 +79,13 @@ def plan_training(
     )
     if not request.leaves_a_choice:
         return PlanChoice(first, "as asked for" if request.forced else "the default")
-    network = make_network(CONVOLUTIONS[first.convolution], first.precision)
+    # Of what is fused XLA cannot count the operations.
+    network = make_network(xla_convolution, first.precision)
     seconds = _expected_seconds(config, dataset, network, members, first)
     budget = min(_SHARE * seconds, _MOST_SECONDS)
     if budget < _LEAST_SECONDS:
         return PlanChoice(first, "the default: too short a training to try others")
-    cache = PlanCache(_cache_folder())
+    cache = PlanCache(user_cache() / "plans")
     key = _key(config, dataset, members, pool_images)
     if (known := cache.read(key)) is not None:
         return known
@@ -107,11 +120,11 @@ def plan_training(
 def plan_of_run(stored: Mapping[str, Any]) -> PlanChoice:
     """The plan that a run was begun with, on as many of its devices as there are now."""
     plan = Plan.from_plain(stored)
-    available = len(jax.local_devices())
-    if plan.num_devices <= available:
+    devices = jax.local_devices()
+    here = available_plan(plan, devices)
+    if here == plan:
         return PlanChoice(plan, "as before")
-    fewer = dataclasses.replace(plan, num_devices=available)
-    return PlanChoice(fewer, f"as before, but for {plan.num_devices} devices: rounds differently")
+    return PlanChoice(here, f"as before, but for {plan}: rounds differently")
 
 
 @contextlib.contextmanager
@@ -181,10 +194,5 @@ def _key(
         "pool_images": pool_images,
         "devices": [len(devices), devices[0].device_kind, platform.processor()],
         "versions": library_versions(),
-        "algorithms": [algorithm.value for algorithm in ConvolutionAlgorithm],
+        "algorithms": [a.value for a in available_algorithms(devices[0].platform)],
     }
-
-
-def _cache_folder() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return cache / "ensemble_jax" / "plans"

@@ -104,7 +104,7 @@ def test_precision_is_never_left_to_be_measured():
         ("passes_per_step=1.5", "passes_per_step of the plan must be at least 1, got '1.5'"),
         (
             "convolution=fft",
-            "must be one of xla, patches, winograd, winograd4, direct, mixed, got 'fft'",
+            "must be one of xla, patches, winograd, winograd4, direct, mixed, fused, got 'fft'",
         ),
         ("precision=half", "must be one of float32, bfloat16, got 'half'"),
         ("num_devices=1,num_devices=2", "plan must name num_devices only once"),

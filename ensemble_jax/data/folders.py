@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble_jax.machine import user_cache
+
 
 @dataclass(frozen=True)
 class Folders:
@@ -37,13 +39,10 @@ def resolve_folders(
     >>> resolve_folders("/data", "/scratch/cache").cache.as_posix()
     '/scratch/cache'
     """
-    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Folders(
         data=Path(
             data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
         ).expanduser(),
-        cache=Path(
-            cache_dir or os.environ.get("ENSEMBLE_JAX_CACHE") or Path(user_cache, "ensemble_jax")
-        ).expanduser(),
+        cache=Path(cache_dir or os.environ.get("ENSEMBLE_JAX_CACHE") or user_cache()).expanduser(),
         word_vectors=Path(word_vectors).expanduser() if word_vectors else None,
     )

@@ -15,6 +15,7 @@ from ensemble_jax.ops.convolution import (
 )
 from ensemble_jax.ops.direct import direct_convolution
 from ensemble_jax.ops.dropout import dropout, random_bits
+from ensemble_jax.ops.fused import fused_convolution, why_not_fused
 from ensemble_jax.ops.patches import patches_convolution
 from ensemble_jax.ops.pooling import adaptive_average_pool, average_pool, max_pool
 from ensemble_jax.ops.winograd import mixed_convolution, winograd_convolution
@@ -27,7 +28,18 @@ CONVOLUTIONS: dict[ConvolutionAlgorithm, Convolution] = {
     ConvolutionAlgorithm.WINOGRAD_4: partial(winograd_convolution, largest_tile=4),
     ConvolutionAlgorithm.DIRECT: direct_convolution,
     ConvolutionAlgorithm.MIXED: mixed_convolution,
+    ConvolutionAlgorithm.FUSED: fused_convolution,
 }
+
+
+def why_unavailable(algorithm: ConvolutionAlgorithm, platform: str) -> str | None:
+    """Why convolutions cannot be computed so here; None where they can.
+
+    Args:
+        algorithm: how they are to be computed.
+        platform: what JAX calls the kind of device, such as 'cpu'.
+    """
+    return why_not_fused(platform) if algorithm is ConvolutionAlgorithm.FUSED else None
 
 
 def convolution_by_layer(
@@ -51,12 +63,14 @@ __all__ = [
     "direct_convolution",
     "dropout",
     "elu",
+    "fused_convolution",
     "make_augmentation",
     "max_pool",
     "mixed_convolution",
     "patches_convolution",
     "random_bits",
     "shape_name",
+    "why_unavailable",
     "winograd_convolution",
     "xla_convolution",
 ]

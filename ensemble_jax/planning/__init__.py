@@ -6,6 +6,8 @@ from ensemble_jax.planning.choice import (
     PlanChoice,
     Tried,
     alternatives_for,
+    available_algorithms,
+    available_plan,
     choose_plan,
     default_plan,
 )
@@ -22,6 +24,8 @@ __all__ = [
     "Trials",
     "Tried",
     "alternatives_for",
+    "available_algorithms",
+    "available_plan",
     "choose_plan",
     "default_plan",
     "fastest_by_layer",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from ensemble_jax.models import Network
+from ensemble_jax.ops import why_unavailable
 from ensemble_jax.options import ConvolutionAlgorithm
 from ensemble_jax.plan import Plan, PlanRequest
 from ensemble_jax.planning.trial import Trial
@@ -63,9 +64,36 @@ def default_plan(num_members: int, devices: Sequence[Any]) -> Plan:
     A GPU or TPU wants all members at once. A CPU core wants one member, whose activations stay in
     its cache.
     """
-    members_per_call = 1 if devices[0].platform == "cpu" else 0
+    platform = devices[0].platform
+    members_per_call = 1 if platform == "cpu" else 0
     num_devices = min(num_members, len(devices))
-    return Plan(num_devices, members_per_call, ConvolutionAlgorithm.WINOGRAD, passes_per_step=1)
+    return Plan(num_devices, members_per_call, _default_algorithm(platform), passes_per_step=1)
+
+
+def _default_algorithm(platform):
+    preferred = ConvolutionAlgorithm.FUSED, ConvolutionAlgorithm.WINOGRAD
+    return next(a for a in preferred if why_unavailable(a, platform) is None)
+
+
+def available_algorithms(platform: str) -> list[ConvolutionAlgorithm]:
+    """All ways to convolve that there are on a kind of device of this machine."""
+    return [a for a in ConvolutionAlgorithm if why_unavailable(a, platform) is None]
+
+
+def available_plan(plan: Plan, devices: Sequence[Any]) -> Plan:
+    """The plan, changed where these devices are too few for it or cannot convolve so."""
+    platform = devices[0].platform
+
+    def available(algorithm: ConvolutionAlgorithm) -> ConvolutionAlgorithm:
+        lacks = why_unavailable(algorithm, platform) is not None
+        return _default_algorithm(platform) if lacks else algorithm
+
+    return dataclasses.replace(
+        plan,
+        num_devices=min(plan.num_devices, len(devices)),
+        convolution=available(plan.convolution),
+        layer_convolutions={name: available(a) for name, a in plan.layer_convolutions.items()},
+    )
 
 
 def alternatives_for(network: Network, batch_size: int, platform: str) -> Alternatives:
@@ -80,7 +108,7 @@ def alternatives_for(network: Network, batch_size: int, platform: str) -> Altern
     on_cpu = platform == "cpu"
     if not any(leaf.ndim == 4 for leaf in jax.tree.leaves(variables.params)):
         return Alternatives((), ())
-    algorithms = list(ConvolutionAlgorithm)
+    algorithms = available_algorithms(platform)
     if on_cpu:
         algorithms.remove(ConvolutionAlgorithm.XLA)
         algorithms.reverse()

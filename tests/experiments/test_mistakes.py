@@ -93,7 +93,7 @@ OPTIONS = [
     ("--config.optimizer=sdg", ["--config.optimizer=sdg", "sgd|momentum|adam|adadelta"]),
     (
         "--config.plan=convolution=fft",
-        ["one of xla, patches, winograd, winograd4, direct, mixed, got 'fft'"],
+        ["one of xla, patches, winograd, winograd4, direct, mixed, fused, got 'fft'"],
     ),
     # Config files.
     ("--config=nothing.py", ["--config", "'nothing.py', which is not a file"]),
@@ -357,6 +357,21 @@ def test_members_that_all_diverge_are_named_and_their_records_kept(binaries, pla
     assert again.error == error
     assert "is finished" in again.stdout
     assert counted in again.stdout.splitlines()
+
+
+def test_fused_convolutions_without_a_compiler(binaries, places, tmp_path):
+    workdir = tmp_path / "run"
+    options = f"--config.dataset={places['toy']}", "--config.batch_size=20"
+    fused = "--config.plan=default,convolution=fused"
+    answer = binaries.run(
+        "train", f"--workdir={workdir}", *options, fused, env={"CC": "no-such-compiler"}
+    )
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert (
+        "convolution of the plan cannot be fused here: there is no C compiler 'no-such-compiler' "
+        "on the PATH" in answer.error
+    )
+    assert not workdir.exists()
 
 
 def test_a_traceback_is_there_for_those_who_ask(binaries):

@@ -19,7 +19,7 @@ from ensemble_jax.options import ConvolutionAlgorithm
 # to 6e-8; Winograd's transforms add the rounding of sums that are several times as large.
 TOLERANCE = 5e-6
 TOLERANCES = {ConvolutionAlgorithm.WINOGRAD_4: 4 * TOLERANCE}
-ALGORITHMS = list(ConvolutionAlgorithm)
+ALGORITHMS = [a for a in ConvolutionAlgorithm if ops.why_unavailable(a, "cpu") is None]
 SAME, VALID = ((1, 1), (1, 1)), ((0, 0), (0, 0))
 
 
@@ -199,8 +199,8 @@ def test_kernels_are_not_turned():
     inputs = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
     kernel = np.zeros((3, 3, 1, 1), np.float32)
     kernel[0, 2] = 1
-    for convolution in ops.CONVOLUTIONS.values():
-        outputs = convolution(inputs, kernel, (1, 1), SAME)[0, :, :, 0]
+    for algorithm in ALGORITHMS:
+        outputs = ops.CONVOLUTIONS[algorithm](inputs, kernel, (1, 1), SAME)[0, :, :, 0]
         np.testing.assert_array_equal(outputs, [[0, 0, 0], [1, 2, 0], [4, 5, 0]])
 
 
@@ -218,7 +218,7 @@ def test_larger_tiles_are_taken_where_they_save_products():
 
 
 def test_every_algorithm_has_a_convolution():
-    assert list(ops.CONVOLUTIONS) == ALGORITHMS
+    assert list(ops.CONVOLUTIONS) == list(ConvolutionAlgorithm)
 
 
 # Two shapes that st-VGG has: one for Winograd, one that it passes on.

@@ -17,13 +17,16 @@ from ensemble_jax.planning import (
     Alternatives,
     Trial,
     alternatives_for,
+    available_plan,
     choose_plan,
     default_plan,
 )
 
 WINOGRAD, PATCHES = ConvolutionAlgorithm.WINOGRAD, ConvolutionAlgorithm.PATCHES
+FUSED = ConvolutionAlgorithm.FUSED
 # Of a CPU, in the order in which they are tried.
 ON_CPU = [
+    ConvolutionAlgorithm.FUSED,
     ConvolutionAlgorithm.MIXED,
     ConvolutionAlgorithm.DIRECT,
     ConvolutionAlgorithm.WINOGRAD_4,
@@ -57,14 +60,47 @@ def chunks(choice):
     return [tried.plan.members_per_call for tried in choice.tried]
 
 
-def test_the_default_is_by_kind_of_device():
+class Accelerator:
+    platform = "gpu"
+
+
+@pytest.fixture
+def with_a_compiler(monkeypatch):
+    monkeypatch.setattr(
+        "ensemble_jax.planning.choice.why_unavailable",
+        lambda algorithm, platform: "no" if (algorithm, platform) == (FUSED, "gpu") else None,
+    )
+
+
+@pytest.fixture
+def without_a_compiler(monkeypatch):
+    monkeypatch.setattr(
+        "ensemble_jax.planning.choice.why_unavailable",
+        lambda algorithm, platform: "no compiler" if algorithm is FUSED else None,
+    )
+
+
+def test_the_default_is_by_kind_of_device(without_a_compiler):
     assert default_plan(20, jax.devices()[:4]) == Plan(4, 1, WINOGRAD, 1)
     assert default_plan(3, jax.devices()[:4]) == Plan(3, 1, WINOGRAD, 1)
-
-    class Accelerator:
-        platform = "gpu"
-
     assert default_plan(20, [Accelerator()]) == Plan(1, 0, WINOGRAD, 1)
+
+
+def test_the_default_of_a_cpu_with_a_compiler_is_fused(with_a_compiler):
+    assert default_plan(20, jax.devices()[:4]) == Plan(4, 1, FUSED, 1)
+    assert default_plan(20, [Accelerator()]) == Plan(1, 0, WINOGRAD, 1)
+
+
+def test_what_a_machine_lacks_is_replaced(without_a_compiler):
+    plan = Plan(8, 1, FUSED, 2, layer_convolutions={"a": FUSED, "b": PATCHES})
+    assert available_plan(plan, jax.devices()[:4]) == Plan(
+        4, 1, WINOGRAD, 2, layer_convolutions={"a": WINOGRAD, "b": PATCHES}
+    )
+
+
+def test_what_a_machine_has_is_left(with_a_compiler):
+    plan = Plan(4, 1, FUSED, 2, layer_convolutions={"a": FUSED, "b": PATCHES})
+    assert available_plan(plan, jax.devices()[:4]) == plan
 
 
 @pytest.mark.parametrize(
@@ -75,10 +111,10 @@ def test_the_default_is_by_kind_of_device():
         (Model.SMALL_ST_VGG, 50, "cpu", ON_CPU, [5, 1]),
         (Model.SMALL_ST_VGG, 17, "cpu", ON_CPU, [17, 1]),
         (Model.SMALL_ST_VGG, 23, "cpu", ON_CPU, [23, 1]),
-        (Model.SMALL_ST_VGG, 100, "gpu", list(ConvolutionAlgorithm), []),
+        (Model.SMALL_ST_VGG, 100, "gpu", [a for a in ConvolutionAlgorithm if a is not FUSED], []),
     ],
 )
-def test_alternatives(model, batch_size, platform, algorithms, passes):
+def test_alternatives(model, batch_size, platform, algorithms, passes, with_a_compiler):
     network = make_network(
         model, num_classes=3, input_shape=(8, 8, 1), mean=np.zeros(1), deviation=np.ones(1)
     )

@@ -1,0 +1,19 @@
+"""What the machine and its user provide."""
+
+import os
+from pathlib import Path
+
+
+def num_cores() -> int:
+    """The cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def user_cache() -> Path:
+    """Where what can be made again is kept; it need not exist.
+
+    `$XDG_CACHE_HOME/ensemble_jax`, else `~/.cache/ensemble_jax`.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ensemble_jax").expanduser()

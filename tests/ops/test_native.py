@@ -1,0 +1,119 @@
+"""What is compiled when it is needed: once, and without a compiler not at all."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import shutil
+
+import pytest
+
+from ensemble_jax.ops import native, why_unavailable
+from ensemble_jax.options import ConvolutionAlgorithm
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler cc")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    return tmp_path / "ensemble_jax" / "native"
+
+
+def compiles(monkeypatch):
+    """The list of what is compiled from now on."""
+    compiled, compile_now = [], native._compile
+
+    def note(command, path):
+        compiled.append(path)
+        return compile_now(command, path)
+
+    monkeypatch.setattr(native, "_compile", note)
+    return compiled
+
+
+def assert_works(library):
+    assert isinstance(library.ensemble_jax_convolve, ctypes._CFuncPtr)
+    assert isinstance(library.ensemble_jax_kernel_gradient, ctypes._CFuncPtr)
+
+
+@needs_compiler
+def test_it_is_compiled_once_for_all_processes(cache, monkeypatch):
+    compiled = compiles(monkeypatch)
+    assert_works(native._load())
+    kept = list(cache.iterdir())
+    assert [re.fullmatch(r"[0-9a-f]{16}\.so", path.name) is not None for path in kept] == [True]
+    assert_works(native._load())
+    assert len(compiled) == 1
+    assert list(cache.iterdir()) == kept
+
+
+@needs_compiler
+def test_other_options_of_the_compiler_make_another(cache, monkeypatch):
+    native._load()
+    monkeypatch.setenv("CC", "cc -DSOMETHING")
+    assert_works(native._load())
+    assert len(list(cache.iterdir())) == 2
+
+
+@needs_compiler
+def test_a_processor_with_short_vectors_is_another(cache, monkeypatch):
+    """The macros of the compiler tell; its name and options are the same."""
+    digests = set()
+    for macros in (b"#define __AVX512F__ 1", b"#define __AVX__ 1"):
+        monkeypatch.setattr(native, "_run", lambda command, macros=macros: macros)
+        digests.add(native._digest(["cc"]))
+    assert len(digests) == 2
+
+
+@needs_compiler
+def test_what_cannot_be_kept_is_compiled_each_time(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    compiled = compiles(monkeypatch)
+    assert_works(native._load())
+    assert_works(native._load())
+    assert len(compiled) == 2
+
+
+@needs_compiler
+def test_what_was_kept_broken_is_compiled_again(cache):
+    native._load()
+    [path] = cache.iterdir()
+    broken = path.with_name("copy")
+    broken.write_bytes(path.read_bytes()[:100])
+    broken.replace(path)  # in place it would change what this process has loaded
+    assert_works(native._load())
+
+
+def test_no_compiler(cache, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler -O9")
+    with pytest.raises(native.NotCompiledError) as raised:
+        native._load()
+    assert str(raised.value) == "there is no C compiler 'no-such-compiler' on the PATH"
+    assert not cache.exists()
+
+
+@needs_compiler
+def test_a_compiler_that_refuses_is_told_in_one_line(cache, tmp_path, monkeypatch):
+    header = tmp_path / "refuses.h"
+    header.write_text("#ifdef __OPTIMIZE__\nint f(void) { return undeclared; }\n#endif\n")
+    monkeypatch.setenv("CC", f"cc -include {header}")
+    with pytest.raises(native.NotCompiledError) as raised:
+        native._load()
+    assert re.fullmatch(r"the C compiler 'cc' refuses: .*error.*undeclared.*", str(raised.value))
+    assert list(cache.iterdir()) == []
+
+
+def test_a_compiler_that_does_not_run(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", str(tmp_path))
+    with pytest.raises(native.NotCompiledError, match="does not work: "):
+        native._load()
+
+
+@pytest.mark.parametrize("platform", ["gpu", "tpu"])
+def test_accelerators_have_no_fused_convolutions(platform):
+    reason = why_unavailable(ConvolutionAlgorithm.FUSED, platform)
+    assert reason == f"they are for CPUs, not for {platform}"
+    assert why_unavailable(ConvolutionAlgorithm.WINOGRAD, platform) is None
