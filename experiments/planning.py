@@ -16,10 +16,11 @@ from ensemble_jax.models import Network
 from ensemble_jax.ops import Augment, Convolution, why_unavailable, xla_convolution
 from ensemble_jax.options import (
     ArchitectureOptions,
+    ConvolutionAlgorithm,
     Precision,
     Protocol,
 )
-from ensemble_jax.plan import Plan, parse_plan_request
+from ensemble_jax.plan import Plan, PlanRequest, parse_plan_request
 from ensemble_jax.planning import (
     PlanCache,
     PlanChoice,
@@ -29,6 +30,7 @@ from ensemble_jax.planning import (
     available_algorithms,
     available_plan,
     choose_plan,
+    convolves,
     default_plan,
     fastest_by_layer,
 )
@@ -77,10 +79,11 @@ def plan_training(
     first = dataclasses.replace(
         request.apply(default_plan(num_members, devices)), pool_images=pool_images
     )
+    network = make_network(xla_convolution, first.precision)
+    if told := lack_of_fused(network, request, first, devices[0].platform):
+        print(told, flush=True)
     if not request.leaves_a_choice:
         return PlanChoice(first, "as asked for" if request.forced else "the default")
-    # Of what is fused XLA cannot count the operations.
-    network = make_network(xla_convolution, first.precision)
     seconds = _expected_seconds(config, dataset, network, members, first)
     budget = min(_SHARE * seconds, _MOST_SECONDS)
     if budget < _LEAST_SECONDS:
@@ -150,11 +153,21 @@ def told_if_out_of_memory(plan: Plan, config: TrainConfig) -> Iterator[None]:
         ) from error
 
 
+def lack_of_fused(network: Network, request: PlanRequest, plan: Plan, platform: str) -> str | None:
+    """What to tell who could have faster convolutions on a CPU; None where there is nothing."""
+    fused = ConvolutionAlgorithm.FUSED
+    reason = why_unavailable(fused, platform)
+    wanted = request.allows(dataclasses.replace(plan, convolution=fused))
+    if reason is None or platform != "cpu" or not wanted or not convolves(network):
+        return None
+    return f"convolutions are not fused, which would be faster: {reason}"
+
+
 def training_operations(network: Network, inputs: jax.ShapeDtypeStruct) -> float:
     """The floating-point operations to train a member on one example: three forward passes.
 
     Args:
-        network: of one member.
+        network: of one member, with XLA's convolutions: those of others it does not count.
         inputs: the type of a batch, `[B, ...]`.
     """
     variables = jax.eval_shape(network.init, jax.random.key(0))

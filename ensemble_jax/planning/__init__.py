@@ -9,6 +9,7 @@ from ensemble_jax.planning.choice import (
     available_algorithms,
     available_plan,
     choose_plan,
+    convolves,
     default_plan,
 )
 from ensemble_jax.planning.layers import fastest_by_layer
@@ -27,6 +28,7 @@ __all__ = [
     "available_algorithms",
     "available_plan",
     "choose_plan",
+    "convolves",
     "default_plan",
     "fastest_by_layer",
     "free_bytes",

@@ -96,6 +96,15 @@ def available_plan(plan: Plan, devices: Sequence[Any]) -> Plan:
     )
 
 
+def convolves(network: Network) -> bool:
+    """Whether there are convolutions in a network."""
+    return any(leaf.ndim == 4 for leaf in jax.tree.leaves(_variables(network).params))
+
+
+def _variables(network):
+    return jax.eval_shape(network.init, jax.random.key(0))
+
+
 def alternatives_for(network: Network, batch_size: int, platform: str) -> Alternatives:
     """What is worth trying, by what has been measured.
 
@@ -104,15 +113,14 @@ def alternatives_for(network: Network, batch_size: int, platform: str) -> Altern
     where those of 100 do not: with 10 at once st-VGG trains 1.25 times as fast, with 50 small
     st-VGG on digits 1.1 times (a core with 2 MB).
     """
-    variables = jax.eval_shape(network.init, jax.random.key(0))
-    on_cpu = platform == "cpu"
-    if not any(leaf.ndim == 4 for leaf in jax.tree.leaves(variables.params)):
+    if not convolves(network):
         return Alternatives((), ())
+    on_cpu = platform == "cpu"
     algorithms = available_algorithms(platform)
     if on_cpu:
         algorithms.remove(ConvolutionAlgorithm.XLA)
         algorithms.reverse()
-    if not on_cpu or variables.batch_stats:
+    if not on_cpu or _variables(network).batch_stats:
         return Alternatives(algorithms, ())
     divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
     passes = [min(n for n in divisors if batch_size // n <= size) for size in _CACHED_IMAGES]

@@ -1,4 +1,4 @@
-"""What a user is told about a plan that does not fit."""
+"""What a user is told about a plan that is not possible, or not as fast as it could be."""
 
 import dataclasses
 
@@ -6,8 +6,17 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from ensemble_jax.models import make_network
+from ensemble_jax.ops import xla_convolution
+from ensemble_jax.options import ConvolutionAlgorithm, Model
+from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
-from experiments.planning import told_if_out_of_memory
+from experiments.planning import (
+    check_plan_request,
+    lack_of_fused,
+    plan_of_run,
+    told_if_out_of_memory,
+)
 from experiments.train_config import TrainConfig
 
 PLAN = dataclasses.replace(default_plan(4, jax.devices()[:1]), members_per_call=0)
@@ -37,3 +46,50 @@ def test_another_error_of_the_device_is_its_own():
     ):
         raise error
     assert raised.value is error
+
+
+@pytest.fixture
+def without_a_compiler(monkeypatch):
+    def why_unavailable(algorithm, platform):
+        return "no compiler" if algorithm is ConvolutionAlgorithm.FUSED else None
+
+    for module in ("experiments.planning", "ensemble_jax.planning.choice"):
+        monkeypatch.setattr(f"{module}.why_unavailable", why_unavailable)
+
+
+def test_a_plan_that_needs_a_compiler_is_refused_without_one(without_a_compiler):
+    check_plan_request(TrainConfig())
+    with pytest.raises(ValueError, match=r"plan cannot be fused here: no compiler$"):
+        check_plan_request(TrainConfig(plan="default,convolution=fused"))
+
+
+def test_a_run_goes_on_without_the_compiler_that_it_had(without_a_compiler):
+    fused = dataclasses.replace(PLAN, convolution=ConvolutionAlgorithm.FUSED)
+    choice = plan_of_run(fused.as_plain())
+    assert choice.plan == dataclasses.replace(PLAN, convolution=ConvolutionAlgorithm.WINOGRAD)
+    assert choice.reason == f"as before, but for {fused}: rounds differently"
+
+
+def test_a_run_goes_on_with_its_plan():
+    choice = plan_of_run(PLAN.as_plain())
+    assert (choice.plan, choice.reason) == (PLAN, "as before")
+
+
+@pytest.mark.parametrize(
+    ("model", "request_", "platform", "told"),
+    [
+        (Model.SMALL_ST_VGG, "auto", "cpu", True),
+        (Model.SMALL_ST_VGG, "default,members_per_call=2", "cpu", True),
+        (Model.SMALL_ST_VGG, "convolution=direct", "cpu", False),
+        (Model.SMALL_ST_VGG, "auto", "gpu", False),
+        (Model.FULLY_CONNECTED, "auto", "cpu", False),
+    ],
+)
+def test_who_could_have_faster_convolutions_is_told(
+    model, request_, platform, told, without_a_compiler
+):
+    network = make_network(model, num_classes=3, input_shape=(8, 8, 1), convolution=xla_convolution)
+    request = parse_plan_request(request_)
+    answer = lack_of_fused(network, request, request.apply(PLAN), platform)
+    expected = "convolutions are not fused, which would be faster: no compiler"
+    assert answer == (expected if told else None)
