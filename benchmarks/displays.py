@@ -103,7 +103,7 @@ class SweepDisplay(Display):
 
     def _draw(self) -> tuple[Figure, np.ndarray]:
         columns = len(self.speeds)
-        figure = Figure(figsize=(0.8 + 3.4 * columns, 4.2), layout="constrained")
+        figure = Figure(figsize=(0.8 + 3.4 * columns, 4.8), layout="constrained")
         axes = figure.subplots(2, columns, sharex="col", squeeze=False)
         for column, (title, lines) in zip(axes.T, self.speeds.items(), strict=True):
             colours = choose_colours(lines)
@@ -126,5 +126,7 @@ class SweepDisplay(Display):
             column[1].set_xlabel("N")
         axes[0, 0].set_ylabel("images/s")
         axes[1, 0].set_ylabel("peak memory (MiB)")
-        axes[0, 0].legend(loc="best")
+        # Below: lines may run anywhere in the panels.
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=1 if columns == 1 else 2)
         return figure, axes

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 _MORE_LIBRARIES = ("torch", "scipy")
 # Prefixes of what changes how fast the libraries are.
-_VARIABLES = ("JAX_", "XLA_", "OMP_", "MKL_", "OPENBLAS_", "GLIBC_", "LD_PRELOAD", "CUDA_")
+_VARIABLES = ("CC", "JAX_", "XLA_", "OMP_", "MKL_", "OPENBLAS_", "GLIBC_", "LD_PRELOAD", "CUDA_")
 
 
 def usable_cores() -> tuple[int, ...]:

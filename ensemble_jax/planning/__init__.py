@@ -12,12 +12,18 @@ from ensemble_jax.planning.choice import (
     convolves,
     default_plan,
 )
-from ensemble_jax.planning.layers import fastest_by_layer
+from ensemble_jax.planning.layers import (
+    LayerConvolution,
+    convolutions_of,
+    fastest_by_layer,
+    time_layer,
+)
 from ensemble_jax.planning.memory import free_bytes
 from ensemble_jax.planning.trial import PlanningTask, Trial, Trials, try_plan
 
 __all__ = [
     "Alternatives",
+    "LayerConvolution",
     "PlanCache",
     "PlanChoice",
     "PlanningTask",
@@ -28,9 +34,11 @@ __all__ = [
     "available_algorithms",
     "available_plan",
     "choose_plan",
+    "convolutions_of",
     "convolves",
     "default_plan",
     "fastest_by_layer",
     "free_bytes",
+    "time_layer",
     "try_plan",
 ]

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from ensemble_jax import ops
-from ensemble_jax.collection import place
+from ensemble_jax.collection import Placement, place
 from ensemble_jax.models import Network
 from ensemble_jax.options import ConvolutionAlgorithm
 from ensemble_jax.plan import Plan
@@ -20,8 +21,6 @@ from ensemble_jax.planning.turns import take_turns
 
 # Of a loop, since a convolution in a loop is not as fast as one outside.
 _STEPS = 3
-# Of each algorithm.
-_SECONDS = 0.2
 # What is not clearly faster is noise, or becomes slower among the other layers.
 _GAIN = 1.05
 # Small enough that what is timed stays finite.
@@ -115,17 +114,36 @@ def fastest_by_layer(
 
 def _fastest(layer, algorithms, placement, dtype):
     """The first algorithm, unless another is clearly faster."""
+    seconds = {a: t.min() for a, t in time_layer(layer, algorithms, placement, dtype).items()}
+    best = min(algorithms, key=lambda a: seconds[a])
+    return best if seconds[algorithms[0]] > _GAIN * seconds[best] else algorithms[0]
+
+
+def time_layer(
+    layer: LayerConvolution,
+    algorithms: Sequence[ConvolutionAlgorithm],
+    placement: Placement,
+    dtype: str,
+    seconds: float = 0.2,
+) -> dict[ConvolutionAlgorithm, Float[np.ndarray, " rounds"]]:
+    """The seconds of one step forward and backward of a layer by each algorithm, in turns.
+
+    Args:
+        layer: what is computed.
+        algorithms: by which; those that leave it to each other have the same times.
+        placement: all members, each with inputs and a kernel of its own.
+        dtype: what is computed in.
+        seconds: for each algorithm.
+    """
     # Made where they are needed: all members' images may be gigabytes.
     make = placement.lift(partial(_inputs_and_kernel, layer, dtype))
     inputs, kernel = make(placement.spread(np.arange(placement.num_members)))
     lowered = {a: _lower(layer, a, placement, inputs, kernel) for a in algorithms}
-    # Algorithms leave what they are not made for to each other; the first of these stands for all.
-    different = {program.as_text(): a for a, program in reversed(lowered.items())}
-    candidates = [a for a in algorithms if a in different.values()]
-    programs = [lowered[a].compile() for a in candidates]
-    seconds = dict(zip(candidates, _seconds_of(programs, inputs, kernel), strict=True))
-    best = min(candidates, key=lambda a: seconds[a])
-    return best if seconds[algorithms[0]] > _GAIN * seconds[best] else algorithms[0]
+    different = {program.as_text(): program for program in lowered.values()}
+    programs = [program.compile() for program in different.values()]
+    times = _seconds_of(programs, seconds, inputs, kernel) / _STEPS
+    by_text = dict(zip(different, times.T, strict=True))
+    return {a: by_text[program.as_text()] for a, program in lowered.items()}
 
 
 def _inputs_and_kernel(layer, dtype, member):
@@ -165,8 +183,8 @@ def _train(layer, algorithm, inputs, kernel):
     return jax.lax.scan(step, (inputs, kernel), length=_STEPS)[0]
 
 
-def _seconds_of(programs, *arguments):
-    """The shortest time of each in a few rounds."""
+def _seconds_of(programs, seconds, *arguments):
+    """The time of each call of each, `[rounds, programs]`."""
 
     def call(program):
         started = time.perf_counter()
@@ -176,4 +194,4 @@ def _seconds_of(programs, *arguments):
     calls = [partial(call, program) for program in programs]
     for first in calls:
         first()  # pays for what happens once
-    return take_turns(calls, _SECONDS).min(axis=0)
+    return take_turns(calls, seconds)

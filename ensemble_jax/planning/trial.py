@@ -30,6 +30,8 @@ from ensemble_jax.training import (
 
 _STEPS = 4
 _SECONDS = 0.5
+# Of what is timed at once.
+_LEAST_SECONDS = 0.1
 # Evaluation, copies of results and whatever else a process keeps need room as well.
 _USABLE = 0.8
 
@@ -183,15 +185,19 @@ class _Timed:
         self._training, self.needed_bytes, self.num_images = compiled
         self._state = self._training.init()
         self._epoch = 0
+        self._epochs = 1
         self.seconds()
+        # Calling costs as much for few steps of few members as for all, and is not to count.
+        self._epochs = max(1, round(_LEAST_SECONDS / self.seconds()))
 
     def seconds(self) -> float:
-        """How long another epoch takes."""
+        """How long another epoch takes, as one of several that follow each other at once."""
         started = time.perf_counter()
-        done = self._training.epoch(self._state, self._epoch)
-        self._state, _ = jax.block_until_ready(done)
-        self._epoch += 1
-        return time.perf_counter() - started
+        for _ in range(self._epochs):
+            self._state, losses = self._training.epoch(self._state, self._epoch)
+            self._epoch += 1
+        jax.block_until_ready((self._state, losses))
+        return (time.perf_counter() - started) / self._epochs
 
 
 def _of_first(members: Member, num_examples: int) -> Member:

@@ -217,6 +217,29 @@ def test_larger_tiles_are_taken_where_they_save_products():
     assert [num_products(ConvolutionAlgorithm.WINOGRAD_4, side) for side in (4, 6)] == [36, 16]
 
 
+@pytest.mark.parametrize(
+    ("size", "window", "padding", "of_xla"),
+    [
+        (5, 5, ((2, 2), (2, 2)), 3),
+        (4, 5, ((2, 2), (2, 2)), 1),
+        (2, 3, SAME, 1),
+        # The cotangent, which is the kernel of the kernel's gradient, exceeds the image.
+        (3, 3, ((2, 2), (2, 2)), 2),
+        (8, 1, VALID, 0),
+    ],
+)
+def test_direct_convolutions_leave_small_images_to_products(size, window, padding, of_xla):
+    """XLA's CPU library takes no image that is smaller than the kernel; gradients may be taken."""
+    inputs, kernel = normal(2, size, size, 8), normal(window, window, 8, 6)
+    outputs = jax.eval_shape(
+        partial(ops.xla_convolution, strides=(1, 1), padding=padding), inputs, kernel
+    )
+    program = jax.make_jaxpr(
+        partial(outputs_and_gradients, ops.direct_convolution), static_argnums=(3, 4)
+    )(inputs, kernel, normal(*outputs.shape), (1, 1), padding)
+    assert str(program).count("conv_general_dilated[") == of_xla
+
+
 def test_every_algorithm_has_a_convolution():
     assert list(ops.CONVOLUTIONS) == list(ConvolutionAlgorithm)
 

@@ -175,7 +175,7 @@ def test_what_is_clearly_faster_is_chosen(seconds, expected, monkeypatch):
 
     def time(programs, *_):
         timed.extend(programs)
-        return [seconds[program] for program in programs]
+        return np.array([[3.0 * seconds[program] for program in programs]] * 2)
 
     monkeypatch.setattr(layers, "_seconds_of", time)
     plan = Plan(1, 1, XLA, 1)
@@ -208,7 +208,9 @@ def test_the_same_program_is_timed_once(monkeypatch):
     """Winograd's algorithm leaves kernels of one pixel to patches, whatever its tiles."""
     timed = []
     monkeypatch.setattr(
-        layers, "_seconds_of", lambda programs, *_: timed.extend(programs) or [1.0] * len(programs)
+        layers,
+        "_seconds_of",
+        lambda programs, *_: timed.extend(programs) or np.ones((2, len(programs))),
     )
     layer = layers.LayerConvolution((2, 4, 4, 3), (1, 1, 3, 2), (1, 1), ((0, 0), (0, 0)), False)
     algorithms = [WINOGRAD, WINOGRAD_4, PATCHES]
