@@ -13,6 +13,7 @@ from ensemble_jax.machine import num_cores
 from ensemble_jax.ops import native
 from ensemble_jax.ops.convolution import Padding, Strides, Ways, convolve
 from ensemble_jax.ops.direct import DIRECT
+from ensemble_jax.ops.winograd import winograd_convolution
 
 # With fewer the additions of the transforms outweigh the products saved.
 _FEWEST_CHANNELS = 8
@@ -29,12 +30,15 @@ def fused_convolution(
     """Tiles of 2x2 outputs that are transformed, multiplied and joined within a core's cache.
 
     As of `winograd_convolution` the products are 16 / 36 of those of a direct convolution, here
-    without writing the tiles to memory. Kernels other than 3x3, strides and few channels go to
-    `direct_convolution`, in each of the three parts for itself. Always computes in float32.
+    without writing the tiles to memory, always in float32. Kernels of 2x2 go to
+    `winograd_convolution`, other kernels, strides and few channels to `direct_convolution`, in each
+    of the three parts for itself.
 
     Raises:
         NotCompiledError: while it is traced, if it cannot be compiled here.
     """
+    if kernel.shape[:2] == (2, 2):
+        return winograd_convolution(inputs, kernel, strides, padding)
     return convolve(_FUSED, inputs, kernel, strides, padding)
 
 
