@@ -57,28 +57,24 @@ static Convolution convolution_of(XLA_FFI_CallFrame *frame, const XLA_FFI_Buffer
   };
 }
 
-/* (inputs, kernel) -> outputs */
-XLA_FFI_Error *ensemble_jax_convolve(XLA_FFI_CallFrame *frame) {
+/* Both take the inputs and one array more; that, or the result, is as large as the outputs. */
+static XLA_FFI_Error *compute(XLA_FFI_CallFrame *frame, bool kernel_gradient) {
   if (tells_version(frame)) return NULL;
-  XLA_FFI_Buffer *inputs = frame->args.args[0], *kernel = frame->args.args[1];
-  XLA_FFI_Buffer *outputs = frame->rets.rets[0];
-  Convolution convolution = convolution_of(frame, inputs, outputs);
+  const XLA_FFI_Buffer *inputs = frame->args.args[0], *other = frame->args.args[1];
+  const XLA_FFI_Buffer *result = frame->rets.rets[0];
+  Convolution convolution = convolution_of(frame, inputs, kernel_gradient ? other : result);
+  bool (*function)(const Convolution *, const float *, const float *, float *) =
+      kernel_gradient ? winograd_kernel_gradient : winograd_convolve;
   for (int64_t i = 0; i < num_members(inputs); i++)
-    if (!winograd_convolve(&convolution, of_member(inputs, i), of_member(kernel, i),
-                           of_member(outputs, i)))
+    if (!function(&convolution, of_member(inputs, i), of_member(other, i), of_member(result, i)))
       return lack_of_memory(frame);
   return NULL;
 }
 
+/* (inputs, kernel) -> outputs */
+XLA_FFI_Error *ensemble_jax_convolve(XLA_FFI_CallFrame *frame) { return compute(frame, false); }
+
 /* (inputs, gradient by the outputs) -> gradient by the kernel */
 XLA_FFI_Error *ensemble_jax_kernel_gradient(XLA_FFI_CallFrame *frame) {
-  if (tells_version(frame)) return NULL;
-  XLA_FFI_Buffer *inputs = frame->args.args[0], *cotangent = frame->args.args[1];
-  XLA_FFI_Buffer *kernel = frame->rets.rets[0];
-  Convolution convolution = convolution_of(frame, inputs, cotangent);
-  for (int64_t i = 0; i < num_members(inputs); i++)
-    if (!winograd_kernel_gradient(&convolution, of_member(inputs, i), of_member(cotangent, i),
-                                  of_member(kernel, i)))
-      return lack_of_memory(frame);
-  return NULL;
+  return compute(frame, true);
 }
