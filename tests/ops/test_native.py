@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import re
 import shutil
+import subprocess
+from pathlib import Path
 
+import jax
 import pytest
 
 from ensemble_jax.ops import native, why_unavailable
@@ -112,8 +116,30 @@ def test_a_compiler_that_does_not_run(cache, tmp_path, monkeypatch):
         native._load()
 
 
-@pytest.mark.parametrize("platform", ["gpu", "tpu"])
-def test_accelerators_have_no_fused_convolutions(platform):
-    reason = why_unavailable(ConvolutionAlgorithm.FUSED, platform)
-    assert reason == f"they are for CPUs, not for {platform}"
-    assert why_unavailable(ConvolutionAlgorithm.WINOGRAD, platform) is None
+@pytest.mark.parametrize("kind", ["gpu", "tpu"])
+def test_accelerators_have_no_fused_convolutions(kind):
+    reason = why_unavailable(ConvolutionAlgorithm.FUSED, kind)
+    assert reason == f"they are for CPUs, not for {kind}"
+    assert why_unavailable(ConvolutionAlgorithm.WINOGRAD, kind) is None
+
+
+VECTORS = ["", "-mno-avx512f", "-mno-avx"] if platform.machine() == "x86_64" else [""]
+
+
+@needs_compiler
+@pytest.mark.parametrize("vectors", VECTORS)
+def test_nothing_is_read_or_written_beyond_an_array(vectors, tmp_path):
+    """Random shapes against the definition, with every access to memory checked."""
+    source, program = Path(native.__file__).parent, tmp_path / "check"
+    options = ["-O1", "-march=native", "-std=gnu11", *vectors.split()]
+    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    empty = tmp_path / "empty.c"
+    empty.write_text("int main(void) { return 0; }\n")
+    if subprocess.run(["cc", *checks, str(empty), "-o", str(program)], check=False).returncode:
+        pytest.skip("the C compiler cannot check memory")
+    sources = [Path(__file__).with_name("winograd_check.c"), source / "winograd.c"]
+    folders = ["-I", str(source), "-I", jax.ffi.include_dir()]
+    command = ["cc", *options, *checks, *folders, *map(str, sources), "-lm", "-o", str(program)]
+    subprocess.run(command, check=True)
+    answer = subprocess.run([program], check=False, capture_output=True, text=True)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
