@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import convolutions
+from benchmarks import layer_speeds
 from ensemble_jax.planning import LayerConvolution
 
 ROOT = Path(__file__).parent.parent
@@ -42,14 +42,14 @@ def test_operations_are_those_of_direct_convolutions():
     layer = LayerConvolution((2, 8, 9, 3), (3, 2, 3, 5), (2, 1), padding, reads_images=False)
     per_output = 3 * 2 * 3
     outputs = 2 * 4 * 10 * 5
-    assert convolutions.useful_operations(layer) == 3 * 2 * outputs * per_output
+    assert layer_speeds.useful_operations(layer) == 3 * 2 * outputs * per_output
     first = layer._replace(reads_images=True)
-    assert convolutions.useful_operations(first) == 2 * 2 * outputs * per_output
+    assert layer_speeds.useful_operations(first) == 2 * 2 * outputs * per_output
 
 
 def test_the_fastest_is_bold():
     layer = {"operations": 6e9, "seconds": {"slow": [3.0, 2.0, 6.0], "fast": [1.0, 1.0, 2.0]}}
-    assert convolutions.make_table({"a": layer}) == [
+    assert layer_speeds.make_table({"a": layer}) == [
         "| layer | slow | fast |",
         "|---|---|---|",
         "| a | 2 (1-3) | **6 (3-6)** |",
