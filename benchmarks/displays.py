@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from benchmarks.summary import Spread
 from ensemble_jax.figures.display import Display, choose_colours
@@ -16,6 +17,9 @@ _COLOUR = "#0072B2"
 _PROJECT_COLOUR = "#D55E00"
 _ROW_HEIGHT, _WIDTH, _MARGIN_HEIGHT = 0.22, 6.2, 0.75
 _ROOM = 2.0
+_HEADROOM = 1.06
+# Of a title, in characters.
+_LONGEST_LINE = 56
 
 
 @dataclass(eq=False)
@@ -44,13 +48,14 @@ class SpeedDisplay(Display):
         )[:, 0]
         for panel, (title, speeds) in zip(axes, self.relative_speeds.items(), strict=True):
             _draw_bars(panel, speeds)
-            panel.set_title(title)
+            panel.set_title(textwrap.fill(title, _LONGEST_LINE))
         axes[0].set_xscale("log")
         measured = [s for speeds in self.relative_speeds.values() for s in speeds.values() if s]
         least = min((speed.least for speed in measured), default=1)
         largest = max((speed.largest for speed in measured), default=1)
         # Room for the numbers beside the bars.
         axes[0].set_xlim(least / _ROOM, max(largest, 1) * _ROOM)
+        axes[-1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         axes[-1].xaxis.set_minor_formatter(NullFormatter())
         axes[-1].set_xlabel("images/s relative to ensemble_jax\n(median and range of the rounds)")
@@ -119,7 +124,7 @@ class SweepDisplay(Display):
                 column[1].plot(members, sizes, "o-", color=colour)
             column[0].set_title(title)
             for panel in column:
-                panel.set_ylim(0, panel.get_ylim()[1])
+                panel.set_ylim(0, _HEADROOM * panel.dataLim.y1)
             column[1].set_xscale("log", base=2)
             column[1].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
             column[1].xaxis.set_minor_locator(NullLocator())
