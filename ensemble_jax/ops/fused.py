@@ -13,10 +13,7 @@ from ensemble_jax.machine import num_cores
 from ensemble_jax.ops import native
 from ensemble_jax.ops.convolution import Padding, Strides, Ways, convolve
 from ensemble_jax.ops.direct import DIRECT
-from ensemble_jax.ops.winograd import winograd_convolution
-
-# With fewer the additions of the transforms outweigh the products saved.
-_FEWEST_CHANNELS = 8
+from ensemble_jax.ops.winograd import FEWEST_CHANNELS, winograd_convolution
 
 _CONVOLVE, _KERNEL_GRADIENT = _TARGETS = "ensemble_jax_convolve", "ensemble_jax_kernel_gradient"
 
@@ -77,7 +74,7 @@ _FUSED = Ways(_outputs, fused_convolution, _kernel_gradient)
 
 
 def _can_be_fused(inputs, window, strides):
-    return window == (3, 3) and strides == (1, 1) and inputs.shape[-1] >= _FEWEST_CHANNELS
+    return window == (3, 3) and strides == (1, 1) and inputs.shape[-1] >= FEWEST_CHANNELS
 
 
 def _call(target, inputs, other, shape, padding):

@@ -35,7 +35,7 @@ from ensemble_jax.ops.memory import stored
 from ensemble_jax.ops.patches import patches_convolution
 
 # With fewer input channels the additions outweigh the products saved (measured at 1 and 3).
-_FEWEST_CHANNELS = 8
+FEWEST_CHANNELS = 8
 
 _Matrix = tuple[tuple[float, ...], ...]
 
@@ -150,7 +150,7 @@ def _tile(inputs, window, strides, padding, largest):
     # Half precision has too few digits for the factors of larger tiles.
     largest = largest if inputs.dtype == jnp.float32 else 2
     tiles = [m for m, r in _FILTERS if window == (r, r) and m <= largest]
-    if not tiles or strides != (1, 1) or inputs.shape[-1] < _FEWEST_CHANNELS:
+    if not tiles or strides != (1, 1) or inputs.shape[-1] < FEWEST_CHANNELS:
         return None
     sizes = _output_size(inputs, window[0], padding)
     return min(tiles, key=partial(_num_products, sizes=sizes, window=window[0]))

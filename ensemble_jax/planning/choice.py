@@ -98,11 +98,11 @@ def available_plan(plan: Plan, devices: Sequence[Any]) -> Plan:
 
 def convolves(network: Network) -> bool:
     """Whether there are convolutions in a network."""
-    return any(leaf.ndim == 4 for leaf in jax.tree.leaves(_variables(network).params))
+    return _have_kernels(jax.eval_shape(network.init, jax.random.key(0)))
 
 
-def _variables(network):
-    return jax.eval_shape(network.init, jax.random.key(0))
+def _have_kernels(variables):
+    return any(leaf.ndim == 4 for leaf in jax.tree.leaves(variables.params))
 
 
 def alternatives_for(network: Network, batch_size: int, platform: str) -> Alternatives:
@@ -113,14 +113,15 @@ def alternatives_for(network: Network, batch_size: int, platform: str) -> Altern
     where those of 100 do not: with 10 at once st-VGG trains 1.25 times as fast, with 50 small
     st-VGG on digits 1.1 times (a core with 2 MB).
     """
-    if not convolves(network):
+    variables = jax.eval_shape(network.init, jax.random.key(0))
+    if not _have_kernels(variables):
         return Alternatives((), ())
     on_cpu = platform == "cpu"
     algorithms = available_algorithms(platform)
     if on_cpu:
         algorithms.remove(ConvolutionAlgorithm.XLA)
         algorithms.reverse()
-    if not on_cpu or _variables(network).batch_stats:
+    if not on_cpu or variables.batch_stats:
         return Alternatives(algorithms, ())
     divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
     passes = [min(n for n in divisors if batch_size // n <= size) for size in _CACHED_IMAGES]

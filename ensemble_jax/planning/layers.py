@@ -139,11 +139,12 @@ def time_layer(
     make = placement.lift(partial(_inputs_and_kernel, layer, dtype))
     inputs, kernel = make(placement.spread(np.arange(placement.num_members)))
     lowered = {a: _lower(layer, a, placement, inputs, kernel) for a in algorithms}
-    different = {program.as_text(): program for program in lowered.values()}
+    texts = {a: program.as_text() for a, program in lowered.items()}
+    different = {texts[a]: program for a, program in lowered.items()}
     programs = [program.compile() for program in different.values()]
     times = _seconds_of(programs, seconds, inputs, kernel) / _STEPS
     by_text = dict(zip(different, times.T, strict=True))
-    return {a: by_text[program.as_text()] for a, program in lowered.items()}
+    return {a: by_text[text] for a, text in texts.items()}
 
 
 def _inputs_and_kernel(layer, dtype, member):
