@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from benchmarks.environment import provenance
 from benchmarks.jax_networks import temporary_bytes
 from benchmarks.matrix_product import MatrixProduct
 from benchmarks.operations import network_operations
@@ -250,8 +251,7 @@ def describe(content: Mapping[str, Any]) -> str:
         "nothing was timed" if peak is None else f"matrix products reach {peak / 1e9:.4g} GFLOP/s"
     )
     return (
-        f"{environment['created']}, commit {environment['commit'] or 'unknown'}: "
-        f"`{environment['command']}`\n\n"
+        f"{provenance(environment)}\n\n"
         f"{environment['processor']}, {environment['cores']} cores; load average before the start "
         f"{environment['load_average'][0]:.2f}. JAX {environment['versions']['jax']} on "
         f"{environment['device']}, plan {content['plan']}; {speed}."

@@ -25,7 +25,7 @@ from typing import Any
 import jax
 from absl import app, flags
 
-from benchmarks.environment import ROOT, describe_environment
+from benchmarks.environment import ROOT, describe_environment, provenance
 from benchmarks.layer_speeds import make_table, time_layers
 from benchmarks.workloads import WORKLOADS
 from ensemble_jax.collection import use_all_cores
@@ -52,8 +52,7 @@ def write_results(folder: Path, content: Mapping[str, Any]) -> None:
     lines = [
         "# Convolutions",
         "",
-        f"{environment['created']}, commit {environment['commit'] or 'unknown'}: "
-        f"`{environment['command']}`",
+        provenance(environment),
         "",
         f"{environment['processor']}, {environment['cores']} cores; JAX {versions['jax']}, jaxlib "
         f"{versions['jaxlib']} on {content['device']}. Useful GFLOP/s of all devices, forward and "

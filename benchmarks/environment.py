@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ def describe_environment() -> dict[str, Any]:
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def provenance(environment: Mapping[str, Any]) -> str:
+    """When a result was made, from which commit and by which command, in Markdown.
+
+    Args:
+        environment: as `describe_environment` tells it.
+    """
+    commit = environment["commit"] or "unknown"
+    return f"{environment['created']}, commit {commit}: `{environment['command']}`"
 
 
 def _processor():

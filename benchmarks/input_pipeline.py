@@ -40,7 +40,7 @@ import PIL.Image
 from absl import app, flags
 
 from benchmarks.collection import make_members
-from benchmarks.environment import ROOT, describe_environment, usable_cores
+from benchmarks.environment import ROOT, describe_environment, provenance, usable_cores
 from benchmarks.summary import Spread, markdown
 from benchmarks.workloads import Workload
 from ensemble_jax.collection import place, use_all_cores
@@ -242,8 +242,7 @@ def _table(environment, measured, num_images):
         [
             "# Input in pools",
             "",
-            f"{environment['created']}, commit {environment['commit'] or 'unknown'}: "
-            f"`{environment['command']}`",
+            provenance(environment),
             "",
             f"{environment['processor']}, {environment['cores']} cores; JAX on "
             f"{jax.devices()[0].device_kind}; load average before the start "

@@ -38,7 +38,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from benchmarks.environment import ROOT, describe_environment
+from benchmarks.environment import ROOT, describe_environment, provenance
 from benchmarks.main_job import MainJob, disk_bytes, record_hashes, same_bits
 from benchmarks.memory import peak_resident_bytes
 from benchmarks.summary import markdown
@@ -263,8 +263,7 @@ def make_table(content: Mapping[str, Any]) -> str:
         [
             "# Load",
             "",
-            f"{environment['created']}, commit {environment['commit'] or 'unknown'}: "
-            f"`{environment['command']}`",
+            provenance(environment),
             "",
             f"{environment['processor']}, {environment['cores']} cores; load average before the "
             f"start {environment['load_average'][0]:.2f}. {content['members']} members of "

@@ -32,7 +32,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.collection import make_members
-from benchmarks.environment import ROOT, describe_environment
+from benchmarks.environment import ROOT, describe_environment, provenance
 from benchmarks.jax_networks import make_workload_network
 from benchmarks.summary import Spread, markdown
 from benchmarks.workloads import Workload, load_training_set
@@ -259,8 +259,7 @@ def _table(environment, plan, evaluation, writing):
         [
             "# Recording every epoch",
             "",
-            f"{environment['created']}, commit {environment['commit'] or 'unknown'}: "
-            f"`{environment['command']}`",
+            provenance(environment),
             "",
             f"{environment['processor']}, {environment['cores']} cores; load average before the "
             f"start {environment['load_average'][0]:.2f}. N = {_MEMBERS.value}, {plan}.",

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.acceptance import judge, make_acceptance_table
 from benchmarks.contenders import PROJECT, contender_title
 from benchmarks.displays import SpeedDisplay, SweepDisplay
+from benchmarks.environment import provenance
 from benchmarks.rounds import Outcome, Protocol
 from benchmarks.summary import (
     Benchmark,
@@ -69,8 +70,7 @@ def _heading(environment: Mapping[str, Any]) -> str:
         [
             "# Training speed",
             "",
-            f"{environment['created']}, commit {environment['commit'] or 'unknown'}: "
-            f"`{environment['command']}`",
+            provenance(environment),
             "",
             f"{environment['processor']}, {environment['cores']} cores; JAX on "
             f"{environment['device']}; load average before the start {load:.2f}. {versions}.",

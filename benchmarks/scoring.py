@@ -31,7 +31,7 @@ import numpy as np
 from absl import app, flags
 from jaxtyping import UInt8
 
-from benchmarks.environment import ROOT, describe_environment
+from benchmarks.environment import ROOT, describe_environment, provenance
 from benchmarks.memory import forget_peak, peak_resident_bytes
 from ensemble_jax.analysis import (
     bimodality,
@@ -174,8 +174,7 @@ def write_results(folder: Path, content: dict[str, Any]) -> None:
     lines = [
         "# Scoring",
         "",
-        f"{environment['created']}, commit {environment['commit'] or 'unknown'}: "
-        f"`{environment['command']}`",
+        provenance(environment),
         "",
         f"{environment['processor']}, {environment['cores']} cores; "
         f"Python {environment['versions']['python']}, NumPy {environment['versions']['numpy']}. "
