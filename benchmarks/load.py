@@ -43,6 +43,8 @@ from benchmarks.main_job import MainJob, disk_bytes, record_hashes, same_bits
 from benchmarks.memory import peak_resident_bytes
 from benchmarks.summary import markdown
 from ensemble_jax import load_run
+from ensemble_jax.cli.dataset import load_data
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.collection import place, use_all_cores
 from ensemble_jax.data import as_array, channel_statistics, load_dataset
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
@@ -51,13 +53,11 @@ from ensemble_jax.options import Model, Optimizer
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
 from ensemble_jax.planning.memory import CollectionMemory, program_bytes
+from ensemble_jax.roster import make_roster
 from ensemble_jax.runs.files import npz_content, replace_file
 from ensemble_jax.runs.layout import RECORDS, record_path
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 from experiments import report  # noqa: F401  # what the job holds as well, Matplotlib above all
-from experiments.dataset import load_data
-from experiments.roster import make_roster
-from experiments.train_config import TrainConfig
 
 _MODEL = flags.DEFINE_enum_class("model", Model.MNIST_NET, Model, "What to train.")
 _MEMBERS = flags.DEFINE_integer("members", 1000, "N.", lower_bound=1)

@@ -17,3 +17,12 @@ def user_cache() -> Path:
     `$XDG_CACHE_HOME/ensemble_jax`, else `~/.cache/ensemble_jax`.
     """
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ensemble_jax").expanduser()
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs between processes, where the user has not said otherwise."""
+    import jax
+
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        jax.config.update("jax_compilation_cache_dir", str(user_cache() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from absl import flags
 
+from ensemble_jax.cli import binary
 from ensemble_jax.runs import load_run
-from experiments import binary
 from experiments.report import write_report
 
 _RUN = flags.DEFINE_string("run", None, "The run directory.", required=True)

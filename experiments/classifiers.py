@@ -13,8 +13,8 @@ from pathlib import Path
 
 from absl import flags
 
+from ensemble_jax.cli import binary
 from ensemble_jax.runs import load_run
-from experiments import binary
 
 _CLASSIFIERS = {
     "svm": "SVM",
@@ -55,7 +55,7 @@ def main() -> None:
 
     # scikit-learn and Matplotlib load slowly.
     from ensemble_jax.classifiers import Classifier
-    from experiments.dataset import load_data_of_run
+    from ensemble_jax.cli.dataset import load_data_of_run
     from experiments.paradigms import compare_boosting, compare_classifiers
     from experiments.report import check_scorable
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from absl import flags
 
+from ensemble_jax.cli import binary
 from ensemble_jax.runs import load_run
-from experiments import binary
 from experiments.comparison import check_comparable, compare_runs
 
 _FIRST = flags.DEFINE_string("first", None, "A run directory.", required=True)

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image
 
+from ensemble_jax.cli.dataset import load_data_of_run
 from ensemble_jax.data import Dataset, read_inputs
 from ensemble_jax.runs import Run
-from experiments.dataset import load_data_of_run
 
 # Pixels of the longer side; a larger picture is made smaller.
 _LONGEST_SIDE = 128

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from absl import flags
 
+from ensemble_jax.cli import binary
 from ensemble_jax.runs import merge_runs
-from experiments import binary
 
 _RUNS = flags.DEFINE_list("runs", None, "The run directories, with commas.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The new run directory.", required=True)

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from absl import flags
 
+from ensemble_jax.cli import binary
 from ensemble_jax.options import Protocol
-from experiments import binary
 from experiments.reproduction.recipes import Scale
 from experiments.reproduction.trainings import Sources
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import binary
-from experiments.config_option import config_path, define_config, get_config
+from ensemble_jax.cli import binary
+from ensemble_jax.cli.config_option import config_path, define_config, get_config
+from ensemble_jax.cli.train_config import TrainConfig
 from experiments.sweep_config import SweepConfig, parse_vary
 from experiments.sweep_job import run_sweep
-from experiments.train_config import TrainConfig
 
 define_config(SweepConfig, Path(__file__).parent / "configs" / "sweep_learning_rate.py")
 _VARY = flags.DEFINE_multi_string(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 from urllib.parse import quote
 
-from experiments.train_config import NOT_OF_THE_RUN, PER_MEMBER, TrainConfig
+from ensemble_jax.cli.train_config import NOT_OF_THE_RUN, PER_MEMBER, TrainConfig
 
 # What says how a run is measured and computed, and not what is trained.
 _FIXED = ("members", "num_members", "extents", "protocol", "plan", *NOT_OF_THE_RUN)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ensemble_jax.cli.train_config import PER_MEMBER
 from ensemble_jax.runs import Run
-from experiments.job import Job, run_job, tell_diverged
+from ensemble_jax.trainer import Job, run_job, tell_diverged
 from experiments.sweep_config import SweepConfig, folder_name, groups, plain_text
-from experiments.train_config import PER_MEMBER
 
 
 def run_sweep(config: SweepConfig, workdir: Path) -> list[tuple[Run, Sequence[int]]]:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import binary
-from experiments.config_option import config_path, define_config, get_config
-from experiments.job import Job
-from experiments.parts import train_collection
-from experiments.team import Detection, TeamRequest, gather
-from experiments.train_config import TrainConfig
+from ensemble_jax.cli import binary
+from ensemble_jax.cli.config_option import config_path, define_config, get_config
+from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.processes.group import Detection, TeamRequest, gather
+from ensemble_jax.processes.parts import train_collection
+from ensemble_jax.trainer import Job
 
 define_config(TrainConfig, Path(__file__).parent / "configs" / "digits.py")
 _WORKDIR = flags.DEFINE_string(

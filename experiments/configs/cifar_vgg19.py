@@ -5,8 +5,8 @@ DIR is where tensorflow-datasets has prepared cifar100; 20 members to epoch 100 
 figure 15: `--config.dataset=cifar10 --config.num_members=19`.
 """
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model, Optimizer
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

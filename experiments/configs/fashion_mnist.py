@@ -4,8 +4,8 @@ Run: python -m experiments.train --config=experiments/configs/fashion_mnist.py -
 DIR is where tensorflow-datasets has prepared fashion_mnist; 100 members to epoch 25 want a GPU.
 """
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

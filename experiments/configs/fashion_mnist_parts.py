@@ -8,8 +8,8 @@ DIR is where tensorflow-datasets has prepared fashion_mnist. Two members of each
 two CPU cores in about 20 minutes: `--config.partitions=60 --config.members=0:8`.
 """
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

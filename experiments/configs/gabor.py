@@ -5,8 +5,8 @@ The paper's size, 100 members to epoch 100, wants a GPU; on two CPU cores
 `--config.num_members=8 --config.extents=0,1,5,10,20,40` takes about 15 minutes.
 """
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

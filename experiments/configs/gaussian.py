@@ -5,8 +5,8 @@ Run: python -m experiments.train --config=experiments/configs/gaussian.py
 The paper's 100 members take about an hour on two CPU cores, `--config.num_members=10` six minutes.
 """
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

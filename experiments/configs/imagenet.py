@@ -15,8 +15,8 @@ on a device. The same networks, narrower, on a small set:
 
 import dataclasses
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model, Optimizer
-from experiments.train_config import TrainConfig
 
 # The paper gives the number of members. Of the rest it says nothing: rates, batches and decays are
 # those of He et al. (CVPR 2016), Krizhevsky et al. (NeurIPS 2012; the three decays every 30 epochs)

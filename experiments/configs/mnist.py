@@ -5,8 +5,8 @@ DIR is where tensorflow-datasets has prepared mnist; `--config.dataset=fashion_m
 it is absent. 100 members to epoch 20 want a GPU.
 """
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model, Optimizer
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

@@ -8,8 +8,8 @@ images: `--config.probes=noise,images:PATH`.
 
 import dataclasses
 
+from ensemble_jax.cli.train_config import TrainConfig
 from experiments.configs import small_mammals
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

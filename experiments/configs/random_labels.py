@@ -7,8 +7,8 @@ each in an order of its own: bimodality stays above 1 (1.07 train, 1.35 test in 
 
 import dataclasses
 
+from ensemble_jax.cli.train_config import TrainConfig
 from experiments.configs import small_mammals
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

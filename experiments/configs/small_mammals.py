@@ -6,8 +6,8 @@ DIR is where tensorflow-datasets has prepared cifar100; 100 members to epoch 140
 `--config.num_members=8 --config.extents=0,1,2,5,10,20,30`.
 """
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

@@ -6,8 +6,8 @@ POSTS.csv has the columns post and tags, GLOVE.txt is a file of GloVe vectors. O
 `--config.dataset=tsv:PATH`. 100 members want a GPU.
 """
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model, Optimizer
-from experiments.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.options import Model, Protocol
 from ensemble_jax.runs import Run, load_run
-from experiments import binary
-from experiments.train_config import TrainConfig
 
 # Trained or only evaluated, an example takes three forward passes or one.
 _EVALUATION_SHARE = 1 / 3
@@ -95,14 +95,14 @@ def measure_speed() -> float:
 
     from ensemble_jax.data import Dataset, Split
     from ensemble_jax.planning import PlanningTask, default_plan, try_plan
-    from experiments.job import input_statistics, make_network_of
-    from experiments.roster import make_roster
+    from ensemble_jax.roster import make_roster
+    from ensemble_jax.trainer import input_statistics, make_network_of
 
     config = TrainConfig(model=Model.SMALL_ST_VGG, num_members=2, batch_size=_MEASURED_BATCH)
     images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)
     split = Split(images, np.arange(400, dtype=np.int32) % 5, np.arange(400))
     dataset = Dataset("noise", split, split, tuple("abcde"))
-    binary.use_compilation_cache()
+    use_compilation_cache()
     devices = jax.local_devices()
     task = PlanningTask(
         functools.partial(make_network_of, config, dataset, input_statistics(dataset, 1)),
@@ -150,7 +150,7 @@ def _operations(model, options, input_shape, num_classes) -> float:
 
     from ensemble_jax.models import make_network
     from ensemble_jax.options import ConvolutionAlgorithm
-    from experiments.planning import training_operations
+    from ensemble_jax.planning.of_training import training_operations
 
     of_texts = model is Model.BILSTM
     channels = 1 if of_texts else input_shape[-1]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ensemble_jax.classifiers import Classifier
+from ensemble_jax.cli.dataset import load_data_of_run
 from ensemble_jax.data import as_array
 from ensemble_jax.figures import ClassHistogramDisplay, ExampleCurvesDisplay
-from experiments.dataset import load_data_of_run
 from experiments.paradigms import make_boosting_display, make_classifier_display
 from experiments.report import consistency_history
 from experiments.reproduction.material import Drawing, Material, nearest_extents

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from experiments import binary
+from ensemble_jax.cli import binary
+from ensemble_jax.cli.train_config import TrainConfig
 from experiments.reproduction import examples, histograms, pairs, robustness
 from experiments.reproduction.material import Drawing, Material
 from experiments.reproduction.recipes import Scale
 from experiments.sweep_config import SweepConfig
-from experiments.train_config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.runs import load_run
 from experiments.reproduction.estimate import (
     describe_seconds,
@@ -15,7 +16,6 @@ from experiments.reproduction.estimate import (
 from experiments.reproduction.figures import Figure
 from experiments.reproduction.recipes import RECIPES, Scale
 from experiments.reproduction.trainings import Sources, Training, resolve
-from experiments.train_config import TrainConfig
 
 
 def list_figures(

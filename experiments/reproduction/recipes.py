@@ -7,6 +7,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model
 from experiments.configs import (
     cifar_vgg19,
@@ -20,7 +21,6 @@ from experiments.configs import (
     small_mammals,
     text,
 )
-from experiments.train_config import TrainConfig
 
 
 class Scale(enum.Enum):

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ensemble_jax.analysis import bimodality, consistency_score, independent_baseline
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.figures import SettingResult, SettingsDisplay
 from ensemble_jax.options import Activation, Initialiser, Optimizer
 from experiments.reproduction.material import Drawing, Material
 from experiments.reproduction.recipes import Scale
 from experiments.sweep_config import SweepConfig
 from experiments.sweep_report import measure_settings, setting_results
-from experiments.train_config import TrainConfig
 
 _SEED = 0
 _UNCHANGED = "unchanged"

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ensemble_jax.cli import binary
 from ensemble_jax.runs import Run, load_run
-from experiments import binary
-from experiments.job import Job, run_job, tell_diverged
+from ensemble_jax.trainer import Job, run_job, tell_diverged
 from experiments.report import check_scorable
 from experiments.reproduction.figures import Figure
 from experiments.reproduction.material import Collection, Material, Sweep

@@ -8,14 +8,14 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
+from ensemble_jax.cli.dataset import load_data
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import check_dataset_name
 from ensemble_jax.data.folders import resolve_folders
 from ensemble_jax.options import Model, Protocol
 from ensemble_jax.runs import Run
-from experiments.dataset import load_data
 from experiments.reproduction.recipes import Recipe, Scale
 from experiments.reproduction.stand_ins import STAND_INS, StandIn
-from experiments.train_config import TrainConfig
 
 MODEL_NAMES: Mapping[str, str] = {
     Model.ST_VGG.value: "st-VGG",

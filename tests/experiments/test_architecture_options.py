@@ -4,8 +4,8 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Activation, ArchitectureOptions, ImageForm, Initialiser
-from experiments.train_config import TrainConfig
 
 
 def parse(*options: str) -> TrainConfig:

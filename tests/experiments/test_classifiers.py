@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ensemble_jax import load_run
 from ensemble_jax.analysis import accessibility_score, accordance, consistency_score
-from experiments.dataset import load_data_of_run
+from ensemble_jax.cli.dataset import load_data_of_run
 
 LEARNERS = 3
 ESTIMATORS = {"KNN": KNeighborsClassifier, "Gaussian naive Bayes": GaussianNB}

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from ensemble_jax.cli.dataset import load_data
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import (
     add_probes,
     keep_train_fraction,
@@ -18,8 +20,6 @@ from experiments.configs import (
     random_labels,
     small_mammals,
 )
-from experiments.dataset import load_data
-from experiments.train_config import TrainConfig
 
 
 def assert_same(one, two):

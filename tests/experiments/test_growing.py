@@ -13,22 +13,21 @@ import signal
 import numpy as np
 import pytest
 
-from ensemble_jax import load_run
+from ensemble_jax import load_run, trainer
+from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.interruption import Interrupted
 from ensemble_jax.options import Model
+from ensemble_jax.processes.group import Alone
+from ensemble_jax.processes.parts import make_layout, train_collection
 from ensemble_jax.runs import lock_run
-from experiments import binary
-from experiments.interruption import Interrupted
-from experiments.job import Job
-from experiments.parts import make_layout, train_collection
-from experiments.team import Alone
-from experiments.train_config import TrainConfig
+from ensemble_jax.trainer import Job
 
 
 @pytest.fixture(scope="module", autouse=True)
 def no_compilation_cache():
     """It would stay in use for all tests of this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(binary, "use_compilation_cache", lambda: None)
+        patch.setattr(trainer, "use_compilation_cache", lambda: None)
         yield
 
 
@@ -122,7 +121,7 @@ def test_a_run_stays_what_it_was_until_the_new_members_are_finished(
             os.kill(os.getpid(), signal.SIGTERM)
             told.append(epoch)
 
-    from experiments.progress import TrainingProgress
+    from ensemble_jax.progress import TrainingProgress
 
     monkeypatch.setattr(TrainingProgress, "epoch_done", stop_after_an_epoch)
     with pytest.raises(Interrupted, match="interrupted by SIGTERM after epoch 1"):

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from experiments.interruption import Deferral, Interrupted, handled, raise_interrupted
+from ensemble_jax.interruption import Deferral, Interrupted, handled, raise_interrupted
 
 DEFERRED = """
 import signal
 import time
-from experiments.interruption import Deferral
+from ensemble_jax.interruption import Deferral
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 with Deferral() as deferral:
     print("ready", flush=True)
@@ -98,7 +98,7 @@ def test_a_signal_that_the_process_ignores_stays_ignored():
 
 BINARY = """
 import signal
-from experiments import binary
+from ensemble_jax.cli import binary
 signal.signal(NUMBER, signal.SIG_DFL)  # a shell may have had it ignored
 def main():
     print("begun")

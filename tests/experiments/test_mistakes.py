@@ -11,9 +11,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from ensemble_jax import load_run
+from ensemble_jax.cli import config_option  # noqa: F401  it says how texts are parsed
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.options import Model
-from experiments import config_option  # noqa: F401  it says how texts are parsed
-from experiments.train_config import TrainConfig
 
 SIZES = {"train": 60, "test": 30}
 
@@ -33,7 +33,7 @@ def places(tmp_path_factory, toy_set, toy_arrays):
         places[name] = f"npz:{folder / name}.npz"
         np.savez(folder / f"{name}.npz", **arrays)
 
-    header = "from experiments.train_config import TrainConfig\n"
+    header = "from ensemble_jax.cli.train_config import TrainConfig\n"
     write("broken", "def get_config(:\n")
     write("no_function", header)
     write("unknown_import", "import no_such_package\n")

@@ -6,18 +6,18 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.models import make_network
 from ensemble_jax.ops import xla_convolution
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
-from experiments.planning import (
+from ensemble_jax.planning.of_training import (
     check_plan_request,
     lack_of_fused,
     plan_of_run,
     told_if_out_of_memory,
 )
-from experiments.train_config import TrainConfig
 
 PLAN = dataclasses.replace(default_plan(4, jax.devices()[:1]), members_per_call=0)
 
@@ -53,7 +53,7 @@ def without_a_compiler(monkeypatch):
     def why_unavailable(algorithm, platform):
         return "no compiler" if algorithm is ConvolutionAlgorithm.FUSED else None
 
-    for module in ("experiments.planning", "ensemble_jax.planning.choice"):
+    for module in ("ensemble_jax.planning.of_training", "ensemble_jax.planning.choice"):
         monkeypatch.setattr(f"{module}.why_unavailable", why_unavailable)
 
 

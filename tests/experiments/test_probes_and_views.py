@@ -13,6 +13,7 @@ import pytest
 
 from ensemble_jax import load_run
 from ensemble_jax.analysis import consensus_score
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import (
     add_probes,
     channel_statistics,
@@ -23,9 +24,8 @@ from ensemble_jax.data import (
 )
 from ensemble_jax.models import make_network
 from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
+from ensemble_jax.roster import make_roster
 from ensemble_jax.training import Checkpoints, make_member_training
-from experiments.roster import make_roster
-from experiments.train_config import TrainConfig
 
 CLASSES = ("bright, white", "dim")
 EXTENTS = (0, 1, 3)

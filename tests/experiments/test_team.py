@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax import load_run
-from experiments.team import Detection, TeamRequest
+from ensemble_jax.processes.group import Detection, TeamRequest
 
 
 def free_port():

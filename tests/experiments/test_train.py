@@ -31,7 +31,7 @@ def directory(tmp_path_factory) -> Path:
 
 CONFIG = """
 from ensemble_jax.options import Model
-from experiments.train_config import TrainConfig
+from ensemble_jax.cli.train_config import TrainConfig
 
 def get_config():
     return TrainConfig(

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.collection import Placement
 from ensemble_jax.data import Dataset
 from ensemble_jax.data.pool_feed import PoolFeed
@@ -13,7 +14,6 @@ from ensemble_jax.data.pools import Pools
 from ensemble_jax.machine import num_cores
 from ensemble_jax.planning import free_bytes
 from ensemble_jax.training import Examples, Member, place_examples
-from experiments.train_config import TrainConfig
 
 # Of the memory that is free: what all examples may take, and what two pools of them take where
 # they are too many. The rest is for the members.

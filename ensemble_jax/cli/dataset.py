@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import (
     Dataset,
     add_probes,
@@ -14,7 +15,6 @@ from ensemble_jax.data import (
     with_random_labels,
 )
 from ensemble_jax.runs import Run
-from experiments.train_config import TrainConfig
 
 _OF_DATA = (
     "dataset",

@@ -10,7 +10,9 @@ from typing import Any
 
 import jax
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import Dataset
+from ensemble_jax.feeding import bytes_on_device, choose_pool_images
 from ensemble_jax.machine import user_cache
 from ensemble_jax.models import Network
 from ensemble_jax.ops import Augment, Convolution, why_unavailable, xla_convolution
@@ -36,8 +38,6 @@ from ensemble_jax.planning import (
 )
 from ensemble_jax.runs import library_versions
 from ensemble_jax.training import Member, images_per_epoch
-from experiments.feeding import bytes_on_device, choose_pool_images
-from experiments.train_config import TrainConfig
 
 # Trials take at most this share of the time that the training is expected to take,
 _SHARE = 0.05

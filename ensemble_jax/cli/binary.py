@@ -11,14 +11,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from absl import app, flags, logging
 
-from ensemble_jax.machine import user_cache
-from experiments.interruption import Interrupted, handled, raise_interrupted
-
-EXIT_USER_ERROR = 2
+from ensemble_jax.interruption import Interrupted, fail, handled, raise_interrupted
 
 
 def run(main: Callable[[], None]) -> None:
@@ -50,15 +46,6 @@ def run(main: Callable[[], None]) -> None:
     app.run(guarded, flags_parser=_parse_flags)
 
 
-def use_compilation_cache() -> None:
-    """Keep compiled programs between processes, where the user has not said otherwise."""
-    import jax
-
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(user_cache() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
 def make_folder(option: str, folder: Path) -> Path:
     """The folder, made if it is missing.
 
@@ -88,18 +75,6 @@ def answered(*kinds: type[Exception], prefix: str = "") -> Iterator[None]:
         # An error of no particular kind says little without its type.
         kind = f"{type(error).__name__}: " if Exception in kinds else ""
         fail(f"{prefix}{kind}{error}")
-
-
-def fail(message: str, *, at_once: bool = False) -> NoReturn:
-    """End the process with one line on what the user can put right; at once without tidying up."""
-    first, *rest = [line.strip() for line in message.splitlines() if line.strip()] or ["unknown"]
-    # Some libraries put a whole traceback or list of attempts in between.
-    print(f"error: {' '.join([first, *rest[-1:]])}", file=sys.stderr)
-    if at_once:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(EXIT_USER_ERROR)
-    sys.exit(EXIT_USER_ERROR)
 
 
 def suggestion(given: str, known: Mapping[str, str]) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import binary
+from ensemble_jax.cli import binary
+from ensemble_jax.interruption import fail
 
 _OVERRIDE = re.compile(r"--?config\.([^=]*)")
 
@@ -46,7 +47,7 @@ def define_config(config_class: type, default: Path) -> None:
         override = _OVERRIDE.match(argument)
         if override and override[1] not in names:
             known = {name: f"--config.{name}" for name in names}
-            binary.fail(
+            fail(
                 f"--config.{override[1]}: there is no such field"
                 f"{binary.suggestion(override[1], known)}; the fields are {', '.join(names)}"
             )

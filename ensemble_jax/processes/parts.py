@@ -17,6 +17,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ensemble_jax.processes.group import Team
+from ensemble_jax.processes.waiting import await_extents
 from ensemble_jax.runs import (
     Run,
     RunWriter,
@@ -28,9 +30,7 @@ from ensemble_jax.runs import (
 )
 from ensemble_jax.runs.layout import MANIFEST, PARTS
 from ensemble_jax.runs.parts import read_part
-from experiments.job import Job, check_continuable, has_all, run_job, tell_diverged
-from experiments.team import Team
-from experiments.waiting import await_extents
+from ensemble_jax.trainer import Job, check_continuable, has_all, run_job, tell_diverged
 
 _PART = re.compile(r"(\d+)-(\d+)")
 

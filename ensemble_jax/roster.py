@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import Dataset
 from ensemble_jax.data.subsets import (
     noisy_labels,
@@ -17,7 +18,6 @@ from ensemble_jax.data.subsets import (
 )
 from ensemble_jax.options import Source
 from ensemble_jax.runs import TrainingSets
-from experiments.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from ensemble_jax.training import Member

@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ensemble_jax.cli.dataset import load_data
+from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import Dataset, channel_statistics
+from ensemble_jax.interruption import Deferral
+from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.options import (
     ConvolutionAlgorithm,
     Precision,
     Protocol,
     parse_augmentations,
 )
+from ensemble_jax.processes.group import check_on_its_own
+from ensemble_jax.processes.waiting import await_begun
+from ensemble_jax.roster import Roster, make_roster
 from ensemble_jax.runs import (
     DataSummary,
     ExtentRecord,
@@ -32,13 +39,6 @@ from ensemble_jax.runs import (
     load_run,
     lock_run,
 )
-from experiments import binary
-from experiments.dataset import load_data
-from experiments.interruption import Deferral
-from experiments.roster import Roster, make_roster
-from experiments.team import check_on_its_own
-from experiments.train_config import TrainConfig
-from experiments.waiting import await_begun
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
@@ -132,7 +132,7 @@ def run_job(job: Job, workdir: Path, lock: Lock = lock_run) -> Run:
         roster = make_roster(job.settings, dataset)
         for line in roster.remarks:
             print(line)
-        binary.use_compilation_cache()
+        use_compilation_cache()
         _train(job, roster, dataset, workdir, resumed, held, lock)
     return load_run(workdir, own_part=True)
 
@@ -204,15 +204,15 @@ def _train(
         make_evaluator,
         make_predictor,
     )
+    from ensemble_jax.feeding import num_workers, place_splits
     from ensemble_jax.ops import convolution_by_layer, make_augmentation
-    from ensemble_jax.training import CollectionTraining, make_member_training
-    from experiments.feeding import num_workers, place_splits
-    from experiments.planning import (
+    from ensemble_jax.planning.of_training import (
         check_plan_request,
         plan_of_run,
         plan_training,
         told_if_out_of_memory,
     )
+    from ensemble_jax.training import CollectionTraining, make_member_training
 
     use_all_cores()
     check_on_its_own()
@@ -302,8 +302,8 @@ def _train_trajectory(
     split_sizes: Mapping[str, int],
 ) -> None:
     """One collection, measured at every extent; goes on from its last checkpoint."""
+    from ensemble_jax.progress import TrainingProgress
     from ensemble_jax.training import Checkpoints, Saving
-    from experiments.progress import TrainingProgress
 
     training, placement = compiled.training, compiled.placement
     checkpoints = Checkpoints(writer.directory / _CHECKPOINTS)
@@ -346,8 +346,8 @@ def _train_independent(
     split_sizes: Mapping[str, int],
 ) -> None:
     """For each extent a collection of its own; goes on with the first that is not finished."""
+    from ensemble_jax.progress import TrainingProgress
     from ensemble_jax.training import independent_seeds
-    from experiments.progress import TrainingProgress
 
     wanted = config.extents
     missing = [extent for extent in wanted if extent not in writer.extents]

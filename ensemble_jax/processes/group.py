@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from ensemble_jax.interruption import fail
 from ensemble_jax.runs.layout import LOCK
-from experiments import binary
 
 T = TypeVar("T")
 
@@ -308,7 +308,7 @@ class _Meeting:
                 # They listen to the first process.
                 time.sleep(_FAREWELL_SECONDS)
         if isinstance(error, ValueError | OSError):
-            binary.fail(str(error), at_once=True)
+            fail(str(error), at_once=True)
 
 
 @contextlib.contextmanager
@@ -371,7 +371,7 @@ def _connect(request: TeamRequest) -> Any:
         _in_time(initialize, request.patience_seconds)
     except TimeoutError:
         # At once: an orderly end would wait for the connection that is still being made.
-        binary.fail(
+        fail(
             f"--patience={request.patience_seconds:g} seconds were not enough to meet the other "
             f"processes at {global_state.coordinator_address}: all must be started, and reach it",
             at_once=True,
@@ -383,7 +383,7 @@ def _connect(request: TeamRequest) -> Any:
                 f"or Kubernetes job here ({error}): give --coordinator, --num_processes and "
                 f"--process_id"
             ) from error
-        binary.fail(f"cannot meet the other processes: {error}", at_once=True)
+        fail(f"cannot meet the other processes: {error}", at_once=True)
     return global_state
 
 

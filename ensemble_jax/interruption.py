@@ -1,4 +1,4 @@
-"""What SIGINT (Ctrl-C) and SIGTERM (a scheduler that wants its machine back) do to a process."""
+"""How a process ends: by SIGINT (Ctrl-C) or SIGTERM (a scheduler), or by a user's mistake."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+EXIT_USER_ERROR = 2
 
 
 class Interrupted(KeyboardInterrupt):
@@ -113,3 +115,15 @@ class Deferral:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def fail(message: str, *, at_once: bool = False) -> NoReturn:
+    """End the process with one line on what the user can put right; at once without tidying up."""
+    first, *rest = [line.strip() for line in message.splitlines() if line.strip()] or ["unknown"]
+    # Some libraries put a whole traceback or list of attempts in between.
+    print(f"error: {' '.join([first, *rest[-1:]])}", file=sys.stderr)
+    if at_once:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_USER_ERROR)
+    sys.exit(EXIT_USER_ERROR)

@@ -1,0 +1,1 @@
+"""The binaries: flags to objects to library calls."""
