@@ -203,7 +203,7 @@ def measure(
             trained.make_network(chosen.convolution),
             trained.optimizer,
             batch_size,
-            chosen.passes_per_step,
+            chosen.microbatches,
         ),
         placement,
         make_members(len(devices)),

@@ -46,7 +46,7 @@ from benchmarks.workloads import Workload
 from ensemble_jax.collection import place, use_all_cores
 from ensemble_jax.data import StoredInputs, load_dataset
 from ensemble_jax.data.image_files import ImageForm, fit_encoded_image
-from ensemble_jax.data.pool_feed import PoolFeed, PoolName, Shuffle
+from ensemble_jax.pool_feed import PoolFeed, PoolName, Shuffle
 from ensemble_jax.data.pools import Pools
 from ensemble_jax.models import make_network
 from ensemble_jax.ops import convolution_by_layer, make_augmentation
@@ -152,7 +152,7 @@ class _Contender:
         )
         augment = make_augmentation(parse_augmentations(_AUGMENTATION.value), inputs.example_shape)
         training = make_member_training(
-            network, Optimizer.MOMENTUM, _BATCH_SIZE.value, plan.passes_per_step, augment
+            network, Optimizer.MOMENTUM, _BATCH_SIZE.value, plan.microbatches, augment
         )
         workload = Workload(
             "",

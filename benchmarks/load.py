@@ -192,7 +192,7 @@ def plan_memory(config: TrainConfig) -> dict[str, int]:
         for name, split in dataset.splits.items()
     }
     training = CollectionTraining(
-        make_member_training(network, config.optimizer, config.batch_size, plan.passes_per_step),
+        make_member_training(network, config.optimizer, config.batch_size, plan.microbatches),
         placement,
         roster.members,
         examples["train"],

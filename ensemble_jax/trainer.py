@@ -1,4 +1,8 @@
-"""One collection, from its config to a finished run directory; what is finished is never lost."""
+"""Training a collection: from a network, data and members to a finished run directory.
+
+`train` is the one verb. What is finished is never lost: the same call continues a run that was
+interrupted, to the same bits as if it had not been.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,32 @@ import contextlib
 import dataclasses
 import functools
 import math
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float32
 
-from ensemble_jax.cli.dataset import load_data
-from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import Dataset, channel_statistics
+from ensemble_jax.describing import describe
 from ensemble_jax.interruption import Deferral
-from ensemble_jax.machine import use_compilation_cache
-from ensemble_jax.options import (
-    ConvolutionAlgorithm,
-    Precision,
-    Protocol,
-    parse_augmentations,
+from ensemble_jax.machine import num_cores, use_compilation_cache
+from ensemble_jax.members import Members, TrainedOn, on_dataset
+from ensemble_jax.members import members as make_members
+from ensemble_jax.options import Model, Precision, Protocol, parse_augmentations
+from ensemble_jax.plan import parse_plan_request
+from ensemble_jax.resuming import (
+    check_continuable,
+    check_same_examples,
+    has_all,
+    save_checkpoint,
+    start_of,
+    told,
+    where,
 )
-from ensemble_jax.processes.group import check_on_its_own
-from ensemble_jax.processes.waiting import await_begun
-from ensemble_jax.roster import Roster, make_roster
 from ensemble_jax.runs import (
     DataSummary,
     ExtentRecord,
@@ -35,7 +44,6 @@ from ensemble_jax.runs import (
     RunWriter,
     SplitRecord,
     claim_folder,
-    config_differences,
     load_run,
     lock_run,
 )
@@ -43,15 +51,18 @@ from ensemble_jax.runs import (
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
     from ensemble_jax.evaluation import Evaluations
-    from ensemble_jax.models import Network
+    from ensemble_jax.losses import Loss
+    from ensemble_jax.networks import Network
     from ensemble_jax.ops import Convolution
+    from ensemble_jax.optimizers import OptimizerFactory
     from ensemble_jax.planning import PlanChoice
     from ensemble_jax.training import (
-        Checkpoints,
         CollectionTraining,
         Measurement,
         MemberState,
+        Observer,
         Progress,
+        Recipe,
     )
 
 _CHECKPOINTS = "checkpoints"
@@ -59,119 +70,364 @@ _CHECKPOINTS = "checkpoints"
 Lock = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A collection to train.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Training:
+    """A collection to train: what `train` takes, checked and complete.
 
     Attributes:
-        settings: one config for each group of members. They differ in nothing but what may differ
-            from member to member, `train_config.PER_MEMBER`.
-        effective: what is written as the run's config, and compared when it is continued.
+        name: of what is trained, for messages.
+        make_network: the network of one member for the examples of a data set.
+        load_data: the data set, which is loaded when it is needed.
+        members: all N.
+        optimizer: from hyperparameters to an optax transformation.
+        loss: of examples.
+        batch_size: examples per step.
+        extents: the numbers of epochs after which all members are evaluated and recorded.
+        config: what is written with the run, and compared when it is continued; its `members` and
+            `num_members` are those of `members`.
+        augmentation: as `parse_augmentations` reads it.
+        protocol: one collection measured at all extents, or one for each.
+        plan: as `parse_plan_request` reads it.
+        evaluation_batch_size: the most examples of a forward pass in evaluation.
+        normalise: whether inputs are normalised by the mean and std of the training examples.
+        pool_images: the most images on a device at once, 0 for as many as fit.
+        workers: threads that read and decode images, at least 1.
+        checkpoint_extents: a checkpoint is due after so many extents, 0 for never.
+        checkpoint_minutes: and after so many minutes, 0 for never.
+        observer: is told of progress beside the progress bar; None for nobody.
+        defaults: what a field of the config was in runs whose config lacks it.
         whole: the run that this is a part of, whose plan it takes; None if it is its own.
         parts: members that further folders of this run hold from its beginning, first and end.
     """
 
-    settings: tuple[TrainConfig, ...]
-    effective: Mapping[str, Any]
+    name: str
+    make_network: Callable[[Dataset], Network]
+    load_data: Callable[[], Dataset]
+    members: Members
+    optimizer: OptimizerFactory
+    loss: Loss
+    batch_size: int
+    extents: tuple[int, ...]
+    config: Mapping[str, Any]
+    augmentation: tuple[str, ...] = ()
+    protocol: Protocol = Protocol.TRAJECTORY
+    plan: str = "auto"
+    evaluation_batch_size: int = 500
+    normalise: bool = True
+    pool_images: int = 0
+    workers: int = dataclasses.field(default_factory=num_cores)
+    checkpoint_extents: int = 1
+    checkpoint_minutes: float = 10.0
+    observer: Observer | None = None
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     whole: Path | None = None
     parts: Sequence[tuple[int, int]] = ()
 
-    @classmethod
-    def of(cls, config: TrainConfig) -> Job:
-        """One config for all members."""
-        return cls((config,), config.effective())
+    def of_members(self, ids: range) -> Training:
+        """The training of some of the members alone."""
+        config = {**self.config, "members": list(ids), "num_members": len(ids)}
+        return dataclasses.replace(self, members=self.members.of_ids(ids), config=config)
 
     @property
-    def shared(self) -> TrainConfig:
-        """A config that is right in everything that all members share."""
-        return self.settings[0]
+    def depends_on_end(self) -> bool:
+        """Whether the optimizer reads how many steps there are in all, as some schedules do."""
+        from ensemble_jax.hyperparameters import Hyperparameters
 
-    @property
-    def num_members(self) -> int:
-        """N."""
-        return sum(len(config.member_ids) for config in self.settings)
+        values = {name: x[0] for name, x in self.members.hyperparameters.items()}
+        hp = Hyperparameters(values, num_steps=1, steps_per_epoch=1)
+        self.optimizer(hp)
+        return "num_steps" in hp.read
 
     def __str__(self) -> str:
-        config = self.shared
-        return (
-            f"{self.num_members} members of {config.model.value} on {config.dataset}, "
-            f"{config.extents[-1]} epochs"
-        )
+        return f"{len(self.members)} members of {self.name}, {self.extents[-1]} epochs"
 
 
-def run_job(job: Job, workdir: Path, lock: Lock = lock_run) -> Run:
-    """Train, or continue, or say that there is nothing left to do; returns the finished run.
+def train(
+    network: Any,
+    data: Dataset,
+    *,
+    members: Members | int = 20,
+    optimizer: Any = "adam",
+    loss: Loss | None = None,
+    batch_size: int = 100,
+    extents: Sequence[int] = (0, 1, 2, 5, 10),
+    augment: Sequence[str] = (),
+    plan: str = "auto",
+    workdir: str | Path | None = None,
+    observer: Observer | None = None,
+    protocol: str = "trajectory",
+    normalise: bool = True,
+    evaluation_batch_size: int = 500,
+    pool_images: int = 0,
+    workers: int = 0,
+    checkpoint_extents: int = 1,
+    checkpoint_minutes: float = 10.0,
+) -> Run:
+    """Train many networks at once and record what each says of every example.
 
-    It is about the folder's own members: the parts of a run are a job each. A run is also continued
-    to other extents than it was begun with, as long as those that are finished stay and the others
-    come later.
+    The same call with the same `workdir` continues a run that was interrupted, to the same bits;
+    with later extents it trains on, and with more members it grows the run.
 
     Args:
-        job: what to train.
+        network: of one member. A `flax.linen` module; a function `rngs -> flax.nnx.Module`; a pure
+            pair `Network(init, apply)`; or the name of an architecture of the paper, such as
+            `st_vgg`. It maps a batch `[B, ...]` of examples, normalised, to outputs `[B, K]`.
+        data: what members are trained and evaluated on, such as `Dataset.from_arrays(...)` or
+            `load_dataset("cifar10")`.
+        members: N, or `members(N, seed=0, learning_rate=...)` with what they differ in.
+        optimizer: a function of the hyperparameters of a member, `hp -> optax transformation`; a
+            transformation; or a name of `options.Optimizer`, which reads `hp.learning_rate`.
+        loss: `(outputs [B, K], labels [B]) -> [B]`, of which the mean is minimised; softmax
+            cross-entropy by default. With a third argument it is given the hyperparameters.
+        batch_size: examples per step. The last step of an epoch has those that are left.
+        extents: increasing numbers of epochs after which all members are evaluated and recorded; 0
+            is at initialisation.
+        augment: changes of images before they are trained on: `crop:PIXELS`, `flip`,
+            `resized_crop`; each member draws its own.
+        plan: how members are computed, which changes speed, memory and rounding: `auto` measures,
+            `default` does not, `NAME=VALUE,...` forces entries; see `parse_plan_request`.
+        workdir: the run directory; None for a temporary one that is removed with the run object.
+        observer: is told of every epoch and extent; see `training.Observer`.
+        protocol: `trajectory` measures one collection at all extents, `independent` trains a fresh
+            one for each (Hacohen & Weinshall 2019, Appendix D).
+        normalise: whether examples are normalised by the mean and std of the training examples.
+        evaluation_batch_size: the most examples of a forward pass in evaluation.
+        pool_images: the most images on a device at once; 0 for all, or as many as fit.
+        workers: threads that read and decode images; 0 for one per core.
+        checkpoint_extents: a checkpoint is due after so many extents, 0 for never.
+        checkpoint_minutes: and whenever so many minutes have passed, 0 for never.
+
+    Returns:
+        The finished run, whose `predict` needs no further words.
+
+    Raises:
+        ValueError: before anything is compiled, naming what was given and what is allowed; or if
+            the folder holds anything but this run, or another process works on it.
+        OSError: if the folder cannot be written; what was finished before stays.
+        Interrupted: if a signal asked for an end; what was finished stays.
+    """
+    from ensemble_jax.processes.group import Alone
+    from ensemble_jax.processes.parts import train_collection
+
+    training = make_training(
+        network,
+        data,
+        members=members,
+        optimizer=optimizer,
+        loss=loss,
+        batch_size=batch_size,
+        extents=extents,
+        augmentation=tuple(augment),
+        plan=plan,
+        observer=observer,
+        protocol=protocol,
+        normalise=normalise,
+        evaluation_batch_size=evaluation_batch_size,
+        pool_images=pool_images,
+        workers=workers,
+        checkpoint_extents=checkpoint_extents,
+        checkpoint_minutes=checkpoint_minutes,
+    )
+    temporary = None
+    if workdir is None:
+        temporary = tempfile.TemporaryDirectory(prefix="ensemble_jax-", ignore_cleanup_errors=True)
+        workdir = Path(temporary.name, "run")
+    run = train_collection(training, Path(workdir), Alone())
+    assert run is not None
+    run = dataclasses.replace(run, network=network)
+    if temporary is not None:
+        weakref.finalize(run, temporary.cleanup)
+    return run
+
+
+def make_training(
+    network: Any,
+    data: Dataset | Callable[[], Dataset],
+    *,
+    members: Members | int,
+    optimizer: Any,
+    loss: Loss | None,
+    batch_size: int,
+    extents: Sequence[int],
+    augmentation: tuple[str, ...],
+    plan: str,
+    observer: Observer | None,
+    protocol: str,
+    normalise: bool,
+    evaluation_batch_size: int,
+    pool_images: int,
+    workers: int,
+    checkpoint_extents: int,
+    checkpoint_minutes: float,
+) -> Training:
+    """What `train` takes, checked and complete.
+
+    Raises:
+        ValueError: naming what was given and what is allowed.
+    """
+    from ensemble_jax.losses import check_loss, cross_entropy
+    from ensemble_jax.optimizers import as_optimizer
+
+    if not isinstance(members, Members):
+        members = make_members(members, learning_rate=1e-3)
+    loss = loss or cross_entropy
+    check_loss(loss)
+    _check_extents(extents)
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("evaluation_batch_size", evaluation_batch_size, 1),
+        ("pool_images", pool_images, 0),
+        ("workers", workers, 0),
+        ("checkpoint_extents", checkpoint_extents, 0),
+        ("checkpoint_minutes", checkpoint_minutes, 0),
+    ):
+        if not value >= least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+    parse_plan_request(plan)
+    parse_augmentations(augmentation)
+    protocols = [known.value for known in Protocol]
+    if protocol not in protocols:
+        raise ValueError(f"protocol must be one of {', '.join(protocols)}, got {protocol!r}")
+    load_data = _check_data(data)
+    config = {
+        "network": describe(network),
+        "dataset": data.name if isinstance(data, Dataset) else describe(data),
+        "optimizer": describe(optimizer),
+        "loss": describe(loss),
+        "batch_size": batch_size,
+        "extents": list(extents),
+        "augmentation": list(augmentation),
+        "plan": plan,
+        "protocol": protocol,
+        "normalise": normalise,
+        "pool_images": pool_images,
+        "evaluation_batch_size": evaluation_batch_size,
+        "hyperparameters": sorted(members.hyperparameters),
+        "partitions": members.partitions,
+        "subset_fraction": members.subset_fraction,
+        "members": list(members.ids),
+        "num_members": len(members),
+    }
+    return Training(
+        f"{describe(network)} on {config['dataset']}",
+        functools.partial(network_for, network),
+        load_data,
+        members,
+        as_optimizer(optimizer),
+        loss,
+        batch_size,
+        tuple(extents),
+        config,
+        augmentation,
+        Protocol(protocol),
+        plan,
+        evaluation_batch_size,
+        normalise,
+        pool_images,
+        workers or num_cores(),
+        checkpoint_extents,
+        checkpoint_minutes,
+        observer,
+    )
+
+
+def _check_data(data):
+    if isinstance(data, Dataset):
+        return lambda: data
+    if not callable(data):
+        raise ValueError(
+            f"data must be a Dataset, such as Dataset.from_arrays(...) or load_dataset(name), "
+            f"got {type(data).__name__}"
+        )
+    return data
+
+
+def _check_extents(extents):
+    if any(isinstance(e, bool) or not isinstance(e, int | np.integer) or e < 0 for e in extents):
+        raise ValueError(f"extents must be numbers of epochs of at least 0, got {list(extents)}")
+    if len(extents) == 0 or list(extents) != sorted(set(extents)):
+        raise ValueError(f"extents must be increasing, got {list(extents)}")
+
+
+def network_for(network: Any, dataset: Dataset) -> Network:
+    """The network that an argument `network` stands for.
+
+    Raises:
+        ValueError: if it stands for none, or cannot take the examples of the data set.
+    """
+    from ensemble_jax.networks import as_network
+    from ensemble_jax.zoo import make_architecture
+
+    if isinstance(network, str):
+        names = [known.value for known in Model]
+        if network not in names:
+            raise ValueError(f"network must be one of {', '.join(names)}, got {network!r}")
+        network = Model(network)
+    if isinstance(network, Model):
+        network = make_architecture(
+            network, num_classes=dataset.num_classes, input_shape=dataset.input_shape
+        )
+    return as_network(network)
+
+
+def run_training(training: Training, workdir: Path, lock: Lock = lock_run) -> Run:
+    """Train, or continue, or say that there is nothing left to do; returns the finished run.
+
+    It is about the folder's own members: the parts of a run are a training each. A run is also
+    continued to other extents than it was begun with, as long as those that are finished stay and
+    the others come later.
+
+    Args:
+        training: what to train.
         workdir: the folder.
         lock: keeps other processes out, if the caller does not.
 
     Raises:
-        ValueError: if the folder holds anything but this job or another process works on it, or the
-            data do not fit the config.
+        ValueError: if the folder holds anything but this training or another process works on it,
+            or the data do not fit.
         OSError: if it cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
     with contextlib.ExitStack() as held:
         resumed = (workdir / "run.json").exists()
         if resumed:
-            if (run := _finished_run(workdir, job)) is not None:
+            if (run := _finished_run(workdir, training)) is not None:
                 return run
             held.enter_context(lock(workdir))
             # Another process may have gone on with it in between.
-            if (run := _finished_run(workdir, job)) is not None:
+            if (run := _finished_run(workdir, training)) is not None:
                 return run
-            if (run := _without_unfinished(workdir, job)) is not None:
+            if (run := _without_unfinished(workdir, training)) is not None:
                 return run
-        dataset = load_data(job.shared)
-        roster = make_roster(job.settings, dataset)
-        for line in roster.remarks:
+        dataset = training.load_data()
+        trained_on = on_dataset(training.members, dataset, training.batch_size)
+        for line in trained_on.remarks:
             print(line)
         use_compilation_cache()
-        _train(job, roster, dataset, workdir, resumed, held, lock)
+        _train(training, trained_on, dataset, workdir, resumed, held, lock)
     return load_run(workdir, own_part=True)
 
 
-def _finished_run(workdir: Path, job: Job) -> Run | None:
-    """The run, if it has all that the job asks for.
+def _finished_run(workdir: Path, training: Training) -> Run | None:
+    """The run, if it has all that is asked for.
 
     Raises:
-        ValueError: if it cannot be continued as this job.
+        ValueError: if it cannot be continued as this training.
     """
     run = load_run(workdir, own_part=True)
-    check_continuable(run, job)
-    if not has_all(run, job):
+    check_continuable(run, training)
+    if not has_all(run, training):
         return None
-    print(f"{workdir} is finished: {job}")
+    print(f"{workdir} is finished: {training}")
     return run
 
 
-def _without_unfinished(workdir: Path, job: Job) -> Run | None:
-    """The run without its unfinished extents, if these are all that the job does not ask for."""
-    if not set(job.shared.extents) <= set(load_run(workdir, own_part=True).extents):
+def _without_unfinished(workdir: Path, training: Training) -> Run | None:
+    """The run without its unfinished extents, if these are all that is not asked for."""
+    if not set(training.extents) <= set(load_run(workdir, own_part=True).extents):
         return None
-    RunWriter.open(workdir).ask_for(job.shared.extents)
+    RunWriter.open(workdir).ask_for(training.extents)
     return load_run(workdir, own_part=True)
-
-
-def check_continuable(run: Run, job: Job) -> None:
-    """See that a run can be continued as this job.
-
-    Raises:
-        ValueError: if it was begun with another config, or the extents cannot be those of the job.
-    """
-    _check_same_config(run, job)
-    _check_extents(run, job.shared)
-
-
-def has_all(run: Run, job: Job) -> bool:
-    """Whether a run has every extent of the job, and asks for no other."""
-    return run.finished and run.extents == tuple(job.shared.extents)
 
 
 def tell_diverged(run: Run) -> None:
@@ -185,8 +441,8 @@ def tell_diverged(run: Run) -> None:
 
 
 def _train(
-    job: Job,
-    roster: Roster,
+    training: Training,
+    trained_on: TrainedOn,
     dataset: Dataset,
     workdir: Path,
     resumed: bool,
@@ -204,90 +460,238 @@ def _train(
         make_evaluator,
         make_predictor,
     )
-    from ensemble_jax.feeding import num_workers, place_splits
-    from ensemble_jax.ops import convolution_by_layer, make_augmentation
+    from ensemble_jax.feeding import place_splits
+    from ensemble_jax.ops import convolution_by_layer
     from ensemble_jax.planning.of_training import (
         check_plan_request,
         plan_of_run,
         plan_training,
         told_if_out_of_memory,
     )
+    from ensemble_jax.processes.group import check_on_its_own
+    from ensemble_jax.processes.waiting import await_begun
     from ensemble_jax.training import CollectionTraining, make_member_training
 
     use_all_cores()
     check_on_its_own()
-    config = job.shared
-    statistics = input_statistics(dataset, num_workers(config))
-    make_network = functools.partial(make_network_of, config, dataset, statistics)
-    augment = make_augmentation(parse_augmentations(config.augmentation), dataset.input_shape)
+    kit = make_kit(training, dataset)
     if resumed:
-        _check_same_examples(workdir, dataset)
+        check_same_examples(workdir, dataset)
         writer = RunWriter.open(workdir)
-        if list(config.extents) != list(writer.manifest.extents):
-            writer.ask_for(config.extents)
+        if list(training.extents) != list(writer.manifest.extents):
+            writer.ask_for(training.extents)
         choice = plan_of_run(writer.manifest.plan)
     else:
         # What the user may have got wrong comes before what takes time.
-        make_network(ConvolutionAlgorithm.XLA)
-        check_plan_request(config)
+        for line in kit.check(training, dataset, trained_on):
+            print(line)
+        check_plan_request(training)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
-        if job.whole is None:
-            choice = plan_training(config, dataset, roster.members, make_network, augment)
+        if training.whole is None:
+            choice = plan_training(training, dataset, trained_on.members, kit)
         else:
-            await_begun(job.whole)
-            _check_same_examples(job.whole, dataset)
-            whole = load_run(job.whole, own_part=True)
+            await_begun(training.whole)
+            check_same_examples(training.whole, dataset)
+            whole = load_run(training.whole, own_part=True)
             choice = plan_of_run(whole.manifest.plan)
     plan = choice.plan
-    placement = place(plan, len(roster.ids), jax.local_devices())
+    placement = place(plan, len(training.members), jax.local_devices())
     convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
-    network = make_network(convolution, plan.precision)
-    member_training = make_member_training(
-        network, config.optimizer, config.batch_size, plan.passes_per_step, augment
-    )
+    recipe = kit.recipe(convolution, plan.precision, plan.microbatches)
     if not resumed:
-        manifest = _make_manifest(job, dataset, roster, choice, placement)
+        manifest = _make_manifest(training, dataset, kit, choice, placement)
         writer = RunWriter.create(
-            workdir, manifest, dataset.splits, roster.training_sets, dataset.probes
+            workdir, manifest, dataset.splits, trained_on.training_sets, dataset.probes
         )
-    held.enter_context(told_if_out_of_memory(plan, config))
-    print(f"{job}\nplan: {plan} ({choice.reason})\ncompiling", flush=True)
-    placed = place_splits(config, dataset, plan.pool_images, placement, held)
-    training = CollectionTraining(member_training, placement, roster.members, placed.train)
+    held.enter_context(told_if_out_of_memory(plan, training))
+    print(f"{training}\nplan: {plan} ({choice.reason})\ncompiling", flush=True)
+    placed = place_splits(training, dataset, plan.pool_images, placement, held)
+    collection = CollectionTraining(
+        make_member_training(recipe), placement, trained_on.members, placed.train
+    )
     probe_inputs = {n: (placement.share(probe.inputs),) for n, probe in dataset.probes.items()}
-    evaluation_size = plan.evaluation_batch_size(config.batch_size, config.evaluation_batch_size)
-    of_data = (network, dataset.num_classes, evaluation_size)
-    variables = training.placed_state_shape.variables
+    evaluation_size = plan.evaluation_batch_size(
+        training.batch_size, training.evaluation_batch_size
+    )
+    of_data = (recipe.network, dataset.num_classes, evaluation_size)
+    variables = collection.placed_state_shape.variables
+    # Members may smooth the labels that they are taught; what is recorded is the loss by the labels.
     splits = CollectionEvaluation(
-        make_evaluator(*of_data), placement, variables, placed.evaluated, join_evaluations
+        make_evaluator(*of_data, kit.recorded_loss),
+        placement,
+        variables,
+        placed.evaluated,
+        join_evaluations,
     )
     probes = CollectionEvaluation(make_predictor(*of_data), placement, variables, probe_inputs)
-    seconds = training.compile_seconds + splits.compile_seconds + probes.compile_seconds
+    seconds = collection.compile_seconds + splits.compile_seconds + probes.compile_seconds
     print(f"compiled in {seconds:.1f} s", flush=True)
 
     def evaluate(state: MemberState) -> Evaluations:
         return Evaluations(splits(state.variables), probes(state.variables))
 
-    compiled = _Compiled(training, evaluate, placement)
+    compiled = _Compiled(collection, evaluate, placement, trained_on)
     sizes = {name: len(split) for name, split in dataset.splits.items()}
-    _PROTOCOLS[config.protocol](compiled, roster, config, writer, sizes)
+    _PROTOCOLS[training.protocol](compiled, training, writer, sizes)
+
+
+class Kit(NamedTuple):
+    """What a collection's programs are made of, on a data set.
+
+    Attributes:
+        network: of one member; its inputs are prepared.
+        mean: subtracted from every example.
+        std: what examples are divided by after that.
+        word_vectors: of texts; None for everything else.
+        recipe_of: the recipe of one member, but for its network and microbatches.
+        recorded_loss: what evaluation records.
+    """
+
+    network: Network
+    mean: np.ndarray
+    std: np.ndarray
+    word_vectors: np.ndarray | None
+    recipe_of: Callable[..., Recipe]
+    recorded_loss: Loss
+
+    def member_network(
+        self, convolution: Convolution | None, precision: Precision = Precision.FLOAT32
+    ) -> Network:
+        """The network of a member, which takes examples as they are stored.
+
+        Args:
+            convolution: how convolutions are computed; None for JAX's own layers, for shapes alone.
+            precision: what layers compute in.
+        """
+        from ensemble_jax.networks import prepared, with_fast_layers
+
+        network = prepared(
+            self.network,
+            mean=self.mean,
+            std=self.std,
+            word_vectors=self.word_vectors,
+            precision=precision,
+        )
+        return network if convolution is None else with_fast_layers(network, convolution)
+
+    def recipe(
+        self,
+        convolution: Convolution | None,
+        precision: Precision = Precision.FLOAT32,
+        microbatches: int = 1,
+    ) -> Recipe:
+        """How one member is trained under a plan."""
+        network = self.member_network(convolution, precision)
+        return self.recipe_of(network=network, microbatches=microbatches)
+
+    def check(self, training: Training, dataset: Dataset, trained_on: TrainedOn) -> list[str]:
+        """See that network, optimizer and loss fit together; what is slow, in lines.
+
+        Nothing is computed.
+
+        Raises:
+            ValueError: if outputs are not `[B, K]` or losses not `[B]`.
+        """
+        import jax
+
+        from ensemble_jax.networks import slow_layers
+
+        batch = jax.ShapeDtypeStruct(
+            (training.batch_size, *dataset.input_shape), dataset.train.inputs.dtype
+        )
+        recipe = self.recipe(None)
+        member = jax.tree.map(lambda x: x[0], trained_on.members)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        variables = jax.eval_shape(recipe.network.init, key, batch)
+
+        def outputs_of(variables, inputs, key):
+            return recipe.network.apply(variables, inputs, key=key, train=True)[0]
+
+        outputs = jax.eval_shape(outputs_of, variables, batch, key)
+        wanted = (training.batch_size, dataset.num_classes)
+        if getattr(outputs, "shape", None) != wanted:
+            raise ValueError(
+                f"network must map {list(batch.shape)} to outputs [B, K] = {list(wanted)} for the "
+                f"{dataset.num_classes} classes of {dataset.name}, got "
+                f"{list(getattr(outputs, 'shape', ())) or type(outputs).__name__}"
+            )
+        labels = jax.ShapeDtypeStruct((training.batch_size,), np.int32)
+        hp = recipe.hyperparameters(member)
+        from ensemble_jax.losses import loss_of_member
+
+        losses = jax.eval_shape(loss_of_member(recipe.loss, hp), outputs, labels)
+        if getattr(losses, "shape", None) != labels.shape:
+            raise ValueError(
+                f"loss must return one number for each example, [B] = {list(labels.shape)}, got "
+                f"{list(getattr(losses, 'shape', ()))}"
+            )
+        rule = recipe.optimizer(hp)
+        jax.eval_shape(rule.init, variables.params)
+        slow = slow_layers(outputs_of, variables, batch, key)
+        return [f"computed by XLA's own layers, which are slow here: {', '.join(slow)}"] * bool(
+            slow
+        )
+
+
+def make_kit(training: Training, dataset: Dataset) -> Kit:
+    """What the programs of a training are made of.
+
+    Raises:
+        ValueError: if the network cannot take the examples.
+    """
+    from ensemble_jax.losses import cross_entropy, smoothed_by_member
+    from ensemble_jax.ops import make_augmentation
+    from ensemble_jax.training import Recipe
+
+    statistics = input_statistics(dataset, training.workers) if training.normalise else (0.0, 1.0)
+    mean, std = (np.asarray(x, np.float32) for x in statistics)
+    augmentations = parse_augmentations(training.augmentation)
+    steps = -(-training.members.num_examples(len(dataset.train)) // training.batch_size)
+    recipe_of = functools.partial(
+        Recipe,
+        optimizer=training.optimizer,
+        loss=training.loss,
+        batch_size=training.batch_size,
+        num_steps=steps * training.extents[-1],
+        steps_per_epoch=steps,
+        augment=make_augmentation(augmentations, dataset.input_shape) if augmentations else None,
+    )
+    smoothed = training.loss is smoothed_by_member
+    return Kit(
+        training.make_network(dataset),
+        mean,
+        std,
+        dataset.word_vectors,
+        recipe_of,
+        cross_entropy if smoothed else training.loss,
+    )
+
+
+def input_statistics(
+    dataset: Dataset, max_threads: int
+) -> tuple[Float32[np.ndarray, ...], Float32[np.ndarray, ...]]:
+    """The mean and std by which inputs are normalised; 0 and 1 for texts, which are ids of words."""
+    if dataset.word_vectors is not None:
+        return np.zeros(1, np.float32), np.ones(1, np.float32)
+    return channel_statistics(dataset.train.inputs, max_threads)
 
 
 class _Compiled(NamedTuple):
-    """The programs of a collection."""
+    """The programs of a collection, and its members as arrays."""
 
     training: CollectionTraining
     evaluate: Callable[[MemberState], Evaluations]
     placement: Placement
+    trained_on: TrainedOn
 
 
 def _loop(compiled: _Compiled, writer: RunWriter) -> Callable[..., Progress]:
     """The host loop, but for the members that it trains and how far."""
-    from ensemble_jax.training import train
+    from ensemble_jax.training import train_loop
 
     return functools.partial(
-        train,
+        train_loop,
         evaluate=compiled.evaluate,
         to_host=compiled.placement.gather,
         write=lambda measurement: _write(measurement, writer),
@@ -296,8 +700,7 @@ def _loop(compiled: _Compiled, writer: RunWriter) -> Callable[..., Progress]:
 
 def _train_trajectory(
     compiled: _Compiled,
-    roster: Roster,
-    config: TrainConfig,
+    training: Training,
     writer: RunWriter,
     split_sizes: Mapping[str, int],
 ) -> None:
@@ -305,26 +708,28 @@ def _train_trajectory(
     from ensemble_jax.progress import TrainingProgress
     from ensemble_jax.training import Checkpoints, Saving
 
-    training, placement = compiled.training, compiled.placement
+    programs, placement = compiled.training, compiled.placement
     checkpoints = Checkpoints(writer.directory / _CHECKPOINTS)
     saving = Saving(
-        lambda pools, state: _save(
-            pools, pools // training.num_pools, state, writer.directory, checkpoints
+        lambda pools, state: save_checkpoint(
+            pools, pools // programs.num_pools, state, writer.directory, checkpoints
         ),
-        config.checkpoint_extents,
-        60 * config.checkpoint_minutes or math.inf,
+        training.checkpoint_extents,
+        60 * training.checkpoint_minutes or math.inf,
     )
     try:
-        missing = [extent for extent in config.extents if extent not in writer.extents]
-        start = _start(missing[0], training, writer, checkpoints, placement)
+        missing = [extent for extent in training.extents if extent not in writer.extents]
+        start = start_of(missing[0], programs, writer, checkpoints, placement)
         if writer.extents or start.pool:
-            print(f"continuing {writer.directory}{_where(start, training)}", flush=True)
+            print(f"continuing {writer.directory}{where(start, programs)}", flush=True)
         with (
             Deferral() as deferral,
-            TrainingProgress(missing[-1], start.epoch, roster.ids, split_sizes) as progress,
+            TrainingProgress(
+                missing[-1], start.epoch, training.members.ids, split_sizes, training.observer
+            ) as progress,
         ):
             reached = _loop(compiled, writer)(
-                training,
+                programs,
                 start.state,
                 first_epoch=start.epoch,
                 first_pool=start.pool,
@@ -333,15 +738,14 @@ def _train_trajectory(
                 saving=saving,
                 stop_asked=lambda: deferral.asked,
             )
-        deferral.raise_if_asked(_where(reached, training))
+        deferral.raise_if_asked(where(reached, programs))
     finally:
         checkpoints.close()
 
 
 def _train_independent(
     compiled: _Compiled,
-    roster: Roster,
-    config: TrainConfig,
+    training: Training,
     writer: RunWriter,
     split_sizes: Mapping[str, int],
 ) -> None:
@@ -349,21 +753,24 @@ def _train_independent(
     from ensemble_jax.progress import TrainingProgress
     from ensemble_jax.training import independent_seeds
 
-    wanted = config.extents
+    wanted = training.extents
     missing = [extent for extent in wanted if extent not in writer.extents]
     done = sum(wanted) - sum(missing)
     if len(missing) < len(wanted):
         print(f"continuing {writer.directory} with the collection of {missing[0]} epochs")
+    members = compiled.trained_on.members
     with (
         Deferral() as deferral,
-        TrainingProgress(sum(wanted), done, roster.ids, split_sizes) as progress,
+        TrainingProgress(
+            sum(wanted), done, training.members.ids, split_sizes, training.observer
+        ) as progress,
     ):
         for extent in missing:
             if deferral.asked:
                 break
             progress.begin_collection()
-            seeds = independent_seeds(np.asarray(roster.members.seed), extent)
-            fresh = compiled.training.of(roster.members._replace(seed=seeds))
+            seeds = independent_seeds(np.asarray(members.seed), extent)
+            fresh = compiled.training.of(members._replace(seed=seeds))
             _loop(compiled, writer)(
                 fresh,
                 fresh.init(),
@@ -381,93 +788,11 @@ _PROTOCOLS = {
 }
 
 
-def _check_same_config(run: Run, job: Job) -> None:
-    """The extents may differ."""
-    # A field that the stored config lacks is newer than the run, which was as its default is.
-    defaults = TrainConfig().effective()
-    known = {name: value for name, value in defaults.items() if name in job.effective}
-    stored = {**known, **run.config, "extents": job.effective["extents"]}
-    differences = config_differences(stored, job.effective)
-    if differences:
-        raise ValueError(
-            f"{run.directory} holds a run with another config, continue it with its own or choose "
-            f"another --workdir; stored -> wanted: {'; '.join(differences)}"
-        )
-
-
-def _check_extents(run: Run, config: TrainConfig) -> None:
-    """Extents can be added after the finished ones, where each is a training of its own anywhere.
-
-    Those that are asked for but not finished can be left out again.
-    """
-    finished, wanted = run.extents, config.extents
-    after = max(finished, default=-1)
-    anywhere = config.protocol is Protocol.INDEPENDENT
-    too_early = [e for e in wanted if e not in run.manifest.extents and e <= after and not anywhere]
-    dropped = [e for e in finished if e not in wanted]
-    if too_early or dropped:
-        rule = "anywhere" if anywhere else f"after {after}"
-        raise ValueError(
-            f"{run.directory} is continued only with extents that hold the finished ones, "
-            f"{list(finished)}, and new ones {rule}, got {list(wanted)}: choose another --workdir"
-        )
-
-
-def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
-    run = load_run(workdir, own_part=True)
-    for name, split in dataset.splits.items():
-        if not (
-            np.array_equal(run.labels[name], split.labels)
-            and np.array_equal(run.ids[name], split.ids)
-        ):
-            raise ValueError(
-                f"{workdir} was trained on other {name} examples than {dataset.name} has now: "
-                f"choose another --workdir"
-            )
-    for name, probe in dataset.probes.items():
-        if not np.array_equal(run.ids[name], probe.ids):
-            raise ValueError(
-                f"{workdir} has other examples of the probe {name} than there are now: "
-                f"choose another --workdir"
-            )
-
-
-def input_statistics(dataset: Dataset, max_threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and deviation by which inputs are normalised."""
-    if dataset.word_vectors is not None:  # the inputs are ids of words, which stay as they are
-        return np.zeros(1, np.float32), np.ones(1, np.float32)
-    return channel_statistics(dataset.train.inputs, max_threads)
-
-
-def make_network_of(
-    config: TrainConfig,
-    dataset: Dataset,
-    statistics: tuple[np.ndarray, np.ndarray],
-    convolution: ConvolutionAlgorithm | Convolution,
-    precision: Precision = Precision.FLOAT32,
-) -> Network:
-    """The network of one member of a config, for the examples of its data set."""
-    from ensemble_jax.models import make_network
-
-    mean, deviation = statistics
-    return make_network(
-        config.model,
-        num_classes=dataset.num_classes,
-        input_shape=dataset.input_shape,
-        mean=mean,
-        deviation=deviation,
-        word_vectors=dataset.word_vectors,
-        convolution=convolution,
-        options=config.architecture_options,
-        precision=precision,
-    )
-
-
 def _make_manifest(
-    job: Job, dataset: Dataset, roster: Roster, choice: PlanChoice, placement: Placement
+    training: Training, dataset: Dataset, kit: Kit, choice: PlanChoice, placement: Placement
 ) -> Manifest:
     return Manifest(
-        config=job.effective,
+        config=training.config,
         data=DataSummary(
             dataset.name,
             dataset.class_names,
@@ -475,56 +800,17 @@ def _make_manifest(
             dataset.input_shape,
             {name: len(probe) for name, probe in dataset.probes.items()},
         ),
-        members=roster.ids,
-        extents=job.shared.extents,
-        settings=roster.settings,
+        members=training.members.ids,
+        extents=training.extents,
+        settings=training.members.settings,
         plan=choice.plan.as_plain(),
         plan_reason=choice.reason,
-        protocol=job.shared.protocol.value,
+        protocol=training.protocol.value,
         devices=[str(device) for device in placement.devices],
-        parts=job.parts,
+        parts=training.parts,
+        normalisation={"mean": kit.mean, "std": kit.std},
+        inputs=dataset.digests(),
     )
-
-
-def _start(
-    missing: int,
-    training: CollectionTraining,
-    writer: RunWriter,
-    checkpoints: Checkpoints,
-    placement: Placement,
-) -> Progress:
-    """Where to go on from, before the first missing extent; checkpoints are named by pools."""
-    from ensemble_jax.training import Progress
-
-    first_too_late = missing * training.num_pools
-    if checkpoints.epochs and min(checkpoints.epochs) >= first_too_late:
-        raise ValueError(
-            f"{writer.directory} lacks the record of the extent {missing}, from before its "
-            f"checkpoints: remove {writer.directory / _CHECKPOINTS} to train again from the start"
-        )
-    latest = checkpoints.restore_latest(training.state_shape, up_to=first_too_late - 1)
-    if latest is None:
-        return Progress(0, training.init())
-    done, state = latest
-    epoch, pool = divmod(done, training.num_pools)
-    return Progress(epoch, placement.spread(state), pool)
-
-
-def _where(progress: Progress, training: CollectionTraining) -> str:
-    """How far a training came, for a message."""
-    pools = f" and {progress.pool} of {training.num_pools} pools" if progress.pool else ""
-    return f" after epoch {progress.epoch}{pools}"
-
-
-@contextlib.contextmanager
-def _told(epoch: int, directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:  # Orbax makes a ValueError of a full disk
-        raise OSError(
-            f"cannot write epoch {epoch} to {directory}, the same command continues before it: "
-            f"{error}"
-        ) from error
 
 
 def _write(measurement: Measurement, writer: RunWriter) -> None:
@@ -540,27 +826,5 @@ def _write(measurement: Measurement, writer: RunWriter) -> None:
         float("nan") if speed is None else speed,
         measurement.evaluation.probes,
     )
-    with _told(measurement.extent, writer.directory):
+    with told(measurement.extent, writer.directory):
         writer.write_extent(record)
-
-
-def _save(
-    pools: int, epoch: int, state: MemberState, directory: Path, checkpoints: Checkpoints
-) -> None:
-    """Make a checkpoint permanent."""
-    with _told(epoch, directory):
-        _check_room(directory, state)
-        checkpoints.save(pools, state)
-
-
-def _check_room(directory: Path, state: MemberState) -> None:
-    """Orbax would end with a page of tracebacks."""
-    import jax
-
-    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    free = shutil.disk_usage(directory).free
-    if free < needed:
-        raise OSError(
-            f"the disk is full, a checkpoint takes {needed / 1e6:.1f} MB and {free / 1e6:.1f} MB "
-            f"are free"
-        )

@@ -298,7 +298,7 @@ class TestContenders:
             task = Task("ensemble_jax", "mlp_digits", 20, 100, plan)
             return collection.Collection(task, 20).prepare(2).choice
 
-        forced = "num_devices=2,members_per_call=5,convolution=xla,passes_per_step=1"
+        forced = "num_devices=2,members_per_call=5,convolution=xla,microbatches=1"
         assert choose(forced) == "2 devices, 5 members at a time each, xla convolutions"
         monkeypatch.setattr(
             collection, "Trials", lambda task: lambda plan: Trial(1, 2, plan.members_per_call == 4)

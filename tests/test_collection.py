@@ -149,7 +149,7 @@ def test_shapes_on_the_host():
 
 
 def test_place_uses_the_first_devices():
-    plan = Plan(3, 2, ConvolutionAlgorithm.XLA, passes_per_step=1)
+    plan = Plan(3, 2, ConvolutionAlgorithm.XLA, microbatches=1)
     assert place(plan, 9, jax.devices()) == make_placement(9, 2, devices=3)
     message = r"^num_devices of the plan must be at most 2, the devices of this process, got 3$"
     with pytest.raises(ValueError, match=message):

@@ -19,12 +19,17 @@ _CHECKSUM = "checksum"
 
 
 class Checkpoints:
-    """The checkpoints of one run, named by the epochs completed when they were taken."""
+    """The checkpoints of one run, named by the epochs completed when they were taken.
+
+    Attributes:
+        directory: where they lie.
+    """
 
     def __init__(self, directory: Path) -> None:
         # Orbax tells of every step it takes. What it cannot do it raises, and logs the same with
         # its tracebacks.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        self.directory = directory
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             options=ocp.CheckpointManagerOptions(

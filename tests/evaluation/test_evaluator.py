@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.data.pool_feed import PoolFeed
+from ensemble_jax.pool_feed import PoolFeed
 from ensemble_jax.data.pools import Pools
 from ensemble_jax.evaluation import (
     CollectionEvaluation,

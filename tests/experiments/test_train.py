@@ -170,7 +170,7 @@ def test_the_run_is_described(run, command, directory):
         "layer_convolutions": {},
         "pool_images": 0,
         "precision": "float32",
-        "passes_per_step": 1,
+        "microbatches": 1,
     }
     assert content["data"]["split_sizes"] == {"train": 60, "test": 30}
     assert content["data"]["input_shape"] == [8, 8, 1]

@@ -197,7 +197,7 @@ def test_layers_are_timed_for_real(num_devices, members_per_call, members, monke
         return lower(layer, algorithm, placement, inputs, kernel)
 
     monkeypatch.setattr(layers, "_lower", note)
-    plan = Plan(num_devices, members_per_call, PATCHES, passes_per_step=2)
+    plan = Plan(num_devices, members_per_call, PATCHES, microbatches=2)
     chosen = fastest_by_layer(plan, make_task(3, num_devices), [WINOGRAD], 60.0)
     assert set(chosen) <= {FIRST, SECOND}
     assert set(chosen.values()) <= {WINOGRAD}

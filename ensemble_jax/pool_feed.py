@@ -34,17 +34,15 @@ class PlacedPool(NamedTuple):
 
     Attributes:
         inputs: `[P, ...]`.
-        labels: `[P]`, `NO_LABEL` for what fills up and in a set without labels.
+        labels: `[P]`.
         positions: `[P]`, the place of each in the set.
         number: of the pool.
-        size: how many examples it has.
     """
 
     inputs: Num[Array | np.ndarray, "P ..."]
     labels: Int[Array | np.ndarray, " P"]
     positions: Int[Array | np.ndarray, " P"]
     number: Int[Array | np.ndarray, ""]
-    size: Int[Array | np.ndarray, ""]
 
 
 class PoolFeed:
@@ -54,20 +52,19 @@ class PoolFeed:
 
     Args:
         inputs: of all M examples.
-        labels: `[M]`; None for a set without.
+        labels: `[M]`.
         pools: how they are divided.
         placement: of the members that use them.
         max_threads: how many threads read and decode a pool.
 
     Attributes:
         pools: as given.
-        shapes: those of every `PlacedPool`, to compile for.
     """
 
     def __init__(
         self,
         inputs: Inputs,
-        labels: Int[np.ndarray, " M"] | None,
+        labels: Int[np.ndarray, " M"],
         pools: Pools,
         placement: Placement,
         max_threads: int,
@@ -76,9 +73,18 @@ class PoolFeed:
         self._inputs, self._labels = inputs, labels
         self._placement, self._max_threads = placement, max_threads
         self._ahead = ReadAhead(self._read)
-        one, row = np.array(0, np.int32), np.empty(pools.size, np.int32)
-        images: Any = jax.ShapeDtypeStruct((pools.size, *inputs.shape[1:]), inputs.dtype)
-        self.shapes: PlacedPool = placement.shared_shapes(PlacedPool(images, row, row, one, one))
+
+    @property
+    def forms(self) -> list[PlacedPool]:
+        """The shapes and types that pools have, to compile for: the last one may be smaller."""
+
+        def shapes_of(size: int) -> PlacedPool:
+            row: Any = jax.ShapeDtypeStruct((size,), np.int32)
+            images: Any = jax.ShapeDtypeStruct((size, *self._inputs.shape[1:]), self._inputs.dtype)
+            number: Any = jax.ShapeDtypeStruct((), np.int32)
+            return self._placement.shared_shapes(PlacedPool(images, row, row, number))
+
+        return [shapes_of(size) for size in dict.fromkeys(self.pools.sizes)]
 
     def take(self, name: PoolName, then: PoolName | None = None) -> PlacedPool:
         """A pool, after the one before is in use no more; `then` is to be taken next."""
@@ -94,7 +100,6 @@ class PoolFeed:
             self._inputs,
             self._labels,
             positions,
-            self.pools.size,
             max_threads=self._max_threads,
             cancelled=cancelled,
         )
@@ -103,7 +108,6 @@ class PoolFeed:
             pool.labels,
             pool.positions,
             np.array(name.number, np.int32),
-            np.array(pool.size, np.int32),
         )
         # The host's copy can go when it has been copied, which is not to wait for the first use.
         return jax.block_until_ready(self._placement.share(placed))

@@ -1,0 +1,36 @@
+"""What a user's object is called in a run's config."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import re
+from typing import Any
+
+_MOST_CHARACTERS = 2000
+# Where Python tells an object's place in memory, which is another one in the next process.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def describe(value: Any) -> str:
+    """A network, an optimizer, a loss or a data set in words that are the same in every process.
+
+    Names and functions by their names, everything else as Python shows it, in one line.
+
+    >>> describe(describe), describe("adam")
+    ('describe', 'adam')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    if isinstance(value, functools.partial):
+        given = [*map(repr, value.args), *(f"{k}={v!r}" for k, v in value.keywords.items())]
+        return f"{describe(value.func)}({', '.join(given)})"
+    if hasattr(value, "__qualname__"):
+        return value.__qualname__.removeprefix("<locals>.").split("<locals>.")[-1]
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # such as a pair of pure functions
+        named = (f"{name}={describe(item)}" for name, item in value._asdict().items())
+        return f"{type(value).__name__}({', '.join(named)})"
+    text = _ADDRESS.sub("", " ".join(repr(value).split()))
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
