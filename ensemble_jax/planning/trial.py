@@ -145,7 +145,7 @@ class _Compiled(NamedTuple):
     Attributes:
         training: of these members and a few steps.
         needed_bytes: as in `Trial`.
-        num_images: that an epoch reads, of members that are no copies to fill up.
+        num_images: of all N members by the time of one call, copies that fill up not counted.
     """
 
     training: CollectionTraining
@@ -169,9 +169,9 @@ def _compile(plan: Plan, task: PlanningTask) -> _Compiled:
         state=state // at_once,
         programs=program_bytes(training.compiled_epoch),
     ).total
-    # Devices that compute copies of the last member are as busy, and of no use.
-    useful = task.num_members / (whole.members_per_device * plan.num_devices)
-    return _Compiled(training, needed, training.num_images * useful)
+    # The fullest device makes so many calls in the time of this one.
+    share = task.num_members / (at_once * whole.calls_per_device)
+    return _Compiled(training, needed, training.num_images * share)
 
 
 class _Timed:

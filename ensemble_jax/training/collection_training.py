@@ -47,7 +47,7 @@ class CollectionTraining:
         num_pools: calls that make an epoch; 1 where all examples are on the devices.
         num_images: images that one epoch reads, of all members together.
         state_shape: shapes and types of the state of all members on the host, `[N, ...]`.
-        placed_state_shape: those of the state on the devices, copies that fill up included.
+        placed_state_shape: those of the state on the devices, padding included.
         compile_seconds: how long the compilation took.
         compiled_epoch: the compiled epoch, or its first pool, for reading its program and memory.
     """

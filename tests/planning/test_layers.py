@@ -185,10 +185,10 @@ def test_what_is_clearly_faster_is_chosen(seconds, expected, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("num_devices", "members_per_call", "members"), [(1, 1, 1), (1, 0, 3), (2, 1, 2), (2, 0, 4)]
+    ("num_devices", "members_per_call", "members"), [(1, 1, 2), (1, 0, 3), (2, 1, 4), (2, 0, 4)]
 )
 def test_layers_are_timed_for_real(num_devices, members_per_call, members, monkeypatch):
-    """For the members of one call, on every device that the plan has."""
+    """For one call, on every device that the plan has, and room for another member in a loop."""
     lower, shapes = layers._lower, []
 
     def note(layer, algorithm, placement, inputs, kernel):
