@@ -313,6 +313,18 @@ def fit_encoded_image(
         raise ValueError(f"cannot be read as an image ({_reason(error)})") from error
 
 
+def image_pixels(image: PIL.Image.Image) -> UInt8[np.ndarray, "height width channels"]:
+    """An image of Pillow's in its own size, grey or red, green, blue, as `decode_images` says.
+
+    It is not turned: what it says of the camera (EXIF) is for whoever opened the file.
+
+    Raises:
+        ValueError: if it has 32 bits per value.
+    """
+    image = _with_channels(image, 1 if image.mode in _GREY_MODES else 3)
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
 def _attempt(
     name: str, path: Path, form: ImageForm, read: Callable[[PIL.Image.Image], T]
 ) -> T | None:
