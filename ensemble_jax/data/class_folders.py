@@ -70,6 +70,11 @@ def load_folder(name: str, folders: Folders) -> Dataset:
             images, or an image is broken.
     """  # noqa: E501
     path, form = parse_folder_name(name)
+    return from_folder(name, path, form, folders)
+
+
+def from_folder(name: str, path: Path, form: ImageForm, folders: Folders) -> Dataset:
+    """As `load_folder`, of a folder and a form; the name is for messages."""
     if not path.is_dir():
         raise ValueError(f"{name}: {path} is not a folder")
     if _subfolders(path / "train"):

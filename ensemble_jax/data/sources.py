@@ -126,6 +126,11 @@ def load_dataset(
     return _source(name).load(name, resolve_folders(data_dir, cache_dir, word_vectors))
 
 
+def prepared_names() -> tuple[str, ...]:
+    """The names of the sets that tensorflow-datasets prepares, and of parts of them."""
+    return (*PREPARED, CATS_AND_DOGS, *SUPERCLASSES, IMAGENET)
+
+
 def check_dataset_name(name: str) -> None:
     """Raises ValueError unless `load_dataset` knows the name and options; reads, imports nothing.
 

@@ -131,8 +131,11 @@ def test_home_is_expanded(load, tmp_path, monkeypatch):
         (("spring\tthe", "qt\t \r"), "line 2 has an empty text"),
         (("spring\tthe", " \tthe"), "line 2 has an empty label"),
         ((), "own_train.tsv has no text"),
-        (("qt\tthe", "qt\thow"), "must be of at least two classes, got only qt"),
-        (("qt\tthe", "spring\tthe"), "labels of the training texts, qt, spring; got bash"),
+        (("qt\tthe", "qt\thow"), "there must be at least two classes, got only 'qt'"),
+        (
+            ("qt\tthe", "spring\tthe"),
+            "test labels must be among the classes qt, spring, got 'bash'",
+        ),
     ],
 )
 def test_wrong_lines(load, tmp_path, train, problem):
@@ -237,7 +240,7 @@ def test_other_columns_and_rows_without_a_tag_are_left_out(load_posts):
         (("post", "tags"), [("the\nhow", "a", "b")], "line 3: the row must have 2 values"),
         (("post", "tags"), [("the",)], "line 2: the row must have 2 values"),
         (("post", "tags"), [("<p> </p>", "a")], "line 2 has an empty post"),
-        (("post", "tags"), [("the", "a")] * 3, "of at least two classes, got only a"),
+        (("post", "tags"), [("the", "a")] * 3, "at least two classes, got only 'a'"),
         (("post", "tags"), [("the " * 40_000, "a")], "after line 1: field larger than field limit"),
     ],
 )
