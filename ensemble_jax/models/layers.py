@@ -67,7 +67,7 @@ class Dropout(nn.Module):
         if training is None:
             return inputs
         key = self.make_rng("dropout")
-        return ops.dropout(inputs, self.rate * training.dropout_scale, key, training.first_example)
+        return ops.dropout(inputs, self.rate * training.dropout_scale, key)
 
 
 class BatchNorm(nn.Module):
