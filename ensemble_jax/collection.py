@@ -136,6 +136,19 @@ class Placement:
             members[...] = np.asarray(shard.data)[: len(members)]
         return joined
 
+    def placed_shapes(self, shapes: Any) -> Any:
+        """What a function is compiled for that takes host arrays `[N, ...]` from `spread`."""
+        sharding = NamedSharding(self._mesh, PartitionSpec(_AXIS))
+        slots = self.members_per_device * len(self.devices)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((slots, *x.shape[1:]), x.dtype, sharding=sharding),
+            shapes,
+        )
+
+    def on_first_device(self) -> Placement:
+        """The same members, one after another on the first of the devices."""
+        return Placement(self.num_members, 1, self.devices[:1])
+
     def host_shapes(self, shapes: Any) -> Any:
         """The shapes that `gather` makes of a lifted function's results."""
         return jax.tree.map(
@@ -228,7 +241,6 @@ def _call_after_call(function, arguments, replaced, size, calls):
     they were. The first results replace the arguments at the positions `replaced`, call after call.
     Without that the loop reads the old until its end, and a state would be there twice.
     """
-
     # A vmap over one member rounds differently.
     of_call = function if size == 1 else jax.vmap(function)
 

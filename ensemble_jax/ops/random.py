@@ -11,13 +11,13 @@ import math
 import jax
 import jax.numpy as jnp
 from jax.extend.random import define_prng_impl
-from jaxtyping import Array, PRNGKeyArray, UInt, UInt32
+from jaxtyping import Array, Int, PRNGKeyArray, UInt, UInt32
 
 _GOLDEN = 0x9E3779B9
 
 
 def fast_key(key: PRNGKeyArray) -> PRNGKeyArray:
-    """A key of the same two words whose bits are cheap, for all that takes a JAX key.
+    """A key of the same words whose bits are cheap, for all that takes a JAX key.
 
     `jax.random.bernoulli`, and so the dropout of any library, reads bits of the hash in
     `random_bits`. What `fold_in`, `split` and `clone` make of the key are such keys again, of the
@@ -34,7 +34,25 @@ def fast_key(key: PRNGKeyArray) -> PRNGKeyArray:
         raise ValueError(
             f"key must be a threefry2x32 key, JAX's default, got one of {jax.random.key_impl(key)}"
         )
-    return jax.random.wrap_key_data(jax.random.key_data(key), impl=_HASH)
+    words = jax.random.key_data(key)
+    first_row = jnp.zeros((*words.shape[:-1], 1), words.dtype)
+    return jax.random.wrap_key_data(jnp.concatenate([words, first_row], -1), impl=_HASH)
+
+
+def with_first_row(key: PRNGKeyArray, first_row: Int[Array, ""] | int) -> PRNGKeyArray:
+    """The same key for a microbatch: arrays drawn from it are rows of those that the key draws.
+
+    An array of rows `[b, ...]` has the bits of the rows from `first_row` on of a larger one
+    `[B, ...]`, and so have those drawn from what `split` and `fold_in` make of the key. A mask for
+    every example is then the same whether a batch is computed at once or in parts.
+
+    Args:
+        key: one of `fast_key`.
+        first_row: the place in the batch of the first example of the microbatch.
+    """
+    words = jax.random.key_data(key)
+    row = jnp.asarray(first_row, words.dtype)
+    return jax.random.wrap_key_data(words.at[..., 2].set(row), impl=_HASH)
 
 
 def random_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, ...]:
@@ -52,21 +70,25 @@ def _threefry(words):
 
 
 def _seed(seed):
-    return jax.random.key_data(jax.random.key(seed, impl="threefry2x32"))
+    words = jax.random.key_data(jax.random.key(seed, impl="threefry2x32"))
+    return jnp.concatenate([words, jnp.zeros(1, words.dtype)])
 
 
 def _split(words, shape):
-    return jax.random.key_data(jax.random.split(_threefry(words), shape))
+    keys = jax.random.key_data(jax.random.split(_threefry(words[:2]), shape))
+    return jnp.concatenate([keys, jnp.broadcast_to(words[2:], (*keys.shape[:-1], 1))], -1)
 
 
 def _fold_in(words, data):
-    return jax.random.key_data(jax.random.fold_in(_threefry(words), data))
+    new = jax.random.key_data(jax.random.fold_in(_threefry(words[:2]), data))
+    return jnp.concatenate([new, words[2:]])
 
 
 def _bits(words, bit_width, shape) -> UInt[Array, ...]:
     # The words of keys that are close to each other are so, too; those drawn by them are not.
-    key = jax.random.bits(_threefry(words), (2,), jnp.uint32)
-    counter = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    key = jax.random.bits(_threefry(words[:2]), (2,), jnp.uint32)
+    start = words[2] * jnp.uint32(math.prod(shape[1:])) if shape else words[2]
+    counter = (jax.lax.iota(jnp.uint32, math.prod(shape)) + start).reshape(shape)
     if bit_width == 64:
         high, low = (_hash(key, 2 * counter + half).astype(jnp.uint64) for half in (0, 1))
         return (high << 32) | low
@@ -88,7 +110,7 @@ def _hash(key, counter):
 
 
 _HASH = define_prng_impl(
-    key_shape=(2,),
+    key_shape=(3,),
     seed=_seed,
     split=_split,
     random_bits=_bits,
