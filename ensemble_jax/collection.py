@@ -293,9 +293,18 @@ def place(plan: Plan, num_members: int, devices: Sequence[Any]) -> Placement:
 def use_all_cores() -> None:
     """Make every CPU core a device, where the user has not said otherwise.
 
-    A member on each core is faster than all cores on one member: no core waits for another. Must
-    be called before JAX looks for its devices.
+    A member on each core is faster than all cores on one member: no core waits for another. Where
+    JAX has been used before, its devices stay what they are, which is told if these are a CPU's.
     """
     own_count = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not own_count and jax.config.values["jax_num_cpu_devices"] == -1:
-        jax.config.update("jax_num_cpu_devices", num_cores())
+    if own_count or jax.config.values["jax_num_cpu_devices"] != -1:
+        return
+    cores = num_cores()
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError:
+        if jax.default_backend() == "cpu" and len(jax.local_devices()) < cores:
+            print(
+                f"JAX has begun with 1 device for {cores} cores, which is slower: call "
+                f"ensemble_jax.use_all_cores() before anything that uses JAX"
+            )

@@ -117,7 +117,7 @@ def check_same_examples(workdir: Path, dataset: Dataset) -> None:
     if not stored:
         print(f"{workdir} is of an older version: whether its inputs have changed is not known")
         return
-    changed = [name for name, digest in dataset.digests().items() if stored.get(name) != digest]
+    changed = [name for name, digest in dataset.digests.items() if stored.get(name) != digest]
     if changed:
         raise ValueError(
             f"{workdir} was trained on other inputs than {dataset.name} has now "

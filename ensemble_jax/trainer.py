@@ -23,8 +23,8 @@ from ensemble_jax.data import Dataset, channel_statistics
 from ensemble_jax.describing import describe
 from ensemble_jax.interruption import Deferral
 from ensemble_jax.machine import num_cores, use_compilation_cache
-from ensemble_jax.members import Members, TrainedOn, on_dataset
-from ensemble_jax.members import members as make_members
+from ensemble_jax.membership import Members, TrainedOn, on_dataset
+from ensemble_jax.membership import members as make_members
 from ensemble_jax.options import Model, Precision, Protocol, parse_augmentations
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.resuming import (
@@ -47,6 +47,7 @@ from ensemble_jax.runs import (
     load_run,
     lock_run,
 )
+from ensemble_jax.runs.layout import CHECKPOINTS
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
@@ -65,7 +66,6 @@ if TYPE_CHECKING:
         Recipe,
     )
 
-_CHECKPOINTS = "checkpoints"
 
 Lock = Callable[[Path], contextlib.AbstractContextManager[None]]
 
@@ -234,7 +234,8 @@ def train(
         workdir = Path(temporary.name, "run")
     run = train_collection(training, Path(workdir), Alone())
     assert run is not None
-    run = dataclasses.replace(run, network=network)
+    if not isinstance(network, str):
+        run = dataclasses.replace(run, network=network)
     if temporary is not None:
         weakref.finalize(run, temporary.cleanup)
     return run
@@ -516,7 +517,7 @@ def _train(
     )
     of_data = (recipe.network, dataset.num_classes, evaluation_size)
     variables = collection.placed_state_shape.variables
-    # Members may smooth the labels that they are taught; what is recorded is the loss by the labels.
+    # Members may smooth the labels they are taught; what is recorded is the loss by the labels.
     splits = CollectionEvaluation(
         make_evaluator(*of_data, kit.recorded_loss),
         placement,
@@ -671,7 +672,7 @@ def make_kit(training: Training, dataset: Dataset) -> Kit:
 def input_statistics(
     dataset: Dataset, max_threads: int
 ) -> tuple[Float32[np.ndarray, ...], Float32[np.ndarray, ...]]:
-    """The mean and std by which inputs are normalised; 0 and 1 for texts, which are ids of words."""
+    """The mean and std by which inputs are normalised; 0 and 1 for texts, ids of words."""
     if dataset.word_vectors is not None:
         return np.zeros(1, np.float32), np.ones(1, np.float32)
     return channel_statistics(dataset.train.inputs, max_threads)
@@ -709,7 +710,7 @@ def _train_trajectory(
     from ensemble_jax.training import Checkpoints, Saving
 
     programs, placement = compiled.training, compiled.placement
-    checkpoints = Checkpoints(writer.directory / _CHECKPOINTS)
+    checkpoints = Checkpoints(writer.directory / CHECKPOINTS)
     saving = Saving(
         lambda pools, state: save_checkpoint(
             pools, pools // programs.num_pools, state, writer.directory, checkpoints
@@ -809,7 +810,7 @@ def _make_manifest(
         devices=[str(device) for device in placement.devices],
         parts=training.parts,
         normalisation={"mean": kit.mean, "std": kit.std},
-        inputs=dataset.digests(),
+        inputs=dataset.digests,
     )
 
 

@@ -10,7 +10,7 @@ from ensemble_jax.cli.dataset import load_data
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import Dataset
 from ensemble_jax.machine import num_cores
-from ensemble_jax.members import Members, concatenate, members
+from ensemble_jax.membership import Members, concatenate, members
 from ensemble_jax.trainer import Training
 
 if TYPE_CHECKING:

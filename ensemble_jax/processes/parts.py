@@ -85,8 +85,8 @@ def train_collection(training: Training, workdir: Path, team: Team) -> Run | Non
     earlier.
 
     Raises:
-        ValueError: if the folder holds anything but a part of this training or another process works on
-            it, the data do not fit the config, or a process of the team has ended too early.
+        ValueError: if the folder holds anything but a part of this training or another process
+            works on it, the data do not fit, or a process of the team has ended too early.
         OSError: if it cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """

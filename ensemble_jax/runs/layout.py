@@ -28,6 +28,7 @@ FORMAT_VERSION = 4
 MANIFEST = "run.json"
 EXAMPLES = "examples.npz"
 RECORDS = "records"
+CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 PARTS = "parts"
 LOCK = ".lock"

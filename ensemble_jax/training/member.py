@@ -213,8 +213,10 @@ def _first_step(pool, recipe):
 
 
 def _cut(order, batch_size, first_step):
-    """The steps of an epoch: `([S], [S, B])` numbers and examples of whole batches and, where
-    examples are left, `([1], [1, b])` of a short one. No step ever sees padding.
+    """The steps of an epoch, by the number of their examples; no step ever sees padding.
+
+    `([S], [S, B])`, the numbers and examples of whole batches, and where examples are left
+    `([1], [1, b])` of a short one.
     """
     whole, left = divmod(len(order), batch_size)
     cut = order[: whole * batch_size].reshape(whole, batch_size)
