@@ -1,0 +1,28 @@
+"""A network of one member as two pure functions, and the adapters that make it from modules."""
+
+from ensemble_jax.networks.adapters import as_network
+from ensemble_jax.networks.dropout import scaled_dropout
+from ensemble_jax.networks.linen import linen_network
+from ensemble_jax.networks.network import (
+    ApplyFunction,
+    InitFunction,
+    Network,
+    Variables,
+    count_parameters,
+)
+from ensemble_jax.networks.nnx import nnx_network
+from ensemble_jax.networks.prepare import Sequences, prepared
+
+__all__ = [
+    "ApplyFunction",
+    "InitFunction",
+    "Network",
+    "Sequences",
+    "Variables",
+    "as_network",
+    "count_parameters",
+    "linen_network",
+    "nnx_network",
+    "prepared",
+    "scaled_dropout",
+]
