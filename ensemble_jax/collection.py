@@ -228,7 +228,6 @@ def _call_after_call(function, arguments, replaced, size, calls):
     they were. The first results replace the arguments at the positions `replaced`, call after call.
     Without that the loop reads the old until its end, and a state would be there twice.
     """
-
     # A vmap over one member rounds differently.
     of_call = function if size == 1 else jax.vmap(function)
 
@@ -285,5 +284,6 @@ def use_all_cores() -> None:
     be called before JAX looks for its devices.
     """
     own_count = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not own_count and jax.config.values["jax_num_cpu_devices"] == -1:
+    config: Any = jax.config  # its attributes are those of its options, unknown to type checkers
+    if not own_count and config.jax_num_cpu_devices == -1:
         jax.config.update("jax_num_cpu_devices", num_cores())
