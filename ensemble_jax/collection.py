@@ -297,7 +297,8 @@ def use_all_cores() -> None:
     JAX has been used before, its devices stay what they are, which is told if these are a CPU's.
     """
     own_count = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if own_count or jax.config.values["jax_num_cpu_devices"] != -1:
+    config: Any = jax.config  # its attributes are those of its options, unknown to type checkers
+    if own_count or config.jax_num_cpu_devices != -1:
         return
     cores = num_cores()
     try:

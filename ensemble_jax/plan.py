@@ -33,6 +33,8 @@ class Plan:
         num_devices: how many of a process's devices the members are spread over. Of a CPU every
             core can be a device: one member on each is faster than all cores on one member.
         members_per_call: how many members a device computes at once; 0 means all that it holds.
+            Under one plan a member has the same bits whatever N is, as long as every device holds
+            so many.
         convolution: how convolutions are computed.
         microbatches: in how many equal parts a batch goes through the network, one after another.
             The activations of a part may fit into a cache that those of a batch exceed.
