@@ -53,11 +53,11 @@ from ensemble_jax.options import Model, Optimizer
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
 from ensemble_jax.planning.memory import CollectionMemory, program_bytes
+from ensemble_jax.report import run_report  # noqa: F401  # what the job holds as well, Matplotlib above all
 from ensemble_jax.roster import make_roster
 from ensemble_jax.runs.files import npz_content, replace_file
 from ensemble_jax.runs.layout import RECORDS, record_path
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
-from experiments import report  # noqa: F401  # what the job holds as well, Matplotlib above all
 
 _MODEL = flags.DEFINE_enum_class("model", Model.MNIST_NET, Model, "What to train.")
 _MEMBERS = flags.DEFINE_integer("members", 1000, "N.", lower_bound=1)

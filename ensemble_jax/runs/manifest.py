@@ -93,11 +93,16 @@ def library_versions() -> dict[str, str]:
 def command_line() -> str:
     """The command of this process, without the place of the code or of Python.
 
-    A module that is run by `python -m` is named as it was there.
+    A module or package that is run by `python -m` is named as it was there, a program that is no
+    file of Python, such as the console script `ensemble-jax`, by its name alone.
     """
     spec = sys.modules["__main__"].__spec__
-    program = ["-m", spec.name] if spec else [Path(sys.argv[0]).name]
-    return shlex.join(["python", *program, *sys.argv[1:]])
+    name = Path(sys.argv[0]).name
+    if spec:
+        program = ["python", "-m", spec.name.removesuffix(".__main__")]
+    else:
+        program = ["python", name] if name.endswith(".py") else [name]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def _now() -> str:
