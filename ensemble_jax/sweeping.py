@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ensemble_jax.cli.sweep_config import SweepConfig, folder_name, groups, plain_text
 from ensemble_jax.cli.train_config import PER_MEMBER
+from ensemble_jax.cli.translate import training_of
 from ensemble_jax.runs import Run
-from ensemble_jax.trainer import Job, run_job, tell_diverged
+from ensemble_jax.trainer import Training, run_training, tell_diverged
 
 
 def run_sweep(config: SweepConfig, workdir: Path) -> list[tuple[Run, Sequence[int]]]:
@@ -22,7 +23,7 @@ def run_sweep(config: SweepConfig, workdir: Path) -> list[tuple[Run, Sequence[in
         The finished runs and the positions in `config.settings` that their members have.
 
     Raises:
-        ValueError, OSError, Interrupted: as `run_job` does.
+        ValueError, OSError, Interrupted: as `run_training` does.
     """
     found = groups(config)
     print(f"{len(config.settings)} settings in {len(found)} collections")
@@ -30,16 +31,16 @@ def run_sweep(config: SweepConfig, workdir: Path) -> list[tuple[Run, Sequence[in
     for number, (name, positions) in enumerate(found.items(), start=1):
         print(f"collection {number} of {len(found)}: {name}", flush=True)
         folder = workdir / folder_name(name)
-        run = run_job(_make_job(config, positions), folder)
+        run = run_training(_training_of(config, positions), folder)
         tell_diverged(run)
         runs.append((run, positions))
     return runs
 
 
-def _make_job(config: SweepConfig, positions: Sequence[int]) -> Job:
+def _training_of(config: SweepConfig, positions: Sequence[int]) -> Training:
     """The collection of the settings at these positions."""
     settings = [config.settings[position] for position in positions]
-    configs = tuple(config.with_values(values) for values in settings)
+    configs = [config.with_values(values) for values in settings]
     own = [
         {name: plain_text(value) for name, value in values.items() if name in PER_MEMBER}
         for values in settings
@@ -47,4 +48,4 @@ def _make_job(config: SweepConfig, positions: Sequence[int]) -> Job:
     shared = configs[0].effective()
     for name in own[0]:
         del shared[name]
-    return Job(configs, shared | {"settings": own})
+    return training_of(configs, shared | {"settings": own})

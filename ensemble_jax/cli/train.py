@@ -15,9 +15,9 @@ from absl import flags
 
 from ensemble_jax.cli.config_option import config_name, define_config, get_config
 from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.cli.translate import training_of
 from ensemble_jax.processes.group import Detection, TeamRequest, gather
 from ensemble_jax.processes.parts import train_collection
-from ensemble_jax.trainer import Job
 
 FLAGS = flags.FLAGS
 
@@ -61,7 +61,7 @@ def main() -> None:
     request.validate()
     workdir = Path(FLAGS.workdir or f"runs/{config_name()}")
     with gather(request) as team:
-        run = train_collection(Job.of(config), workdir, team)
+        run = train_collection(training_of([config]), workdir, team)
     if run is None:
         return
 

@@ -14,6 +14,7 @@ from jax.extend.random import define_prng_impl
 from jaxtyping import Array, Int, PRNGKeyArray, UInt, UInt32
 
 _GOLDEN = 0x9E3779B9
+_TAG = "hash"
 
 
 def fast_key(key: PRNGKeyArray) -> PRNGKeyArray:
@@ -25,11 +26,14 @@ def fast_key(key: PRNGKeyArray) -> PRNGKeyArray:
     entries. Not for cryptography.
 
     Args:
-        key: one of JAX's threefry keys, its default; or an array of them.
+        key: one of JAX's threefry keys, its default; or an array of them. A key that is cheap
+            already stays as it is.
 
     Raises:
         ValueError: if the key is of another kind.
     """
+    if str(jax.random.key_impl(key)) == _TAG:
+        return key
     if jax.random.key_impl(key) != "threefry2x32":
         raise ValueError(
             f"key must be a threefry2x32 key, JAX's default, got one of {jax.random.key_impl(key)}"
@@ -59,7 +63,7 @@ def random_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, ...]
     """32 random bits for each entry of `shape`, hashed from the key and the entry's position.
 
     Args:
-        key: one of JAX's threefry keys.
+        key: as `fast_key` takes it.
         shape: of the result.
     """
     return jax.random.bits(fast_key(key), shape, jnp.uint32)
@@ -116,5 +120,5 @@ _HASH = define_prng_impl(
     random_bits=_bits,
     fold_in=_fold_in,
     name="ensemble_jax_hash",
-    tag="hash",
+    tag=_TAG,
 )

@@ -93,10 +93,11 @@ def measure_speed() -> float:
     """The operations per second of a few training steps of small st-VGG on this device."""
     import jax
 
+    from ensemble_jax.cli.translate import training_of
     from ensemble_jax.data import Dataset, Split
+    from ensemble_jax.membership import on_dataset
     from ensemble_jax.planning import PlanningTask, default_plan, try_plan
-    from ensemble_jax.roster import make_roster
-    from ensemble_jax.trainer import input_statistics, make_network_of
+    from ensemble_jax.trainer import make_kit
 
     config = TrainConfig(model=Model.SMALL_ST_VGG, num_members=2, batch_size=_MEASURED_BATCH)
     images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)
@@ -104,13 +105,12 @@ def measure_speed() -> float:
     dataset = Dataset("noise", split, split, tuple("abcde"))
     use_compilation_cache()
     devices = jax.local_devices()
+    training = training_of([config])
     task = PlanningTask(
-        functools.partial(make_network_of, config, dataset, input_statistics(dataset, 1)),
-        config.optimizer,
-        make_roster([config], dataset).members,
+        make_kit(training, dataset).recipe,
+        on_dataset(training.members, dataset, training.batch_size).members,
         images,
         split.labels,
-        config.batch_size,
         dataset.num_bytes,
         devices,
     )
@@ -148,22 +148,16 @@ def _speeds_of_run(run: Run) -> list[float]:
 def _operations(model, options, input_shape, num_classes) -> float:
     import jax
 
-    from ensemble_jax.models import make_network
-    from ensemble_jax.options import ConvolutionAlgorithm
+    from ensemble_jax.networks import linen_network, prepared
     from ensemble_jax.planning.of_training import training_operations
+    from ensemble_jax.zoo import make_architecture
 
     of_texts = model is Model.BILSTM
-    channels = 1 if of_texts else input_shape[-1]
-    network = make_network(
-        model,
-        num_classes=num_classes,
-        input_shape=input_shape,
-        mean=np.zeros(channels, np.float32),
-        deviation=np.ones(channels, np.float32),
-        word_vectors=np.zeros((_WORDS, _WORD_LENGTH), np.float32) if of_texts else None,
-        convolution=ConvolutionAlgorithm.XLA,
-        options=options,
+    architecture = make_architecture(
+        model, num_classes=num_classes, input_shape=input_shape, options=options
     )
+    words = np.zeros((_WORDS, _WORD_LENGTH), np.float32) if of_texts else None
+    network = prepared(linen_network(architecture), word_vectors=words)
     kind = np.int32 if of_texts else np.uint8
     return training_operations(network, jax.ShapeDtypeStruct((1, *input_shape), kind))
 

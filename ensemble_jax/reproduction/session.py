@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ensemble_jax.cli import binary
+from ensemble_jax.cli.translate import training_of
 from ensemble_jax.report.run_report import check_scorable
 from ensemble_jax.reproduction.figures import Figure
 from ensemble_jax.reproduction.material import Collection, Material, Sweep
@@ -16,7 +17,7 @@ from ensemble_jax.reproduction.results import compare_with_published, comparison
 from ensemble_jax.reproduction.trainings import Sources, Training, check_run, resolve
 from ensemble_jax.runs import Run, load_run
 from ensemble_jax.sweeping import run_sweep
-from ensemble_jax.trainer import Job, run_job, tell_diverged
+from ensemble_jax.trainer import run_training, tell_diverged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Session:
         if (folder / "run.json").exists():
             # How its members are computed, a run goes on to be.
             config = dataclasses.replace(config, plan=load_run(folder).config["plan"])
-        run = run_job(Job.of(config), folder)
+        run = run_training(training_of([config]), folder)
         tell_diverged(run)
         check_scorable(run)
         return run
