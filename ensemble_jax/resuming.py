@@ -145,7 +145,11 @@ def start_of(
             f"{writer.directory} lacks the record of the extent {missing}, from before its "
             f"checkpoints: remove {checkpoints.directory} to train again from the start"
         )
-    latest = checkpoints.restore_latest(programs.state_shape, up_to=first_too_late - 1)
+    latest = checkpoints.restore_latest(
+        programs.state_shape,
+        up_to=first_too_late - 1,
+        steps_after=lambda pools: pools * programs.steps_per_epoch // programs.num_pools,
+    )
     if latest is None:
         return Progress(0, programs.init())
     done, state = latest

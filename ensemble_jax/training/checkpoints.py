@@ -7,7 +7,7 @@ import logging
 import math
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ensemble_jax.training.old_checkpoints import as_today
+
 _KEPT = 2
 # What Orbax writes guards its own tables by checksums, but not the numbers.
 _CHECKSUM = "checksum"
-_CHECKSUM_SHAPE = jax.ShapeDtypeStruct((), np.uint32)
 
 
 class Checkpoints:
@@ -61,17 +62,26 @@ class Checkpoints:
         named[_CHECKSUM] = _checksum(named)
         self._manager.save(epoch, args=ocp.args.PyTreeSave(named), force=True)
 
-    def restore_latest(self, like: Any, up_to: float = math.inf) -> tuple[int, Any] | None:
+    def restore_latest(
+        self,
+        like: Any,
+        up_to: float = math.inf,
+        steps_after: Callable[[int], int] = lambda epoch: 0,
+    ) -> tuple[int, Any] | None:
         """The newest checkpoint that can be read and its epoch; None if there is none.
 
         Args:
             like: a pytree of arrays or shapes with the structure of what was saved.
             up_to: the last epoch whose checkpoint will do.
+            steps_after: the steps that each member has made after so many epochs, which old
+                checkpoints do not hold.
         """
         named = _by_name(like)
         for epoch in reversed([epoch for epoch in self.epochs if epoch <= up_to]):
             try:
-                arrays = self._read(epoch, named | {_CHECKSUM: _CHECKSUM_SHAPE})
+                arrays = self._read(epoch)
+                if arrays.keys() != named.keys():
+                    arrays = as_today(arrays, named, steps_after(epoch))
                 for name, leaf in named.items():
                     if (arrays[name].shape, arrays[name].dtype) != (leaf.shape, leaf.dtype):
                         raise ValueError(f"{name} is of another shape or type")
@@ -82,12 +92,14 @@ class Checkpoints:
             return epoch, jax.tree.unflatten(jax.tree.structure(like), leaves)
         return None
 
-    def _read(self, epoch, like):
+    def _read(self, epoch):
         """The arrays of a checkpoint by name, on the host as they were saved, without the checksum.
 
         Raises:
             ValueError: if the numbers are not those that were written; Orbax raises other kinds.
         """
+        metadata = self._manager.item_metadata(epoch)
+        like = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in metadata.items()}
         on_host = dict.fromkeys(like, ocp.RestoreArgs(restore_type=np.ndarray))
         arrays = dict(self._manager.restore(epoch, args=ocp.args.PyTreeRestore(like, on_host)))
         if arrays.pop(_CHECKSUM) != _checksum(arrays):
@@ -98,9 +110,7 @@ class Checkpoints:
         """The arrays of the newest checkpoint that can be read, by name; None if there is none."""
         for epoch in reversed(self.epochs):
             try:
-                shapes = self._manager.item_metadata(epoch)
-                like = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in shapes.items()}
-                return self._read(epoch, like)
+                return self._read(epoch)
             except Exception as error:  # Orbax and TensorStore raise many kinds for a broken file.
                 _warn(epoch, error)
         return None

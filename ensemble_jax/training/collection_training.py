@@ -45,6 +45,7 @@ class CollectionTraining:
 
     Attributes:
         num_pools: calls that make an epoch; 1 where all examples are on the devices.
+        steps_per_epoch: of each member.
         num_images: images that one epoch reads, of all members together.
         state_shape: shapes and types of the state of all members on the host, `[N, ...]`.
         placed_state_shape: those of the state on the devices, padding included.
@@ -69,6 +70,7 @@ class CollectionTraining:
         else:
             self._pool_sizes = (len(examples.labels),)
         self.num_pools = len(self._pool_sizes)
+        self.steps_per_epoch = training.steps_per_epoch
         self.num_images = images_per_epoch(members, sum(self._pool_sizes))
         forms = (
             [self._of_pool(form) for form in examples.forms]

@@ -83,10 +83,12 @@ class MemberTraining(NamedTuple):
         epoch: `(state, member, epoch, examples, pool=None) -> (state, loss)`: one pass over the
             member's examples in its own order; `loss` is the mean over them as they were seen.
             Where `examples` are only a pool of them, an epoch is as many of these.
+        steps_per_epoch: as in the recipe.
     """
 
     init: Callable[..., MemberState]
     epoch: Callable[..., tuple[MemberState, Float[Array, ""]]]
+    steps_per_epoch: int
 
 
 class Recipe(NamedTuple):
@@ -165,7 +167,7 @@ def make_member_training(recipe: Recipe) -> MemberTraining:
         )
         return state._replace(diverged_at=diverged_at), loss / len(order)
 
-    return MemberTraining(init, epoch)
+    return MemberTraining(init, epoch, recipe.steps_per_epoch)
 
 
 class _EpochKeys(NamedTuple):
