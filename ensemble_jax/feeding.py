@@ -14,7 +14,7 @@ from ensemble_jax.pool_feed import PoolFeed
 from ensemble_jax.training import Examples, Member, place_examples
 
 if TYPE_CHECKING:
-    from ensemble_jax.trainer import Training
+    from ensemble_jax.task import Training
 
 # Of the memory that is free: what all examples may take, and what two pools of them take where
 # they are too many. The rest is for the members.

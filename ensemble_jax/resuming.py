@@ -16,7 +16,7 @@ from ensemble_jax.runs import Run, RunWriter, config_differences, load_run
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
-    from ensemble_jax.trainer import Training
+    from ensemble_jax.task import Training
     from ensemble_jax.training import Checkpoints, CollectionTraining, MemberState, Progress
 
 

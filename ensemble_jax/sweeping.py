@@ -9,7 +9,8 @@ from ensemble_jax.cli.sweep_config import SweepConfig, folder_name, groups, plai
 from ensemble_jax.cli.train_config import PER_MEMBER
 from ensemble_jax.cli.translate import training_of
 from ensemble_jax.runs import Run
-from ensemble_jax.trainer import Training, run_training, tell_diverged
+from ensemble_jax.task import Training
+from ensemble_jax.trainer import run_training, tell_diverged
 
 
 def run_sweep(config: SweepConfig, workdir: Path) -> list[tuple[Run, Sequence[int]]]:

@@ -12,7 +12,7 @@ from ensemble_jax.data import Dataset
 from ensemble_jax.machine import num_cores
 from ensemble_jax.membership import Members, concatenate, members
 from ensemble_jax.options import Schedule
-from ensemble_jax.trainer import Training
+from ensemble_jax.task import Training
 
 if TYPE_CHECKING:
     from ensemble_jax.networks import Network

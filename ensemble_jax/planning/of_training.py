@@ -38,7 +38,8 @@ from ensemble_jax.runs import library_versions
 from ensemble_jax.training import Member, images_per_epoch
 
 if TYPE_CHECKING:
-    from ensemble_jax.trainer import Kit, Training
+    from ensemble_jax.kit import Kit
+    from ensemble_jax.task import Training
 
 # Trials take at most this share of the time that the training is expected to take,
 _SHARE = 0.05

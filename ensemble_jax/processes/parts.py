@@ -31,7 +31,8 @@ from ensemble_jax.runs import (
 )
 from ensemble_jax.runs.layout import MANIFEST, PARTS
 from ensemble_jax.runs.parts import read_part
-from ensemble_jax.trainer import Training, run_training, tell_diverged
+from ensemble_jax.task import Training
+from ensemble_jax.trainer import run_training, tell_diverged
 
 _PART = re.compile(r"(\d+)-(\d+)")
 

@@ -95,9 +95,9 @@ def measure_speed() -> float:
 
     from ensemble_jax.cli.translate import training_of
     from ensemble_jax.data import Dataset, Split
+    from ensemble_jax.kit import make_kit
     from ensemble_jax.membership import on_dataset
     from ensemble_jax.planning import PlanningTask, default_plan, try_plan
-    from ensemble_jax.trainer import make_kit
 
     config = TrainConfig(model=Model.SMALL_ST_VGG, num_members=2, batch_size=_MEASURED_BATCH)
     images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)
