@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import functools
 import re
 from typing import Any
 
 _MOST_CHARACTERS = 2000
+# Fields that every module of flax.linen has, and that say nothing of a network.
+_OF_FLAX = ("parent", "name")
 # Where Python tells an object's place in memory, which is another one in the next process.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -29,6 +32,14 @@ def describe(value: Any) -> str:
         return f"{describe(value.func)}({', '.join(given)})"
     if hasattr(value, "__qualname__"):
         return value.__qualname__.removeprefix("<locals>.").split("<locals>.")[-1]
+    if dataclasses.is_dataclass(value):  # as modules of flax.linen are
+        given = {
+            field.name: getattr(value, field.name, None)
+            for field in dataclasses.fields(value)
+            if field.name not in _OF_FLAX
+        }
+        named = (f"{name}={describe(item)}" for name, item in given.items())
+        return f"{type(value).__name__}({', '.join(named)})"
     if isinstance(value, tuple) and hasattr(value, "_fields"):  # such as a pair of pure functions
         named = (f"{name}={describe(item)}" for name, item in value._asdict().items())
         return f"{type(value).__name__}({', '.join(named)})"

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from ensemble_jax.describing import describe
 from ensemble_jax.hyperparameters import Hyperparameters, Scalar
 
 Loss = Callable[..., Float[Array, " B"]]
@@ -73,7 +74,7 @@ def check_loss(loss: Any) -> None:
     if not callable(loss) or not 2 <= _num_arguments(loss) <= 3:
         raise ValueError(
             f"loss must be a function (outputs [B, K], labels [B]) -> [B], or one that takes the "
-            f"hyperparameters as well, got {loss!r}"
+            f"hyperparameters as well, got {describe(loss)}"
         )
 
 

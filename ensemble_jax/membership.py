@@ -139,7 +139,7 @@ def members(
         ids = range(int(ids))
     if not (isinstance(ids, range) and ids.step == 1 and ids and 0 <= ids[0] <= ids[-1] <= _MOST):
         raise ValueError(
-            f"members must be a number of at least 1, or a range of ids in 0..{_MOST}, got {ids}"
+            f"members must be a number of at least 1, or a range of ids in 0..{_MOST}, got {ids!r}"
         )
     count = len(ids)
     sources = [source.value for source in Source]
@@ -224,8 +224,10 @@ def _for_each(name, value, count, dtype):
         numbers = array.astype(dtype)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be numbers, got {value!r}") from None
-    if array.dtype.kind not in "iuf" or not np.array_equal(numbers, array):
-        raise ValueError(f"{name} must be {np.dtype(dtype).kind} numbers, got {value!r}")
+    if array.dtype.kind not in "iuf" or not np.array_equal(
+        numbers, array, equal_nan=array.dtype.kind == "f"
+    ):
+        raise ValueError(f"{name} must be {np.dtype(dtype).name} numbers, got {value!r}")
     if numbers.shape not in ((), (count,)):
         raise ValueError(
             f"{name} must be one number or one for each of the {count} members, got the shape "

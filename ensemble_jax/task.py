@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ensemble_jax.data import Dataset
+from ensemble_jax.data import Dataset, load_dataset
+from ensemble_jax.data.sources import check_dataset_name
 from ensemble_jax.describing import describe
 from ensemble_jax.machine import num_cores
 from ensemble_jax.membership import Members
@@ -101,14 +102,14 @@ class Training:
 
 def make_training(
     network: Any,
-    data: Dataset | Callable[[], Dataset],
+    data: Dataset | str | Callable[[], Dataset],
     *,
     members: Members | int,
     optimizer: Any,
     loss: Loss | None,
     batch_size: int,
     extents: Sequence[int],
-    augmentation: tuple[str, ...],
+    augmentation: Sequence[str],
     plan: str,
     observer: Observer | None,
     protocol: str,
@@ -140,9 +141,12 @@ def make_training(
         ("checkpoint_extents", checkpoint_extents, 0),
         ("checkpoint_minutes", checkpoint_minutes, 0),
     ):
-        if not value >= least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+        kinds = (int, np.integer, float) if name == "checkpoint_minutes" else (int, np.integer)
+        if not isinstance(value, kinds) or isinstance(value, bool) or not value >= least:
+            raise ValueError(f"{name} must be a number of at least {least}, got {value!r}")
     parse_plan_request(plan)
+    if isinstance(augmentation, str):
+        raise ValueError(f"augment must be several texts, such as ('flip',), got {augmentation!r}")
     parse_augmentations(augmentation)
     protocols = [known.value for known in Protocol]
     if protocol not in protocols:
@@ -168,7 +172,7 @@ def make_training(
         "num_members": len(members),
     }
     return Training(
-        f"{describe(network)} on {config['dataset']}",
+        f"{describe(network).partition('(')[0]} on {config['dataset']}",
         functools.partial(network_for, network),
         load_data,
         members,
@@ -177,7 +181,7 @@ def make_training(
         batch_size,
         tuple(extents),
         config,
-        augmentation,
+        tuple(augmentation),
         Protocol(protocol),
         plan,
         evaluation_batch_size,
@@ -193,15 +197,20 @@ def make_training(
 def _check_data(data):
     if isinstance(data, Dataset):
         return lambda: data
+    if isinstance(data, str):
+        check_dataset_name(data)
+        return functools.partial(load_dataset, data)
     if not callable(data):
         raise ValueError(
-            f"data must be a Dataset, such as Dataset.from_arrays(...) or load_dataset(name), "
+            f"data must be a Dataset, such as Dataset.from_arrays(...), or the name of one, "
             f"got {type(data).__name__}"
         )
     return data
 
 
 def _check_extents(extents):
+    if isinstance(extents, str) or not isinstance(extents, Iterable):
+        raise ValueError(f"extents must be several numbers of epochs, got {extents!r}")
     if any(isinstance(e, bool) or not isinstance(e, int | np.integer) or e < 0 for e in extents):
         raise ValueError(f"extents must be numbers of epochs of at least 0, got {list(extents)}")
     if len(extents) == 0 or list(extents) != sorted(set(extents)):

@@ -50,7 +50,7 @@ Lock = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 def train(
     network: Any,
-    data: Dataset,
+    data: Dataset | str,
     *,
     members: Members | int = 20,
     optimizer: Any = "adam",
@@ -78,8 +78,8 @@ def train(
         network: of one member. A `flax.linen` module; a function `rngs -> flax.nnx.Module`; a pure
             pair `Network(init, apply)`; or the name of an architecture of the paper, such as
             `st_vgg`. It maps a batch `[B, ...]` of examples, normalised, to outputs `[B, K]`.
-        data: what members are trained and evaluated on, such as `Dataset.from_arrays(...)` or
-            `load_dataset("cifar10")`.
+        data: what members are trained and evaluated on, such as `Dataset.from_arrays(...)`; or a
+            name that `load_dataset` knows, such as `digits` or `folder:PATH`.
         members: N, or `members(N, seed=0, learning_rate=...)` with what they differ in.
         optimizer: a function of the hyperparameters of a member, `hp -> optax transformation`; a
             transformation; or a name of `options.Optimizer`, which reads `hp.learning_rate`.
@@ -123,7 +123,7 @@ def train(
         loss=loss,
         batch_size=batch_size,
         extents=extents,
-        augmentation=tuple(augment),
+        augmentation=augment,
         plan=plan,
         observer=observer,
         protocol=protocol,
