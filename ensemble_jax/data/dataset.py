@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Shaped
 
 from ensemble_jax.data.digests import digest_of_array, digest_of_inputs, digest_of_names
+from ensemble_jax.data.meaning import summary, warn_of_meaning
 from ensemble_jax.data.stored import Inputs, as_array
 
 # What can be a part of the names of files, of arrays and of the columns of tables.
@@ -78,7 +79,8 @@ class Probe:
 class Dataset:
     """A train and a test split of the same K classes, and probes of the members trained on them.
 
-    `load_dataset` makes one of a name, the methods `from_...` make one of a user's own objects.
+    `load_dataset` makes one of a name, the methods `from_...` make one of a user's own objects; all
+    warn of what can hardly be meant, see `check_meaning`.
 
     Attributes:
         name: what the user asked for, for example `small_mammals`.
@@ -90,6 +92,7 @@ class Dataset:
             texts are ids and are not to be normalised.
         words: for texts, the word that each of the V ids stands for; empty for everything else.
         probes: what is only evaluated, by a name of letters, digits, `_`, `-` and `.`.
+        notes: what its loader says of it, such as how many files it passed over; for `summary`.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Dataset:
     word_vectors: Float32[np.ndarray, "V D"] | None = None
     words: Sequence[str] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_arrays(
@@ -148,13 +152,14 @@ class Dataset:
         from ensemble_jax.data.arrays import from_arrays
 
         pairs = _pairs(name, train, test)
-        return from_arrays(
+        dataset = from_arrays(
             name,
             {split: inputs for split, (inputs, _) in pairs.items()},
             {split: labels for split, (_, labels) in pairs.items()},
             {"train": train_ids, "test": test_ids},
             class_names,
         )
+        return warn_of_meaning(dataset)
 
     @classmethod
     def from_tfds(cls, name: str, *, data_dir: str | Path | None = None) -> Dataset:
@@ -210,7 +215,8 @@ class Dataset:
             "mend or remove it, or leave such out by skip_broken=True",
         )
         folder = Path(path).expanduser()
-        return from_folder(f"{FOLDER_PREFIX}{path}", folder, form, resolve_folders(None, cache_dir))
+        folders = resolve_folders(None, cache_dir)
+        return warn_of_meaning(from_folder(f"{FOLDER_PREFIX}{path}", folder, form, folders))
 
     @classmethod
     def from_huggingface(
@@ -245,7 +251,8 @@ class Dataset:
         from ensemble_jax.data.objects import from_huggingface
 
         vectors = Path(word_vectors).expanduser() if word_vectors else None
-        return from_huggingface(name, {"train": train, "test": test}, input, label, vectors)
+        tables = {"train": train, "test": test}
+        return warn_of_meaning(from_huggingface(name, tables, input, label, vectors))
 
     @classmethod
     def from_torch(cls, train: Any, test: Any, *, name: str = "torch") -> Dataset:
@@ -263,7 +270,7 @@ class Dataset:
         """
         from ensemble_jax.data.objects import from_torch
 
-        return from_torch(name, {"train": train, "test": test})
+        return warn_of_meaning(from_torch(name, {"train": train, "test": test}))
 
     @classmethod
     def from_texts(
@@ -290,13 +297,14 @@ class Dataset:
         from ensemble_jax.data.text import from_texts
 
         pairs = _pairs(name, train, test)
-        return from_texts(
+        dataset = from_texts(
             name,
             {split: texts for split, (texts, _) in pairs.items()},
             {split: labels for split, (_, labels) in pairs.items()},
             Path(word_vectors).expanduser(),
             class_names=class_names,
         )
+        return warn_of_meaning(dataset)
 
     def __post_init__(self) -> None:
         self._check_encodable("class_names", self.class_names)
@@ -365,6 +373,15 @@ class Dataset:
                 f"{own.dtype} {list(own.shape[1:])} as those of the train split are, "
                 f"got {other.dtype} {list(other.shape[1:])}"
             )
+
+    def summary(self) -> str:
+        """One line: numbers of examples, form and range of inputs, classes, and the `notes`.
+
+        >>> from ensemble_jax.data import load_dataset
+        >>> load_dataset("digits").summary().split("; ")[:2]
+        ['digits: 1438 train and 359 test examples', 'uint8 8x8x1 in 0..240']
+        """
+        return summary(self)
 
     @cached_property
     def digests(self) -> Mapping[str, str]:

@@ -273,7 +273,9 @@ def from_texts(
     counts = Counter(word for of_text in words["train"] for word in of_text)
     # Words of the test texts alone count 0: they have an id if there is a vector for them.
     counts.update(dict.fromkeys((word for of_text in words["test"] for word in of_text), 0))
-    vocabulary = make_vocabulary(counts, read_word_vectors(word_vectors, counts))
+    known = read_word_vectors(word_vectors, counts)
+    vocabulary = make_vocabulary(counts, known)
+    drawn = sum(word not in known for word in vocabulary.ids)
     splits = {
         split: Split(
             encode_texts(of_split, vocabulary.ids, length),
@@ -289,4 +291,7 @@ def from_texts(
         class_names=encoded.class_names,
         word_vectors=vocabulary.vectors,
         words=vocabulary.words,
+        notes=(f"random vectors for {drawn} words that {word_vectors.name} lacks",)
+        if drawn
+        else (),
     )

@@ -51,11 +51,13 @@ def test_images_is_another_name_for_inputs(load):
 
 
 def test_class_names_and_ids(load):
-    dataset = load(
-        class_names=np.array(["cat", "dog", "owl", "never seen"]),
-        train_ids=np.array(["f", "e", "d", "c", "b", "a"]),
-        test_ids=np.array([30, 10, 20], np.uint16),
-    )
+    arguments = {
+        "class_names": np.array(["cat", "dog", "owl", "never seen"]),
+        "train_ids": np.array(["f", "e", "d", "c", "b", "a"]),
+        "test_ids": np.array([30, 10, 20], np.uint16),
+    }
+    with pytest.warns(UserWarning, match="1 of 4 classes have no train examples: never seen$"):
+        dataset = load(**arguments)
     assert dataset.class_names == ("cat", "dog", "owl", "never seen")
     assert dataset.train.ids.tolist() == ["f", "e", "d", "c", "b", "a"]
     assert dataset.test.ids.tolist() == [30, 10, 20]
@@ -67,7 +69,7 @@ def test_class_names_and_ids(load):
     [((), None), ((7,), (7,)), ((4, 5), (4, 5, 1)), ((2, 3, 4, 5), (2, 3, 4, 5))],
 )
 def test_other_shapes(load, shape, loaded_shape):
-    inputs = {f"{split}_inputs": np.ones((m, *shape), np.uint8) for split, m in SIZES.items()}
+    inputs = {f"{split}_inputs": distinct(m, *shape) for split, m in SIZES.items()}
     if loaded_shape is None:
         with pytest.raises(
             ValueError, match=r"must be a non-empty \[M, ...\], got the shape \(6,\)"
@@ -80,10 +82,15 @@ def test_other_shapes(load, shape, loaded_shape):
 SIZES = {"train": 6, "test": 3}
 
 
+def distinct(*shape):
+    """Values that no other number of examples has, up to 255."""
+    return (np.arange(np.prod(shape)).reshape(shape) * shape[0] % 251).astype(np.uint8)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4", ">f8"])
 def test_floats_become_float32(load, dtype):
     values = np.linspace(-1.3, 2.7, 6 * 7).reshape(6, 7).astype(dtype)
-    dataset = load(train_inputs=values, test_inputs=values[:3])
+    dataset = load(train_inputs=values, test_inputs=-values[:3])
     assert dataset.train.inputs.dtype == np.float32
     assert dataset.train.inputs.dtype.isnative
     np.testing.assert_array_equal(dataset.train.inputs, values.astype(np.float32))

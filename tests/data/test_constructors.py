@@ -64,7 +64,7 @@ def test_anything_that_numpy_takes(convert, dtype):
 )
 def test_types_of_inputs(dtype, shape, expected):
     x = np.arange(6 * np.prod(shape)).reshape(6, *shape) % 100
-    x_test = x[::2]
+    x_test = x[:3] + 1
     dataset = from_arrays(train=(x.astype(dtype), Y), test=(x_test.astype(dtype), Y_TEST))
     assert dataset.train.inputs.dtype == expected
     assert dataset.train.inputs.dtype.isnative
@@ -396,8 +396,9 @@ def test_pairs_of_tensors(tensor):
     ],
 )
 def test_channels_come_last(shape, expected):
-    pairs = [(np.full(shape, label, np.float32), label) for label in Y]
-    assert Dataset.from_torch(pairs, pairs[:3]).input_shape == expected
+    values = np.random.default_rng(0).random((9, *shape), np.float32)
+    pairs = list(zip(values, [*Y, *Y_TEST], strict=True))
+    assert Dataset.from_torch(pairs[:6], pairs[6:]).input_shape == expected
 
 
 def test_pairs_of_images_with_classes():
@@ -473,8 +474,9 @@ def test_texts_are_as_from_files(vectors, tmp_path):
 def test_texts_with_numbers(vectors):
     numbers = [0, 1, 0, 1]
     train = (TEXTS, numbers)
+    test = (["red sky", "blue blood"], [0, 1])
     dataset = Dataset.from_texts(
-        train=train, test=train, word_vectors=vectors, class_names=["red", "blue"]
+        train=train, test=test, word_vectors=vectors, class_names=["red", "blue"]
     )
     assert dataset.class_names == ("red", "blue")
     assert dataset.train.labels.tolist() == numbers
