@@ -11,7 +11,6 @@ from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import Dataset
 from ensemble_jax.machine import num_cores
 from ensemble_jax.membership import Members, concatenate, members
-from ensemble_jax.options import Schedule
 from ensemble_jax.task import Training
 
 if TYPE_CHECKING:
@@ -36,13 +35,13 @@ def training_of(
     from ensemble_jax.optimizers import named_optimizer
 
     config = configs[0]
-    given = [name for name in _WHERE_GIVEN if any(getattr(c, name, 0) for c in configs)]
+    given = [name for name in _WHERE_GIVEN if any(getattr(c, name) for c in configs)]
     return Training(
         name=f"{config.model.value} on {config.dataset}",
         make_network=functools.partial(network_of, config),
         load_data=functools.partial(load_data, config),
         members=concatenate([members_of(c, [*_ALWAYS, *given]) for c in configs]),
-        optimizer=named_optimizer(config.optimizer, getattr(config, "schedule", Schedule.STEP)),
+        optimizer=named_optimizer(config.optimizer, config.schedule),
         loss=smoothed_by_member if "label_smoothing" in given else cross_entropy,
         batch_size=config.batch_size,
         extents=tuple(config.extents),

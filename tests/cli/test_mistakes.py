@@ -13,7 +13,7 @@ from ml_collections import config_flags
 from ensemble_jax import load_run
 from ensemble_jax.cli import config_option  # noqa: F401  it says how texts are parsed
 from ensemble_jax.cli.train_config import TrainConfig
-from ensemble_jax.options import Model
+from ensemble_jax.options import Model, Schedule
 
 SIZES = {"train": 60, "test": 30}
 
@@ -90,7 +90,8 @@ OPTIONS = [
     ("--config.activation=swish", ["--config.activation=swish", "elu|relu|leaky_relu"]),
     ("--config.initialiser=xavier", ["--config.initialiser=xavier", "glorot_uniform|glorot_no"]),
     ("--config.form=large", ["--config.form=large", "cifar|imagenet"]),
-    ("--config.optimizer=sdg", ["--config.optimizer=sdg", "sgd|momentum|adam|adadelta"]),
+    ("--config.optimizer=sdg", ["--config.optimizer=sdg", "sgd|momentum|adam|adadelta|adamw|lion"]),
+    ("--config.schedule=cosin", ["--config.schedule=cosin", "step|constant|cosine|linear"]),
     (
         "--config.plan=convolution=fft",
         ["one of xla, patches, winograd, winograd4, direct, mixed, fused, got 'fft'"],
@@ -205,7 +206,14 @@ VALUES = [
     ("--config.decay_factor=0.5", ["decay_factor must be at least 1, got 0.5"]),
     ("--config.decay_epochs=0", ["decay_epochs must be at least 1, got 0"]),
     ("--config.decay_epochs=9999999999", ["decay_epochs must be at most 2147483647"]),
+    ("--config.warmup_epochs=-0.5", ["warmup_epochs must be at least 0, got -0.5"]),
+    ("--config.warmup_epochs=1e10", ["warmup_epochs must be at most 2147483647, got 10000000000"]),
     ("--config.momentum=1", ["momentum must lie in [0, 1), got 1.0"]),
+    ("--config.weight_decay=-1", ["weight_decay must be at least 0, got -1.0"]),
+    ("--config.weight_decay=nan", ["weight_decay must be finite, got nan"]),
+    ("--config.clip_norm=-1", ["clip_norm must be at least 0, got -1.0"]),
+    ("--config.label_smoothing=1", ["label_smoothing must lie in [0, 1), got 1.0"]),
+    ("--config.label_smoothing=-0.1", ["label_smoothing must lie in [0, 1), got -0.1"]),
     ("--config.l2=-1", ["l2 must be at least 0, got -1.0"]),
     ("--config.l2=inf", ["l2 must be finite, got inf"]),
     ("--config.dropout_scale=2", ["dropout_scale must lie in [0, 2), got 2.0"]),
@@ -250,6 +258,11 @@ def test_a_value_out_of_range_is_refused(option, parts):
         ({"probes": ("noise", None)}, "probes must be texts, got None"),
         ({"tied": [3]}, "tied must be texts, got 3"),
         ({"probes": "noise"}, "probes must be of type tuple, got 'noise'"),
+        ({"schedule": "cosine"}, "schedule must be of type Schedule, got 'cosine'"),
+        (
+            {"schedule": Schedule.COSINE, "warmup_epochs": 10},
+            "warmup_epochs must be below the last extent, 10, with schedule cosine, got 10",
+        ),
         (
             {"random_labels": True, "label_noise": 0.5},
             "label_noise must be 0 with random_labels, which replace every label, got 0.5",

@@ -18,7 +18,7 @@ from ensemble_jax.collection import Placement
 from ensemble_jax.data import channel_statistics, load_dataset
 from ensemble_jax.evaluation import make_evaluator
 from ensemble_jax.models import make_network
-from ensemble_jax.options import Activation, Model, Optimizer
+from ensemble_jax.options import Activation, Model, Optimizer, Schedule
 from ensemble_jax.roster import make_roster
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 
@@ -167,6 +167,25 @@ def test_settings_of_a_grid_and_of_a_list():
     assert listed.with_values(listed.settings[1]) == TrainConfig(
         learning_rate=0.2, model=Model.MNIST_NET
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "together"),
+    [
+        ("weight_decay", [0.0, 0.1], True),
+        ("warmup_epochs", [0.0, 0.5], True),
+        ("clip_norm", [0.0, 1.0], True),
+        ("label_smoothing", [0.0, 0.1], True),
+        ("member_label_noise", [0.0, 0.1], True),
+        # These are other programs, or members with other numbers of examples.
+        ("optimizer", [Optimizer.ADAMW, Optimizer.LION], False),
+        ("schedule", [Schedule.STEP, Schedule.COSINE], False),
+        ("subset_fraction", [0.5, 1.0], False),
+    ],
+)
+def test_what_one_collection_can_hold(name, values, together):
+    found = groups(SweepConfig(vary={name: values}))
+    assert list(found.values()) == ([[0, 1]] if together else [[0], [1]])
 
 
 @pytest.mark.parametrize(
