@@ -40,8 +40,10 @@ def describe(value: Any) -> str:
         }
         named = (f"{name}={describe(item)}" for name, item in given.items())
         return f"{type(value).__name__}({', '.join(named)})"
-    if isinstance(value, tuple) and hasattr(value, "_fields"):  # such as a pair of pure functions
-        named = (f"{name}={describe(item)}" for name, item in value._asdict().items())
+    names = getattr(value, "_fields", None)
+    if names is not None and isinstance(value, tuple):  # such as a pair of pure functions
+        fields = zip(names, value, strict=True)
+        named = (f"{name}={describe(item)}" for name, item in fields)
         return f"{type(value).__name__}({', '.join(named)})"
     text = _ADDRESS.sub("", " ".join(repr(value).split()))
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."

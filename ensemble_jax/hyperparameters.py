@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array, Shaped
 
-Scalar = Shaped[Array, ""] | float
+Scalar = Shaped[Array | np.ndarray, "..."] | float
+"""A number of one member, or `[N]` numbers before they are lifted."""
 
 
 class Hyperparameters:

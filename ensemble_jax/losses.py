@@ -33,7 +33,7 @@ def cross_entropy(
     if isinstance(smoothing, float | int) and smoothing == 0:
         return hard
     uniform = jax.nn.logsumexp(outputs, axis=-1) - outputs.mean(-1)
-    return (1 - smoothing) * hard + smoothing * uniform
+    return jnp.asarray((1 - smoothing) * hard + smoothing * uniform)
 
 
 def focal(

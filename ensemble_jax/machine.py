@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+NO_BAR = "TQDM_DISABLE"
+"""The variable of the environment that hides progress bars."""
+
 
 def num_cores() -> int:
     """The cores that this process may use, at least 1."""

@@ -246,8 +246,10 @@ def _hyperparameter(name, value, count):
     numbers = _for_each(name, array, count, np.float64)
     if not np.isfinite(numbers).all():
         raise ValueError(f"{name} must be finite, got {numbers[~np.isfinite(numbers)][0]}")
-    dtype = np.float32 if array.dtype.kind == "f" else np.int32
-    limits = np.finfo(dtype) if dtype is np.float32 else np.iinfo(dtype)
+    floating = array.dtype.kind == "f"
+    dtype, limits = (
+        (np.float32, np.finfo(np.float32)) if floating else (np.int32, np.iinfo(np.int32))
+    )
     with np.errstate(over="ignore", under="ignore"):
         rounded = numbers.astype(dtype)
     vanished = (rounded == 0) & (numbers != 0)

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ensemble_jax.analysis import bimodality, consistency_score
-from ensemble_jax.processes.group import NO_BAR
+from ensemble_jax.machine import NO_BAR
 from ensemble_jax.runs import unpack_correct
 from ensemble_jax.training import NOT_DIVERGED, Measurement, Observer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,7 +194,7 @@ def make_training(
     )
 
 
-def _check_data(data):
+def _check_data(data: Dataset | str | Callable[[], Dataset]) -> Callable[[], Dataset]:
     if isinstance(data, Dataset):
         return lambda: data
     if isinstance(data, str):
@@ -209,7 +209,7 @@ def _check_data(data):
 
 
 def _check_extents(extents):
-    if isinstance(extents, str) or not isinstance(extents, Iterable):
+    if isinstance(extents, str) or not isinstance(extents, Collection):
         raise ValueError(f"extents must be several numbers of epochs, got {extents!r}")
     if any(isinstance(e, bool) or not isinstance(e, int | np.integer) or e < 0 for e in extents):
         raise ValueError(f"extents must be numbers of epochs of at least 0, got {list(extents)}")

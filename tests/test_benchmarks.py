@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import TrainingPass, Variables, count_parameters
 
 from benchmarks import acceptance, memory, operations, remote, results, rounds, summary, workloads
 from benchmarks.contender import Prepared, UnavailableError
@@ -25,7 +26,6 @@ from benchmarks.remote import ContenderError, RemoteContender, Training
 from benchmarks.rounds import Measurement, Outcome, Protocol
 from benchmarks.summary import Benchmark
 from benchmarks.workloads import WORKLOADS, Task, load_training_set
-from ensemble_jax.models import TrainingPass, Variables, count_parameters
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.planning import Trial
 

@@ -69,8 +69,8 @@ class CollectionEvaluation:
                     f"pools of {name} must be joined, and several have a multiple of 8 examples "
                     f"each, got {examples.pools}"
                 )
-            pools = examples.forms if isinstance(examples, PoolFeed) else ()
-            for arrays in map(_arrays, pools) if pools else (examples,):
+            forms = map(_arrays, examples.forms) if isinstance(examples, PoolFeed) else [examples]
+            for arrays in forms:
                 if (form := _form(arrays)) not in self._compiled:
                     lifted = placement.lift(evaluate, shared=range(1, 1 + len(arrays)))
                     self._compiled[form] = lifted.lower(variables, *arrays).compile()

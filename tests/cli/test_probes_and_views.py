@@ -10,6 +10,8 @@ import jax
 import numpy as np
 import PIL.Image
 import pytest
+from ensemble_jax.models import make_network
+from ensemble_jax.roster import make_roster
 
 from ensemble_jax import load_run
 from ensemble_jax.analysis import consensus_score
@@ -22,9 +24,7 @@ from ensemble_jax.data import (
     select_classes,
     with_label_noise,
 )
-from ensemble_jax.models import make_network
 from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
-from ensemble_jax.roster import make_roster
 from ensemble_jax.training import Checkpoints, make_member_training
 
 CLASSES = ("bright, white", "dim")

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 import jax
 import numpy as np
 import pytest
+from ensemble_jax.models import make_network
+from ensemble_jax.roster import make_roster
 
 from ensemble_jax import load_run
 from ensemble_jax.cli.sweep_config import Combination, SweepConfig, folder_name, groups, parse_vary
@@ -17,9 +19,7 @@ from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.collection import Placement
 from ensemble_jax.data import channel_statistics, load_dataset
 from ensemble_jax.evaluation import make_evaluator
-from ensemble_jax.models import make_network
 from ensemble_jax.options import Activation, Model, Optimizer, Schedule
-from ensemble_jax.roster import make_roster
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 
 RATES = [0.002 * 1.2**i for i in range(20)]

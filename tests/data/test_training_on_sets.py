@@ -7,13 +7,13 @@ import csv
 import jax
 import numpy as np
 import pytest
+from ensemble_jax.models import make_network
 
 from ensemble_jax.collection import Placement
 from ensemble_jax.data import Dataset, Split, channel_statistics, load_dataset
 from ensemble_jax.data import vggface2 as faces
 from ensemble_jax.data.folders import Folders
 from ensemble_jax.data.views import with_random_labels
-from ensemble_jax.models import make_network
 from ensemble_jax.options import ArchitectureOptions, Model, Optimizer
 from ensemble_jax.training import (
     CollectionTraining,

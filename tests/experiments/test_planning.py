@@ -5,9 +5,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import pytest
+from ensemble_jax.models import make_network
 
 from ensemble_jax.cli.train_config import TrainConfig
-from ensemble_jax.models import make_network
 from ensemble_jax.ops import xla_convolution
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.plan import parse_plan_request

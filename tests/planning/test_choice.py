@@ -9,8 +9,8 @@ import time
 import jax
 import numpy as np
 import pytest
-
 from ensemble_jax.models import make_network
+
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
@@ -187,9 +187,7 @@ def test_other_convolutions_in_some_layers_are_tried_after_passes(gain, taken):
     # Passes are tried once more with other layers; one convolution in all is without exceptions.
     again = [dataclasses.replace(FIRST, microbatches=1, layer_convolutions=LAYERS)]
     assert tried[3 : 3 + len(taken)] == again[: len(taken)]
-    assert tried[3 + len(taken)] == dataclasses.replace(
-        FIRST, microbatches=5, convolution=PATCHES
-    )
+    assert tried[3 + len(taken)] == dataclasses.replace(FIRST, microbatches=5, convolution=PATCHES)
 
 
 @pytest.mark.parametrize(
@@ -208,9 +206,7 @@ def test_passes_that_gain_little_are_taken_after_layers(with_layers, passes, lay
         return LAYERS
 
     choice = choose(speed, layers=choose_layers)
-    assert choice.plan == dataclasses.replace(
-        FIRST, microbatches=passes, layer_convolutions=layers
-    )
+    assert choice.plan == dataclasses.replace(FIRST, microbatches=passes, layer_convolutions=layers)
     assert len(set(map(str, (t.plan.as_plain() for t in choice.tried)))) == len(choice.tried)
 
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import TrainingPass, Variables, make_network
 
 from ensemble_jax import ops
 from ensemble_jax.collection import place
-from ensemble_jax.models import TrainingPass, Variables, make_network
 from ensemble_jax.options import (
     ArchitectureOptions,
     ConvolutionAlgorithm,

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from ensemble_jax.models import make_network
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.models import make_network
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning import PlanningTask, Trials, memory, trial, try_plan

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
-
 from ensemble_jax.models import Network, make_network
+
+from ensemble_jax.optimizers import make_update_rule
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.training import Examples, make_member_training
 from ensemble_jax.training.member import NOT_DIVERGED, Batch, MemberState, train_step
-from ensemble_jax.optimizers import make_update_rule
 
 # Compile time is all the time there is.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

@@ -18,14 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import network_of
+from ensemble_jax.models.architecture import Architecture
+from ensemble_jax.models.layers import BatchNorm
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ensemble_jax.collection import Placement
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
-from ensemble_jax.models import network_of
-from ensemble_jax.models.architecture import Architecture
-from ensemble_jax.models.layers import BatchNorm
 from ensemble_jax.training import CollectionTraining, place_examples
 
 NUMBERS = (5, 8, 13)
