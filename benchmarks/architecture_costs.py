@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from ensemble_jax.models import Network, TrainingPass, Variables, count_parameters, make_network
 
 from benchmarks.environment import provenance
 from benchmarks.jax_networks import temporary_bytes
@@ -15,7 +16,6 @@ from benchmarks.matrix_product import MatrixProduct
 from benchmarks.operations import network_operations
 from benchmarks.summary import markdown
 from ensemble_jax.collection import place
-from ensemble_jax.models import Network, TrainingPass, Variables, count_parameters, make_network
 from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
@@ -203,7 +203,7 @@ def measure(
             trained.make_network(chosen.convolution),
             trained.optimizer,
             batch_size,
-            chosen.passes_per_step,
+            chosen.microbatches,
         ),
         placement,
         make_members(len(devices)),

@@ -11,12 +11,12 @@ mkdir -p "$output"
 if [ "$scale" = dry ]; then
     speed=(--workloads=mlp_digits --members=2 --contenders=ensemble_jax,python_loop)
     speed+=(--rounds=1 --seconds=0.1 --sweep=mlp_digits --sweep_members=1,2)
-    experiment=(--config=experiments/configs/digits.py --config.num_members=2 '--config.extents=(0,1)')
+    experiment=(--config=digits --config.num_members=2 '--config.extents=(0,1)')
     steps=2
 else
     speed=(--sweep=st_vgg,small_cnn_digits --sweep_plan=auto)
     speed+=(--sweep_contenders=ensemble_jax,python_loop,vmap_of_scan)
-    experiment=(--config=experiments/configs/small_mammals.py)
+    experiment=(--config=small_mammals)
     steps=20
 fi
 

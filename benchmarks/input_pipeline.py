@@ -38,6 +38,7 @@ import jax
 import numpy as np
 import PIL.Image
 from absl import app, flags
+from ensemble_jax.models import make_network
 
 from benchmarks.collection import make_members
 from benchmarks.environment import ROOT, describe_environment, provenance, usable_cores
@@ -46,9 +47,7 @@ from benchmarks.workloads import Workload
 from ensemble_jax.collection import place, use_all_cores
 from ensemble_jax.data import StoredInputs, load_dataset
 from ensemble_jax.data.image_files import ImageForm, fit_encoded_image
-from ensemble_jax.data.pool_feed import PoolFeed, PoolName, Shuffle
 from ensemble_jax.data.pools import Pools
-from ensemble_jax.models import make_network
 from ensemble_jax.ops import convolution_by_layer, make_augmentation
 from ensemble_jax.options import (
     ArchitectureOptions,
@@ -61,6 +60,7 @@ from ensemble_jax.options import (
 )
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
+from ensemble_jax.pool_feed import PoolFeed, PoolName, Shuffle
 from ensemble_jax.runs.files import replace_file
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 
@@ -152,7 +152,7 @@ class _Contender:
         )
         augment = make_augmentation(parse_augmentations(_AUGMENTATION.value), inputs.example_shape)
         training = make_member_training(
-            network, Optimizer.MOMENTUM, _BATCH_SIZE.value, plan.passes_per_step, augment
+            network, Optimizer.MOMENTUM, _BATCH_SIZE.value, plan.microbatches, augment
         )
         workload = Workload(
             "",

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
+from ensemble_jax.models import Network, TrainingPass, Variables
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from benchmarks.contender import Prepared
 from benchmarks.jax_networks import device_bytes, make_workload_network, temporary_bytes
 from benchmarks.memory import Memory, peak_resident_bytes
 from benchmarks.workloads import Workload, load_training_set
-from ensemble_jax.models import Network, TrainingPass, Variables
 from ensemble_jax.options import ConvolutionAlgorithm
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+from ensemble_jax.models import Network, TrainingPass, make_network, network_of
+from ensemble_jax.models.architecture import Architecture
 from flax import linen as nn
 
 from benchmarks.workloads import TrainingSet, Workload
 from ensemble_jax import ops
-from ensemble_jax.models import Network, TrainingPass, make_network, network_of
-from ensemble_jax.models.architecture import Architecture
 from ensemble_jax.options import ConvolutionAlgorithm, Precision
 
 

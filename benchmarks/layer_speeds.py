@@ -48,7 +48,7 @@ def time_layers(
         lambda convolution: make_workload_network(workload, data, convolution), images
     )
     devices = jax.local_devices()
-    plan = Plan(len(devices), 1, algorithms[0], passes_per_step=1)
+    plan = Plan(len(devices), 1, algorithms[0], microbatches=1)
     placement = place(plan, len(devices), devices)
     measured = {}
     for layer in layers:

@@ -37,6 +37,8 @@ from typing import Any
 import jax
 import numpy as np
 from absl import app, flags
+from ensemble_jax.models import make_network
+from ensemble_jax.roster import make_roster
 
 from benchmarks.environment import ROOT, describe_environment, provenance
 from benchmarks.main_job import MainJob, disk_bytes, record_hashes, same_bits
@@ -48,16 +50,14 @@ from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.collection import place, use_all_cores
 from ensemble_jax.data import as_array, channel_statistics, load_dataset
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
-from ensemble_jax.models import make_network
 from ensemble_jax.options import Model, Optimizer
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
 from ensemble_jax.planning.memory import CollectionMemory, program_bytes
-from ensemble_jax.roster import make_roster
+from ensemble_jax.report import run_report  # noqa: F401  # what the job holds as well, Matplotlib above all
 from ensemble_jax.runs.files import npz_content, replace_file
 from ensemble_jax.runs.layout import RECORDS, record_path
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
-from experiments import report  # noqa: F401  # what the job holds as well, Matplotlib above all
 
 _MODEL = flags.DEFINE_enum_class("model", Model.MNIST_NET, Model, "What to train.")
 _MEMBERS = flags.DEFINE_integer("members", 1000, "N.", lower_bound=1)
@@ -192,7 +192,7 @@ def plan_memory(config: TrainConfig) -> dict[str, int]:
         for name, split in dataset.splits.items()
     }
     training = CollectionTraining(
-        make_member_training(network, config.optimizer, config.batch_size, plan.passes_per_step),
+        make_member_training(network, config.optimizer, config.batch_size, plan.microbatches),
         placement,
         roster.members,
         examples["train"],

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from ensemble_jax.models import Network
 
 from benchmarks.jax_networks import make_workload_network
 from benchmarks.workloads import Workload, load_training_set
-from ensemble_jax.models import Network
 from ensemble_jax.options import ConvolutionAlgorithm
 
 # The forward pass, the gradient by the inputs and the gradient by the weights of a layer multiply

@@ -62,7 +62,7 @@ _EVALUATION_BATCH_SIZE = flags.DEFINE_integer(
     "evaluation_batch_size", 500, "As of the main job.", lower_bound=1
 )
 _PLAN = flags.DEFINE_string(
-    "plan", "default,passes_per_step=10", "As --config.plan of the main job; never measured here."
+    "plan", "default,microbatches=10", "As --config.plan of the main job; never measured here."
 )
 _EPOCHS = flags.DEFINE_integer("epochs", 2, "Of each round, every one an extent.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements.", lower_bound=1)
@@ -145,7 +145,7 @@ class _Recording:
             for name, split in self._splits.items()
         }
         self._training = CollectionTraining(
-            make_member_training(network, Optimizer.SGD, _BATCH_SIZE.value, plan.passes_per_step),
+            make_member_training(network, Optimizer.SGD, _BATCH_SIZE.value, plan.microbatches),
             self._placement,
             make_members(self._workload, _MEMBERS.value, self._workload.most_steps),
             examples["train"],

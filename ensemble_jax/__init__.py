@@ -1,7 +1,7 @@
 """Train many networks at once in JAX and study which examples they learn, and when.
 
-The packages and the two functions below are imported when they are first used, so that reading a
-run needs neither JAX nor anything else that training does.
+Everything public is here. It is imported when it is first used, so that reading a run needs neither
+JAX nor anything else that training does.
 """
 
 from importlib import import_module
@@ -10,30 +10,59 @@ from typing import TYPE_CHECKING, Any
 from ensemble_jax.version import __version__
 
 if TYPE_CHECKING:
-    from ensemble_jax import analysis, data, evaluation, figures, models, runs, training
-    from ensemble_jax.runs import load_run, merge_runs
+    from ensemble_jax import analysis, data, figures, losses, networks, optimizers, runs, zoo
+    from ensemble_jax.collection import use_all_cores
+    from ensemble_jax.data import Dataset, load_dataset
+    from ensemble_jax.membership import Members, members
+    from ensemble_jax.networks import Network, Variables
+    from ensemble_jax.runs import Run, load_run, merge_runs
+    from ensemble_jax.trainer import train
+
+_MODULES = ("analysis", "data", "figures", "losses", "networks", "optimizers", "runs", "zoo")
+# Where each function and type is.
+_HOMES = {
+    "Dataset": "data",
+    "Members": "membership",
+    "Network": "networks",
+    "Run": "runs",
+    "Variables": "networks",
+    "load_dataset": "data",
+    "load_run": "runs",
+    "members": "membership",
+    "merge_runs": "runs",
+    "train": "trainer",
+    "use_all_cores": "collection",
+}
 
 __all__ = [
+    "Dataset",
+    "Members",
+    "Network",
+    "Run",
+    "Variables",
     "__version__",
     "analysis",
     "data",
-    "evaluation",
     "figures",
+    "load_dataset",
     "load_run",
+    "losses",
+    "members",
     "merge_runs",
-    "models",
+    "networks",
+    "optimizers",
     "runs",
-    "training",
+    "train",
+    "use_all_cores",
+    "zoo",
 ]
-
-_FUNCTIONS = {"load_run": "ensemble_jax.runs", "merge_runs": "ensemble_jax.runs"}
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for (PEP 562)."""
-    if name in _FUNCTIONS:
-        value = getattr(import_module(_FUNCTIONS[name]), name)
-    elif name in __all__:
+    if name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    elif name in _MODULES:
         value = import_module(f"{__name__}.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,11 +30,18 @@ class Placement:
 
     Attributes:
         num_members: N.
-        members_per_call: how many members a device computes at once; 0 means all that it holds.
-            Fewer take less memory for activations, the results are the same up to rounding.
+        members_per_call: how many members a device computes at once; 0 means all that it holds,
+            in one call. Fewer take less memory for activations, the results are the same up to
+            rounding.
         devices: what the members are spread over. Where the members do not divide into calls of
             equal size on every device, the last member is computed again to fill up, and the
             copies are dropped: one size is one program, in which no member depends on its place.
+
+    Calls of some members are the rounds of a loop whose length is an argument of the compiled
+    program, over at least one slot more than a call has. So a compiler can neither unroll the loop
+    nor simplify its slices, however few members there are, and the call is compiled alike: a member
+    has the same bits whatever N is, as long as the size of the calls, `members_at_once`, is the
+    same.
     """
 
     num_members: int
@@ -51,8 +58,9 @@ class Placement:
 
     @property
     def members_per_device(self) -> int:
-        """The members that a device holds, copies included."""
-        return -(-self._least_per_device // self.members_at_once) * self.members_at_once
+        """The members that a device has memory for, padding included."""
+        slots = self._members_in_calls
+        return max(slots, self.members_at_once + 1) if self.members_per_call else slots
 
     @property
     def members_at_once(self) -> int:
@@ -60,8 +68,24 @@ class Placement:
         return min(self.members_per_call or self._least_per_device, self._least_per_device)
 
     @property
+    def calls_per_device(self) -> int:
+        """The calls of the fullest device, one after another."""
+        return -(-self._least_per_device // self.members_at_once)
+
+    @property
     def _least_per_device(self) -> int:
         return -(-self.num_members // len(self.devices))
+
+    @property
+    def _members_in_calls(self) -> int:
+        return self.calls_per_device * self.members_at_once
+
+    @property
+    def _calls_of_devices(self) -> np.ndarray:
+        """How many calls each device makes: none of copies alone."""
+        calls = -(-self.num_members // self.members_at_once)
+        before = self.calls_per_device * np.arange(len(self.devices))
+        return np.clip(calls - before, 0, self.calls_per_device).astype(np.int32)
 
     @property
     def _mesh(self) -> Mesh:
@@ -69,10 +93,13 @@ class Placement:
 
     def spread(self, tree: Any) -> Any:
         """Put `[N, ...]` host arrays on the devices, each its own members."""
-        total = self.members_per_device * len(self.devices)
-        index = np.minimum(np.arange(total), self.num_members - 1)
-        sharding = NamedSharding(self._mesh, PartitionSpec(_AXIS))
-        return jax.tree.map(lambda x: jax.device_put(np.asarray(x)[index], sharding), tree)
+        first = self._members_in_calls * np.arange(len(self.devices))[:, None]
+        index = (first + np.arange(self.members_per_device)).ravel()
+        index = np.minimum(index, self.num_members - 1)
+        return jax.tree.map(lambda x: self._split(np.asarray(x)[index]), tree)
+
+    def _split(self, array):
+        return jax.device_put(array, NamedSharding(self._mesh, PartitionSpec(_AXIS)))
 
     def share(self, tree: Any) -> Any:
         """Put arrays that all members read on every device."""
@@ -97,14 +124,30 @@ class Placement:
         return jax.tree.map(self._on_host, tree)
 
     def _on_host(self, array: jax.Array | np.ndarray) -> np.ndarray:
+        slots, held = self.members_per_device, self._members_in_calls
         if not isinstance(array, jax.Array):
-            return np.array(array[: self.num_members])
+            by_device = array.reshape(len(self.devices), slots, *array.shape[1:])
+            return np.concatenate(by_device[:, :held])[: self.num_members]
         # `jax.device_get` joins the shards in an array that it keeps, of which this were a copy.
         joined = np.empty((self.num_members, *array.shape[1:]), array.dtype)
         for shard in array.addressable_shards:
-            members = joined[shard.index[0]]
+            first = (shard.index[0].start or 0) // slots * held
+            members = joined[first : first + held]
             members[...] = np.asarray(shard.data)[: len(members)]
         return joined
+
+    def placed_shapes(self, shapes: Any) -> Any:
+        """What a function is compiled for that takes host arrays `[N, ...]` from `spread`."""
+        sharding = NamedSharding(self._mesh, PartitionSpec(_AXIS))
+        slots = self.members_per_device * len(self.devices)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((slots, *x.shape[1:]), x.dtype, sharding=sharding),
+            shapes,
+        )
+
+    def on_first_device(self) -> Placement:
+        """The same members, one after another on the first of the devices."""
+        return Placement(self.num_members, 1, self.devices[:1])
 
     def host_shapes(self, shapes: Any) -> Any:
         """The shapes that `gather` makes of a lifted function's results."""
@@ -118,8 +161,10 @@ class Placement:
         *,
         shared: Sequence[int] = (),
         donate: Sequence[int] = (),
-    ) -> Callable[..., Any]:
+    ) -> Lifted:
         """Make a function of one member a compiled function of all.
+
+        The results of members that are padding mean nothing.
 
         Args:
             function: takes and returns pytrees of arrays of one member.
@@ -129,10 +174,9 @@ class Placement:
                 each result has the structure, shapes and types of what it replaces.
         """
 
-        def of_one_device(*arguments):
+        def of_one_device(*arguments, calls):
             positions = [i for i in range(len(arguments)) if i not in shared]
             own = [arguments[i] for i in positions]
-            replaced = [positions.index(i) for i in donate]
 
             def of_one_member(own):
                 rest = iter(own)
@@ -140,78 +184,96 @@ class Placement:
                     *(x if i in shared else next(rest) for i, x in enumerate(arguments))
                 )
 
-            # Also where there is only one: a vmap over one member rounds differently.
-            if self.members_per_call == 1:
-                if self.members_per_device == 1:
-                    return _alone_in_a_loop(of_one_member, own)
-                return _call_after_call(of_one_member, own, replaced)
-            of_several = jax.vmap(of_one_member)
-            if self.members_at_once == self.members_per_device:
-                return of_several(own)
-            calls = jax.tree.map(lambda x: x.reshape(-1, self.members_at_once, *x.shape[1:]), own)
-            results = _call_after_call(of_several, calls, replaced)
-            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), results)
+            if not self.members_per_call:
+                return jax.vmap(of_one_member)(own)
+            replaced = [positions.index(i) for i in donate]
+            return _call_after_call(of_one_member, own, replaced, self.members_at_once, calls)
 
-        def of_all(*arguments):
-            specs = tuple(
+        def of_all(calls, *arguments):
+            specs = (
                 PartitionSpec() if i in shared else PartitionSpec(_AXIS)
                 for i in range(len(arguments))
             )
             return jax.shard_map(
-                of_one_device,
+                lambda calls, *own: of_one_device(*own, calls=calls[0]),
                 mesh=self._mesh,
-                in_specs=specs,
+                in_specs=(PartitionSpec(_AXIS), *specs),
                 out_specs=PartitionSpec(_AXIS),
                 check_vma=False,
-            )(*arguments)
+            )(calls, *arguments)
 
-        return jax.jit(of_all, donate_argnums=tuple(donate))
+        jitted = jax.jit(of_all, donate_argnums=tuple(1 + i for i in donate))
+        return Lifted(jitted, self._split(self._calls_of_devices))
 
 
-def _call_after_call(function, arguments, replaced):
-    """A function of one entry of every argument, over all entries, as `lax.map`.
+class Lifted:
+    """A function of all members, from `Placement.lift`.
 
-    The first results replace the arguments at the positions `replaced`, entry after entry. Without
-    that the loop reads the old until its end, and a state would be there twice.
+    It is used as what `jax.jit` returns, and so is what its `lower` and `compile` return: it only
+    adds the number of calls of every device to the arguments.
     """
-    if not replaced:
-        return lax.map(function, arguments)
 
-    def entry(tree, i):
-        return jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, i, keepdims=False), tree)
+    def __init__(self, stage: Any, calls: jax.Array) -> None:
+        self._stage = stage
+        self._calls = calls
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The results of all members."""
+        return self._stage(self._calls, *arguments)
+
+    def lower(self, *arguments: Any) -> Lifted:
+        """As `jax.stages.Wrapped.lower`, for arguments or their shapes."""
+        return Lifted(self._stage.lower(self._calls, *arguments), self._calls)
+
+    def compile(self) -> Lifted:
+        """As `jax.stages.Lowered.compile`."""
+        return Lifted(self._stage.compile(), self._calls)
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the stage of JAX has, such as `as_text` and `memory_analysis`."""
+        return getattr(self._stage, name)
+
+
+def _call_after_call(function, arguments, replaced, size, calls):
+    """A function of one entry of every argument, over the first `calls * size` entries.
+
+    So many entries at once are a call, the others are left out: their results are zeros, or what
+    they were. The first results replace the arguments at the positions `replaced`, call after call.
+    Without that the loop reads the old until its end, and a state would be there twice.
+    """
+    # A vmap over one member rounds differently.
+    of_call = function if size == 1 else jax.vmap(function)
+
+    def entry(x, i):
+        if size == 1:
+            return lax.dynamic_index_in_dim(x, i, keepdims=False)
+        return lax.dynamic_slice_in_dim(x, i * size, size)
+
+    def replace(x, own, i):
+        if size == 1:
+            return lax.dynamic_update_index_in_dim(x, own, i, 0)
+        return lax.dynamic_update_slice_in_dim(x, own, i * size, 0)
 
     def call(i, results):
         current = list(arguments)
         for position, result in zip(replaced, results, strict=False):
             current[position] = result
         # All is read before anything is replaced; XLA keeps a copy where it cannot see that.
-        new = function(lax.optimization_barrier(entry(current, i)))
-        return jax.tree.map(
-            lambda x, own: lax.dynamic_update_index_in_dim(x, own, i, 0), results, new
-        )
+        new = of_call(lax.optimization_barrier(jax.tree.map(lambda x: entry(x, i), current)))
+        return jax.tree.map(lambda x, own: replace(x, own, i), results, new)
 
     length = len(jax.tree.leaves(arguments)[0])
-    others = jax.eval_shape(lambda: function(entry(arguments, 0)))[len(replaced) :]
-    empty = jax.tree.map(lambda x: jnp.empty((length, *x.shape), x.dtype), others)
-    return lax.fori_loop(0, length, call, (*(arguments[i] for i in replaced), *empty))
+    shapes = jax.eval_shape(lambda: function(jax.tree.map(lambda x: x[0], arguments)))
+    if replaced:
+        kept = tuple(arguments[i] for i in replaced)
+        results = (*kept, *_zeros(shapes[len(replaced) :], length))
+    else:
+        results = _zeros(shapes, length)
+    return lax.fori_loop(0, calls, call, results)
 
 
-def _alone_in_a_loop(function, arguments):
-    """A function of the only entry of every argument, in a loop that stays one.
-
-    A loop of one round is none to the compiler, which then rounds differently: a member that is
-    alone on its device would not have the bits that it has among others.
-    """
-    end = lax.optimization_barrier(jnp.int32(1))
-    twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), arguments)
-    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], arguments))
-    results = jax.tree.map(lambda x: jnp.zeros((2, *x.shape), x.dtype), shapes)
-
-    def compute(i, results):
-        result = function(jax.tree.map(lambda x: x[i], twice))
-        return jax.tree.map(lambda all_of, one: all_of.at[i].set(one), results, result)
-
-    return jax.tree.map(lambda x: x[:1], lax.fori_loop(0, end, compute, results))
+def _zeros(shapes, length):
+    return jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), shapes)
 
 
 def place(plan: Plan, num_members: int, devices: Sequence[Any]) -> Placement:
@@ -231,9 +293,19 @@ def place(plan: Plan, num_members: int, devices: Sequence[Any]) -> Placement:
 def use_all_cores() -> None:
     """Make every CPU core a device, where the user has not said otherwise.
 
-    A member on each core is faster than all cores on one member: no core waits for another. Must
-    be called before JAX looks for its devices.
+    A member on each core is faster than all cores on one member: no core waits for another. Where
+    JAX has been used before, its devices stay what they are, which is told if these are a CPU's.
     """
     own_count = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not own_count and jax.config.values["jax_num_cpu_devices"] == -1:
-        jax.config.update("jax_num_cpu_devices", num_cores())
+    config: Any = jax.config  # its attributes are those of its options, unknown to type checkers
+    if own_count or config.jax_num_cpu_devices != -1:
+        return
+    cores = num_cores()
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError:
+        if jax.default_backend() == "cpu" and len(jax.local_devices()) < cores:
+            print(
+                f"JAX has begun with 1 device for {cores} cores, which is slower: call "
+                f"ensemble_jax.use_all_cores() before anything that uses JAX"
+            )

@@ -1,19 +1,20 @@
-"""The examples of a job on the devices: all at once, or in pools where not all of them fit."""
+"""The examples of a training on the devices: all at once, or in pools where not all of them fit."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.collection import Placement
 from ensemble_jax.data import Dataset
-from ensemble_jax.data.pool_feed import PoolFeed
 from ensemble_jax.data.pools import Pools
-from ensemble_jax.machine import num_cores
 from ensemble_jax.planning import free_bytes
+from ensemble_jax.pool_feed import PoolFeed
 from ensemble_jax.training import Examples, Member, place_examples
+
+if TYPE_CHECKING:
+    from ensemble_jax.task import Training
 
 # Of the memory that is free: what all examples may take, and what two pools of them take where
 # they are too many. The rest is for the members.
@@ -30,35 +31,30 @@ class PlacedSplits(NamedTuple):
 
 
 def choose_pool_images(
-    config: TrainConfig, dataset: Dataset, members: Member, devices: Sequence[Any]
+    training: Training, dataset: Dataset, members: Member, devices: Sequence[Any]
 ) -> int:
     """The most images that come to the devices at once; 0 where these hold all of them.
 
-    As the config asks, else by the memory of the first device. A size that the user has not asked
+    As the training asks, else by the memory of the first device. A size that the user has not asked
     for is told in a line.
 
     Raises:
         ValueError: if there are to be pools and members have subsets.
     """
-    most = config.pool_images or _most_that_fit(dataset, devices)
+    most = training.pool_images or _most_that_fit(dataset, devices)
     if most == 0 or max(map(len, dataset.splits.values())) <= most:
         return 0
-    if members.subset is not None:
+    if members.train_indices is not None:
         raise ValueError(
             f"pool_images must be 0 (all examples at once) with partitions or subset_fraction, "
             f"got {most}, as not all examples fit into memory"
         )
-    if not config.pool_images:
+    if not training.pool_images:
         print(
             f"{dataset.name} takes {dataset.num_bytes / 1e9:.1f} GB on each device, which is too "
             f"much: it comes in pools of {most} images (pool_images)"
         )
     return most
-
-
-def num_workers(config: TrainConfig) -> int:
-    """The threads that read and decode images."""
-    return config.workers or num_cores()
 
 
 def bytes_on_device(dataset: Dataset, pool_images: int) -> int:
@@ -70,7 +66,7 @@ def bytes_on_device(dataset: Dataset, pool_images: int) -> int:
 
 
 def place_splits(
-    config: TrainConfig,
+    training: Training,
     dataset: Dataset,
     pool_images: int,
     placement: Placement,
@@ -79,18 +75,18 @@ def place_splits(
     """The splits on the devices, or what feeds them; `held` ends the feeding."""
     if not pool_images:
         placed = {
-            name: place_examples(placement, split.inputs, split.labels, num_workers(config))
+            name: place_examples(placement, split.inputs, split.labels, training.workers)
             for name, split in dataset.splits.items()
         }
         return PlacedSplits(placed["train"], placed)
 
     def feed(split, multiple):
         pools = Pools.of_at_most(len(split), pool_images, multiple)
-        fed = PoolFeed(split.inputs, split.labels, pools, placement, num_workers(config))
+        fed = PoolFeed(split.inputs, split.labels, pools, placement, training.workers)
         return held.enter_context(fed)
 
     evaluated = {name: feed(split, _BITS) for name, split in dataset.splits.items()}
-    return PlacedSplits(feed(dataset.train, config.batch_size), evaluated)
+    return PlacedSplits(feed(dataset.train, training.batch_size), evaluated)
 
 
 def _most_that_fit(dataset, devices):

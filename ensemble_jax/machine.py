@@ -2,6 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Any
+
+NO_BAR = "TQDM_DISABLE"
+"""The variable of the environment that hides progress bars."""
 
 
 def num_cores() -> int:
@@ -23,6 +27,7 @@ def use_compilation_cache() -> None:
     """Keep compiled programs between processes, where the user has not said otherwise."""
     import jax
 
-    if jax.config.values["jax_compilation_cache_dir"] is None:
+    config: Any = jax.config  # its attributes are those of its options, unknown to type checkers
+    if config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(user_cache() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -31,6 +31,19 @@ class Optimizer(Enum):
     MOMENTUM = "momentum"
     ADAM = "adam"
     ADADELTA = "adadelta"
+    ADAMW = "adamw"
+    LION = "lion"
+    MUON = "muon"
+    RMSPROP = "rmsprop"
+
+
+class Schedule(Enum):
+    """How the learning rate changes during a training."""
+
+    STEP = "step"
+    CONSTANT = "constant"
+    COSINE = "cosine"
+    LINEAR = "linear"
 
 
 class ConvolutionAlgorithm(Enum):

@@ -20,6 +20,7 @@ _PRECISION = "precision"
 _CONVOLUTION = "convolution"
 _LAYER_CONVOLUTIONS = "layer_convolutions"
 _POOL_IMAGES = "pool_images"
+_MICROBATCHES, _ONCE_MICROBATCHES = "microbatches", "passes_per_step"
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,11 @@ class Plan:
         num_devices: how many of a process's devices the members are spread over. Of a CPU every
             core can be a device: one member on each is faster than all cores on one member.
         members_per_call: how many members a device computes at once; 0 means all that it holds.
+            Under one plan a member has the same bits whatever N is, as long as every device holds
+            so many.
         convolution: how convolutions are computed.
-        passes_per_step: in how many equal parts a batch goes through the network, one after
-            another. The activations of a part may fit into a cache that those of a batch exceed.
+        microbatches: in how many equal parts a batch goes through the network, one after another.
+            The activations of a part may fit into a cache that those of a batch exceed.
         precision: what the layers compute in. Other than float32 only where it is asked for, since
             it changes the results.
         layer_convolutions: how the convolutions of some layers are computed, where otherwise than
@@ -47,7 +50,7 @@ class Plan:
     num_devices: int
     members_per_call: int
     convolution: ConvolutionAlgorithm
-    passes_per_step: int
+    microbatches: int
     precision: Precision = Precision.FLOAT32
     layer_convolutions: Mapping[str, ConvolutionAlgorithm] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
@@ -57,8 +60,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.num_devices < 1:
             raise ValueError(f"num_devices must be at least 1, got {self.num_devices}")
-        if self.passes_per_step < 1:
-            raise ValueError(f"passes_per_step must be at least 1, got {self.passes_per_step}")
+        if self.microbatches < 1:
+            raise ValueError(f"microbatches must be at least 1, got {self.microbatches}")
         if self.members_per_call < 0:
             raise ValueError(
                 f"members_per_call must be 0 (all) or positive, got {self.members_per_call}"
@@ -70,7 +73,7 @@ class Plan:
         Batches that are trained in parts exceed a cache or the memory, and so would larger ones in
         evaluation; otherwise `most`.
         """
-        return min(most, batch_size // self.passes_per_step) if self.passes_per_step > 1 else most
+        return min(most, batch_size // self.microbatches) if self.microbatches > 1 else most
 
     def as_plain(self) -> dict[str, Any]:
         """Plain values, for a run's manifest."""
@@ -81,7 +84,7 @@ class Plan:
         """What `as_plain` wrote.
 
         Plans once had no precision, which is float32 then, the same convolution in all layers and
-        no pools.
+        no pools, and called microbatches passes per step.
 
         Raises:
             ValueError: if the values are not those of a plan.
@@ -93,6 +96,8 @@ class Plan:
             _POOL_IMAGES: 0,
         }
         entries: dict[str, Any] = once_absent | dict(values)
+        if _ONCE_MICROBATCHES in entries:
+            entries[_MICROBATCHES] = entries.pop(_ONCE_MICROBATCHES)
         if sorted(entries) != sorted(names):
             raise ValueError(f"a plan has the entries {', '.join(names)}, got {dict(values)}")
         enums: dict[str, Any] = {
@@ -113,7 +118,7 @@ class Plan:
         each = " each" if self.num_devices > 1 else ""
         differing = len(self.layer_convolutions)
         others = f" but for {differing} shape{'s'[: differing > 1]} of layers" if differing else ""
-        parts = f", batches in {self.passes_per_step} parts" if self.passes_per_step > 1 else ""
+        parts = f", batches in {self.microbatches} microbatches" if self.microbatches > 1 else ""
         precision = "" if self.precision is Precision.FLOAT32 else f", in {self.precision.value}"
         pools = f", at most {self.pool_images} images on a device" if self.pool_images else ""
         return (
@@ -174,6 +179,7 @@ def parse_plan_request(text: str) -> PlanRequest:
     forced: dict[str, Any] = {}
     for entry in entries:
         name, equals, value = entry.partition("=")
+        name = _MICROBATCHES if name == _ONCE_MICROBATCHES else name
         if not equals or name not in _READERS:
             raise ValueError(
                 f"plan must be auto, default or NAME=VALUE,... with the names "
@@ -212,6 +218,6 @@ _READERS = {
     "num_devices": _read_count,
     "members_per_call": _read_members,
     _CONVOLUTION: partial(_read_option, ConvolutionAlgorithm),
-    "passes_per_step": _read_count,
+    "microbatches": _read_count,
     _PRECISION: partial(_read_option, Precision),
 }

@@ -10,9 +10,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ensemble_jax.analysis import bimodality, consistency_score
-from ensemble_jax.processes.group import NO_BAR
+from ensemble_jax.machine import NO_BAR
 from ensemble_jax.runs import unpack_correct
-from ensemble_jax.training import NOT_DIVERGED, Measurement
+from ensemble_jax.training import NOT_DIVERGED, Measurement, Observer
 
 
 class TrainingProgress:
@@ -23,6 +23,7 @@ class TrainingProgress:
         completed: how many of them were completed before.
         member_ids: by which members that diverge are named.
         split_sizes: the number of examples M of each split.
+        observer: is told of the same; None for nobody.
     """
 
     def __init__(
@@ -31,7 +32,9 @@ class TrainingProgress:
         completed: int,
         member_ids: Sequence[int],
         split_sizes: Mapping[str, int],
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer
         self._member_ids = np.array(member_ids)
         self._split_sizes = split_sizes
         self._diverged = np.zeros(len(member_ids), bool)
@@ -54,6 +57,8 @@ class TrainingProgress:
     def epoch_done(self, epoch: int, losses: np.ndarray) -> None:
         """Move the bar."""
         self._bar.update(self._epochs_before + epoch - self._bar.n)
+        if self._observer is not None:
+            self._observer.epoch_done(epoch, losses)
 
     def extent_written(self, measurement: Measurement) -> None:
         """Show accuracy and bimodality, and name the members that have diverged since."""
@@ -67,6 +72,8 @@ class TrainingProgress:
         self._diverged = diverged
         if not diverged.all():
             self._bar.set_postfix_str(self._summary(measurement.evaluation.splits, ~diverged))
+        if self._observer is not None:
+            self._observer.extent_written(measurement)
 
     def __enter__(self) -> Self:
         return self

@@ -1,177 +1,210 @@
-"""One collection, from its config to a finished run directory; what is finished is never lost."""
+"""Training a collection: from a network, data and members to a finished run directory.
+
+`train` is the one verb. What is finished is never lost: the same call continues a run that was
+interrupted, to the same bits as if it had not been.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import math
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ensemble_jax.cli.dataset import load_data
-from ensemble_jax.cli.train_config import TrainConfig
-from ensemble_jax.data import Dataset, channel_statistics
-from ensemble_jax.interruption import Deferral
+from ensemble_jax.data import Dataset
 from ensemble_jax.machine import use_compilation_cache
-from ensemble_jax.options import (
-    ConvolutionAlgorithm,
-    Precision,
-    Protocol,
-    parse_augmentations,
+from ensemble_jax.membership import Members, TrainedOn, on_dataset
+from ensemble_jax.resuming import (
+    check_continuable,
+    check_same_examples,
+    has_all,
 )
-from ensemble_jax.processes.group import check_on_its_own
-from ensemble_jax.processes.waiting import await_begun
-from ensemble_jax.roster import Roster, make_roster
 from ensemble_jax.runs import (
     DataSummary,
-    ExtentRecord,
     Manifest,
     Run,
     RunWriter,
-    SplitRecord,
     claim_folder,
-    config_differences,
     load_run,
     lock_run,
 )
+from ensemble_jax.task import Training, make_training
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
     from ensemble_jax.evaluation import Evaluations
-    from ensemble_jax.models import Network
-    from ensemble_jax.ops import Convolution
+    from ensemble_jax.kit import Kit
+    from ensemble_jax.losses import Loss
     from ensemble_jax.planning import PlanChoice
     from ensemble_jax.training import (
-        Checkpoints,
-        CollectionTraining,
-        Measurement,
         MemberState,
-        Progress,
+        Observer,
     )
 
-_CHECKPOINTS = "checkpoints"
 
 Lock = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A collection to train.
+def train(
+    network: Any,
+    data: Dataset | str,
+    *,
+    members: Members | int = 20,
+    optimizer: Any = "adam",
+    loss: Loss | None = None,
+    batch_size: int = 100,
+    extents: Sequence[int] = (0, 1, 2, 5, 10),
+    augment: Sequence[str] = (),
+    plan: str = "auto",
+    workdir: str | Path | None = None,
+    observer: Observer | None = None,
+    protocol: str = "trajectory",
+    normalise: bool = True,
+    evaluation_batch_size: int = 500,
+    pool_images: int = 0,
+    workers: int = 0,
+    checkpoint_extents: int = 1,
+    checkpoint_minutes: float = 10.0,
+) -> Run:
+    """Train many networks at once and record what each says of every example.
 
-    Attributes:
-        settings: one config for each group of members. They differ in nothing but what may differ
-            from member to member, `train_config.PER_MEMBER`.
-        effective: what is written as the run's config, and compared when it is continued.
-        whole: the run that this is a part of, whose plan it takes; None if it is its own.
-        parts: members that further folders of this run hold from its beginning, first and end.
-    """
-
-    settings: tuple[TrainConfig, ...]
-    effective: Mapping[str, Any]
-    whole: Path | None = None
-    parts: Sequence[tuple[int, int]] = ()
-
-    @classmethod
-    def of(cls, config: TrainConfig) -> Job:
-        """One config for all members."""
-        return cls((config,), config.effective())
-
-    @property
-    def shared(self) -> TrainConfig:
-        """A config that is right in everything that all members share."""
-        return self.settings[0]
-
-    @property
-    def num_members(self) -> int:
-        """N."""
-        return sum(len(config.member_ids) for config in self.settings)
-
-    def __str__(self) -> str:
-        config = self.shared
-        return (
-            f"{self.num_members} members of {config.model.value} on {config.dataset}, "
-            f"{config.extents[-1]} epochs"
-        )
-
-
-def run_job(job: Job, workdir: Path, lock: Lock = lock_run) -> Run:
-    """Train, or continue, or say that there is nothing left to do; returns the finished run.
-
-    It is about the folder's own members: the parts of a run are a job each. A run is also continued
-    to other extents than it was begun with, as long as those that are finished stay and the others
-    come later.
+    The same call with the same `workdir` continues a run that was interrupted, to the same bits;
+    with later extents it trains on, and with more members it grows the run.
 
     Args:
-        job: what to train.
+        network: of one member. A `flax.linen` module; a function `rngs -> flax.nnx.Module`; a pure
+            pair `Network(init, apply)`; or the name of an architecture of the paper, such as
+            `st_vgg`. It maps a batch `[B, ...]` of examples, normalised, to outputs `[B, K]`.
+        data: what members are trained and evaluated on, such as `Dataset.from_arrays(...)`; or a
+            name that `load_dataset` knows, such as `digits` or `folder:PATH`.
+        members: N, or `members(N, seed=0, learning_rate=...)` with what they differ in.
+        optimizer: a function of the hyperparameters of a member, `hp -> optax transformation`; a
+            transformation; or a name of `options.Optimizer`, which reads `hp.learning_rate`.
+        loss: `(outputs [B, K], labels [B]) -> [B]`, of which the mean is minimised; softmax
+            cross-entropy by default. With a third argument it is given the hyperparameters.
+        batch_size: examples per step. The last step of an epoch has those that are left.
+        extents: increasing numbers of epochs after which all members are evaluated and recorded; 0
+            is at initialisation.
+        augment: changes of images before they are trained on: `crop:PIXELS`, `flip`,
+            `resized_crop`; each member draws its own.
+        plan: how members are computed, which changes speed, memory and rounding: `auto` measures,
+            `default` does not, `NAME=VALUE,...` forces entries; see `parse_plan_request`.
+        workdir: the run directory; None for a temporary one that is removed with the run object.
+        observer: is told of every epoch and extent; see `training.Observer`.
+        protocol: `trajectory` measures one collection at all extents, `independent` trains a fresh
+            one for each (Hacohen & Weinshall 2019, Appendix D).
+        normalise: whether examples are normalised by the mean and std of the training examples.
+        evaluation_batch_size: the most examples of a forward pass in evaluation.
+        pool_images: the most images on a device at once; 0 for all, or as many as fit.
+        workers: threads that read and decode images; 0 for one per core.
+        checkpoint_extents: a checkpoint is due after so many extents, 0 for never.
+        checkpoint_minutes: and whenever so many minutes have passed, 0 for never.
+
+    Returns:
+        The finished run, whose `predict` needs no further words.
+
+    Raises:
+        ValueError: before anything is compiled, naming what was given and what is allowed; or if
+            the folder holds anything but this run, or another process works on it.
+        OSError: if the folder cannot be written; what was finished before stays.
+        Interrupted: if a signal asked for an end; what was finished stays.
+    """
+    from ensemble_jax.processes.group import Alone
+    from ensemble_jax.processes.parts import train_collection
+
+    training = make_training(
+        network,
+        data,
+        members=members,
+        optimizer=optimizer,
+        loss=loss,
+        batch_size=batch_size,
+        extents=extents,
+        augmentation=augment,
+        plan=plan,
+        observer=observer,
+        protocol=protocol,
+        normalise=normalise,
+        evaluation_batch_size=evaluation_batch_size,
+        pool_images=pool_images,
+        workers=workers,
+        checkpoint_extents=checkpoint_extents,
+        checkpoint_minutes=checkpoint_minutes,
+    )
+    temporary = None
+    if workdir is None:
+        temporary = tempfile.TemporaryDirectory(prefix="ensemble_jax-", ignore_cleanup_errors=True)
+        workdir = Path(temporary.name, "run")
+    run = train_collection(training, Path(workdir), Alone())
+    assert run is not None
+    if not isinstance(network, str):
+        run = dataclasses.replace(run, network=network)
+    if temporary is not None:
+        weakref.finalize(run, temporary.cleanup)
+    return run
+
+
+def run_training(training: Training, workdir: Path, lock: Lock = lock_run) -> Run:
+    """Train, or continue, or say that there is nothing left to do; returns the finished run.
+
+    It is about the folder's own members: the parts of a run are a training each. A run is also
+    continued to other extents than it was begun with, as long as those that are finished stay and
+    the others come later.
+
+    Args:
+        training: what to train.
         workdir: the folder.
         lock: keeps other processes out, if the caller does not.
 
     Raises:
-        ValueError: if the folder holds anything but this job or another process works on it, or the
-            data do not fit the config.
+        ValueError: if the folder holds anything but this training or another process works on it,
+            or the data do not fit.
         OSError: if it cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
     with contextlib.ExitStack() as held:
         resumed = (workdir / "run.json").exists()
         if resumed:
-            if (run := _finished_run(workdir, job)) is not None:
+            if (run := _finished_run(workdir, training)) is not None:
                 return run
             held.enter_context(lock(workdir))
             # Another process may have gone on with it in between.
-            if (run := _finished_run(workdir, job)) is not None:
+            if (run := _finished_run(workdir, training)) is not None:
                 return run
-            if (run := _without_unfinished(workdir, job)) is not None:
+            if (run := _without_unfinished(workdir, training)) is not None:
                 return run
-        dataset = load_data(job.shared)
-        roster = make_roster(job.settings, dataset)
-        for line in roster.remarks:
+        dataset = training.load_data()
+        trained_on = on_dataset(training.members, dataset, training.batch_size)
+        for line in trained_on.remarks:
             print(line)
         use_compilation_cache()
-        _train(job, roster, dataset, workdir, resumed, held, lock)
+        _train(training, trained_on, dataset, workdir, resumed, held, lock)
     return load_run(workdir, own_part=True)
 
 
-def _finished_run(workdir: Path, job: Job) -> Run | None:
-    """The run, if it has all that the job asks for.
+def _finished_run(workdir: Path, training: Training) -> Run | None:
+    """The run, if it has all that is asked for.
 
     Raises:
-        ValueError: if it cannot be continued as this job.
+        ValueError: if it cannot be continued as this training.
     """
     run = load_run(workdir, own_part=True)
-    check_continuable(run, job)
-    if not has_all(run, job):
+    check_continuable(run, training)
+    if not has_all(run, training):
         return None
-    print(f"{workdir} is finished: {job}")
+    print(f"{workdir} is finished: {training}")
     return run
 
 
-def _without_unfinished(workdir: Path, job: Job) -> Run | None:
-    """The run without its unfinished extents, if these are all that the job does not ask for."""
-    if not set(job.shared.extents) <= set(load_run(workdir, own_part=True).extents):
+def _without_unfinished(workdir: Path, training: Training) -> Run | None:
+    """The run without its unfinished extents, if these are all that is not asked for."""
+    if not set(training.extents) <= set(load_run(workdir, own_part=True).extents):
         return None
-    RunWriter.open(workdir).ask_for(job.shared.extents)
+    RunWriter.open(workdir).ask_for(training.extents)
     return load_run(workdir, own_part=True)
-
-
-def check_continuable(run: Run, job: Job) -> None:
-    """See that a run can be continued as this job.
-
-    Raises:
-        ValueError: if it was begun with another config, or the extents cannot be those of the job.
-    """
-    _check_same_config(run, job)
-    _check_extents(run, job.shared)
-
-
-def has_all(run: Run, job: Job) -> bool:
-    """Whether a run has every extent of the job, and asks for no other."""
-    return run.finished and run.extents == tuple(job.shared.extents)
 
 
 def tell_diverged(run: Run) -> None:
@@ -185,8 +218,8 @@ def tell_diverged(run: Run) -> None:
 
 
 def _train(
-    job: Job,
-    roster: Roster,
+    training: Training,
+    trained_on: TrainedOn,
     dataset: Dataset,
     workdir: Path,
     resumed: bool,
@@ -204,270 +237,89 @@ def _train(
         make_evaluator,
         make_predictor,
     )
-    from ensemble_jax.feeding import num_workers, place_splits
-    from ensemble_jax.ops import convolution_by_layer, make_augmentation
+    from ensemble_jax.feeding import place_splits
+    from ensemble_jax.kit import make_kit
+    from ensemble_jax.ops import convolution_by_layer
     from ensemble_jax.planning.of_training import (
         check_plan_request,
         plan_of_run,
         plan_training,
         told_if_out_of_memory,
     )
+    from ensemble_jax.processes.group import check_on_its_own
+    from ensemble_jax.processes.waiting import await_begun
+    from ensemble_jax.protocols import PROTOCOLS, Compiled
     from ensemble_jax.training import CollectionTraining, make_member_training
 
     use_all_cores()
     check_on_its_own()
-    config = job.shared
-    statistics = input_statistics(dataset, num_workers(config))
-    make_network = functools.partial(make_network_of, config, dataset, statistics)
-    augment = make_augmentation(parse_augmentations(config.augmentation), dataset.input_shape)
+    kit = make_kit(training, dataset)
     if resumed:
-        _check_same_examples(workdir, dataset)
+        check_same_examples(workdir, dataset)
         writer = RunWriter.open(workdir)
-        if list(config.extents) != list(writer.manifest.extents):
-            writer.ask_for(config.extents)
+        if list(training.extents) != list(writer.manifest.extents):
+            writer.ask_for(training.extents)
         choice = plan_of_run(writer.manifest.plan)
     else:
         # What the user may have got wrong comes before what takes time.
-        make_network(ConvolutionAlgorithm.XLA)
-        check_plan_request(config)
+        for line in kit.check(training, dataset, trained_on):
+            print(line)
+        check_plan_request(training)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
-        if job.whole is None:
-            choice = plan_training(config, dataset, roster.members, make_network, augment)
+        if training.whole is None:
+            choice = plan_training(training, dataset, trained_on.members, kit)
         else:
-            await_begun(job.whole)
-            _check_same_examples(job.whole, dataset)
-            whole = load_run(job.whole, own_part=True)
+            await_begun(training.whole)
+            check_same_examples(training.whole, dataset)
+            whole = load_run(training.whole, own_part=True)
             choice = plan_of_run(whole.manifest.plan)
     plan = choice.plan
-    placement = place(plan, len(roster.ids), jax.local_devices())
+    placement = place(plan, len(training.members), jax.local_devices())
     convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
-    network = make_network(convolution, plan.precision)
-    member_training = make_member_training(
-        network, config.optimizer, config.batch_size, plan.passes_per_step, augment
-    )
+    recipe = kit.recipe(convolution, plan.precision, plan.microbatches)
     if not resumed:
-        manifest = _make_manifest(job, dataset, roster, choice, placement)
+        manifest = _make_manifest(training, dataset, kit, choice, placement)
         writer = RunWriter.create(
-            workdir, manifest, dataset.splits, roster.training_sets, dataset.probes
+            workdir, manifest, dataset.splits, trained_on.training_sets, dataset.probes
         )
-    held.enter_context(told_if_out_of_memory(plan, config))
-    print(f"{job}\nplan: {plan} ({choice.reason})\ncompiling", flush=True)
-    placed = place_splits(config, dataset, plan.pool_images, placement, held)
-    training = CollectionTraining(member_training, placement, roster.members, placed.train)
+    held.enter_context(told_if_out_of_memory(plan, training))
+    print(f"{training}\nplan: {plan} ({choice.reason})\ncompiling", flush=True)
+    placed = place_splits(training, dataset, plan.pool_images, placement, held)
+    collection = CollectionTraining(
+        make_member_training(recipe), placement, trained_on.members, placed.train
+    )
     probe_inputs = {n: (placement.share(probe.inputs),) for n, probe in dataset.probes.items()}
-    evaluation_size = plan.evaluation_batch_size(config.batch_size, config.evaluation_batch_size)
-    of_data = (network, dataset.num_classes, evaluation_size)
-    variables = training.placed_state_shape.variables
+    evaluation_size = plan.evaluation_batch_size(
+        training.batch_size, training.evaluation_batch_size
+    )
+    of_data = (recipe.network, dataset.num_classes, evaluation_size)
+    variables = collection.placed_state_shape.variables
+    # Members may smooth the labels they are taught; what is recorded is the loss by the labels.
     splits = CollectionEvaluation(
-        make_evaluator(*of_data), placement, variables, placed.evaluated, join_evaluations
+        make_evaluator(*of_data, kit.recorded_loss),
+        placement,
+        variables,
+        placed.evaluated,
+        join_evaluations,
     )
     probes = CollectionEvaluation(make_predictor(*of_data), placement, variables, probe_inputs)
-    seconds = training.compile_seconds + splits.compile_seconds + probes.compile_seconds
+    seconds = collection.compile_seconds + splits.compile_seconds + probes.compile_seconds
     print(f"compiled in {seconds:.1f} s", flush=True)
 
     def evaluate(state: MemberState) -> Evaluations:
         return Evaluations(splits(state.variables), probes(state.variables))
 
-    compiled = _Compiled(training, evaluate, placement)
+    compiled = Compiled(collection, evaluate, placement, trained_on)
     sizes = {name: len(split) for name, split in dataset.splits.items()}
-    _PROTOCOLS[config.protocol](compiled, roster, config, writer, sizes)
-
-
-class _Compiled(NamedTuple):
-    """The programs of a collection."""
-
-    training: CollectionTraining
-    evaluate: Callable[[MemberState], Evaluations]
-    placement: Placement
-
-
-def _loop(compiled: _Compiled, writer: RunWriter) -> Callable[..., Progress]:
-    """The host loop, but for the members that it trains and how far."""
-    from ensemble_jax.training import train
-
-    return functools.partial(
-        train,
-        evaluate=compiled.evaluate,
-        to_host=compiled.placement.gather,
-        write=lambda measurement: _write(measurement, writer),
-    )
-
-
-def _train_trajectory(
-    compiled: _Compiled,
-    roster: Roster,
-    config: TrainConfig,
-    writer: RunWriter,
-    split_sizes: Mapping[str, int],
-) -> None:
-    """One collection, measured at every extent; goes on from its last checkpoint."""
-    from ensemble_jax.progress import TrainingProgress
-    from ensemble_jax.training import Checkpoints, Saving
-
-    training, placement = compiled.training, compiled.placement
-    checkpoints = Checkpoints(writer.directory / _CHECKPOINTS)
-    saving = Saving(
-        lambda pools, state: _save(
-            pools, pools // training.num_pools, state, writer.directory, checkpoints
-        ),
-        config.checkpoint_extents,
-        60 * config.checkpoint_minutes or math.inf,
-    )
-    try:
-        missing = [extent for extent in config.extents if extent not in writer.extents]
-        start = _start(missing[0], training, writer, checkpoints, placement)
-        if writer.extents or start.pool:
-            print(f"continuing {writer.directory}{_where(start, training)}", flush=True)
-        with (
-            Deferral() as deferral,
-            TrainingProgress(missing[-1], start.epoch, roster.ids, split_sizes) as progress,
-        ):
-            reached = _loop(compiled, writer)(
-                training,
-                start.state,
-                first_epoch=start.epoch,
-                first_pool=start.pool,
-                extents=missing,
-                observer=progress,
-                saving=saving,
-                stop_asked=lambda: deferral.asked,
-            )
-        deferral.raise_if_asked(_where(reached, training))
-    finally:
-        checkpoints.close()
-
-
-def _train_independent(
-    compiled: _Compiled,
-    roster: Roster,
-    config: TrainConfig,
-    writer: RunWriter,
-    split_sizes: Mapping[str, int],
-) -> None:
-    """For each extent a collection of its own; goes on with the first that is not finished."""
-    from ensemble_jax.progress import TrainingProgress
-    from ensemble_jax.training import independent_seeds
-
-    wanted = config.extents
-    missing = [extent for extent in wanted if extent not in writer.extents]
-    done = sum(wanted) - sum(missing)
-    if len(missing) < len(wanted):
-        print(f"continuing {writer.directory} with the collection of {missing[0]} epochs")
-    with (
-        Deferral() as deferral,
-        TrainingProgress(sum(wanted), done, roster.ids, split_sizes) as progress,
-    ):
-        for extent in missing:
-            if deferral.asked:
-                break
-            progress.begin_collection()
-            seeds = independent_seeds(np.asarray(roster.members.seed), extent)
-            fresh = compiled.training.of(roster.members._replace(seed=seeds))
-            _loop(compiled, writer)(
-                fresh,
-                fresh.init(),
-                first_epoch=0,
-                extents=[extent],
-                observer=progress,
-                stop_asked=lambda: deferral.asked,
-            )
-    deferral.raise_if_asked(f" with {len(writer.extents)} of {len(wanted)} collections finished")
-
-
-_PROTOCOLS = {
-    Protocol.TRAJECTORY: _train_trajectory,
-    Protocol.INDEPENDENT: _train_independent,
-}
-
-
-def _check_same_config(run: Run, job: Job) -> None:
-    """The extents may differ."""
-    # A field that the stored config lacks is newer than the run, which was as its default is.
-    defaults = TrainConfig().effective()
-    known = {name: value for name, value in defaults.items() if name in job.effective}
-    stored = {**known, **run.config, "extents": job.effective["extents"]}
-    differences = config_differences(stored, job.effective)
-    if differences:
-        raise ValueError(
-            f"{run.directory} holds a run with another config, continue it with its own or choose "
-            f"another --workdir; stored -> wanted: {'; '.join(differences)}"
-        )
-
-
-def _check_extents(run: Run, config: TrainConfig) -> None:
-    """Extents can be added after the finished ones, where each is a training of its own anywhere.
-
-    Those that are asked for but not finished can be left out again.
-    """
-    finished, wanted = run.extents, config.extents
-    after = max(finished, default=-1)
-    anywhere = config.protocol is Protocol.INDEPENDENT
-    too_early = [e for e in wanted if e not in run.manifest.extents and e <= after and not anywhere]
-    dropped = [e for e in finished if e not in wanted]
-    if too_early or dropped:
-        rule = "anywhere" if anywhere else f"after {after}"
-        raise ValueError(
-            f"{run.directory} is continued only with extents that hold the finished ones, "
-            f"{list(finished)}, and new ones {rule}, got {list(wanted)}: choose another --workdir"
-        )
-
-
-def _check_same_examples(workdir: Path, dataset: Dataset) -> None:
-    run = load_run(workdir, own_part=True)
-    for name, split in dataset.splits.items():
-        if not (
-            np.array_equal(run.labels[name], split.labels)
-            and np.array_equal(run.ids[name], split.ids)
-        ):
-            raise ValueError(
-                f"{workdir} was trained on other {name} examples than {dataset.name} has now: "
-                f"choose another --workdir"
-            )
-    for name, probe in dataset.probes.items():
-        if not np.array_equal(run.ids[name], probe.ids):
-            raise ValueError(
-                f"{workdir} has other examples of the probe {name} than there are now: "
-                f"choose another --workdir"
-            )
-
-
-def input_statistics(dataset: Dataset, max_threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and deviation by which inputs are normalised."""
-    if dataset.word_vectors is not None:  # the inputs are ids of words, which stay as they are
-        return np.zeros(1, np.float32), np.ones(1, np.float32)
-    return channel_statistics(dataset.train.inputs, max_threads)
-
-
-def make_network_of(
-    config: TrainConfig,
-    dataset: Dataset,
-    statistics: tuple[np.ndarray, np.ndarray],
-    convolution: ConvolutionAlgorithm | Convolution,
-    precision: Precision = Precision.FLOAT32,
-) -> Network:
-    """The network of one member of a config, for the examples of its data set."""
-    from ensemble_jax.models import make_network
-
-    mean, deviation = statistics
-    return make_network(
-        config.model,
-        num_classes=dataset.num_classes,
-        input_shape=dataset.input_shape,
-        mean=mean,
-        deviation=deviation,
-        word_vectors=dataset.word_vectors,
-        convolution=convolution,
-        options=config.architecture_options,
-        precision=precision,
-    )
+    PROTOCOLS[training.protocol](compiled, training, writer, sizes)
 
 
 def _make_manifest(
-    job: Job, dataset: Dataset, roster: Roster, choice: PlanChoice, placement: Placement
+    training: Training, dataset: Dataset, kit: Kit, choice: PlanChoice, placement: Placement
 ) -> Manifest:
     return Manifest(
-        config=job.effective,
+        config=training.config,
         data=DataSummary(
             dataset.name,
             dataset.class_names,
@@ -475,92 +327,14 @@ def _make_manifest(
             dataset.input_shape,
             {name: len(probe) for name, probe in dataset.probes.items()},
         ),
-        members=roster.ids,
-        extents=job.shared.extents,
-        settings=roster.settings,
+        members=training.members.ids,
+        extents=training.extents,
+        settings=training.members.settings,
         plan=choice.plan.as_plain(),
         plan_reason=choice.reason,
-        protocol=job.shared.protocol.value,
+        protocol=training.protocol.value,
         devices=[str(device) for device in placement.devices],
-        parts=job.parts,
+        parts=training.parts,
+        normalisation={"mean": kit.mean, "std": kit.std},
+        inputs=dataset.digests,
     )
-
-
-def _start(
-    missing: int,
-    training: CollectionTraining,
-    writer: RunWriter,
-    checkpoints: Checkpoints,
-    placement: Placement,
-) -> Progress:
-    """Where to go on from, before the first missing extent; checkpoints are named by pools."""
-    from ensemble_jax.training import Progress
-
-    first_too_late = missing * training.num_pools
-    if checkpoints.epochs and min(checkpoints.epochs) >= first_too_late:
-        raise ValueError(
-            f"{writer.directory} lacks the record of the extent {missing}, from before its "
-            f"checkpoints: remove {writer.directory / _CHECKPOINTS} to train again from the start"
-        )
-    latest = checkpoints.restore_latest(training.state_shape, up_to=first_too_late - 1)
-    if latest is None:
-        return Progress(0, training.init())
-    done, state = latest
-    epoch, pool = divmod(done, training.num_pools)
-    return Progress(epoch, placement.spread(state), pool)
-
-
-def _where(progress: Progress, training: CollectionTraining) -> str:
-    """How far a training came, for a message."""
-    pools = f" and {progress.pool} of {training.num_pools} pools" if progress.pool else ""
-    return f" after epoch {progress.epoch}{pools}"
-
-
-@contextlib.contextmanager
-def _told(epoch: int, directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:  # Orbax makes a ValueError of a full disk
-        raise OSError(
-            f"cannot write epoch {epoch} to {directory}, the same command continues before it: "
-            f"{error}"
-        ) from error
-
-
-def _write(measurement: Measurement, writer: RunWriter) -> None:
-    """Make an extent permanent."""
-    speed = measurement.train_images_per_second
-    record = ExtentRecord(
-        measurement.extent,
-        {
-            name: SplitRecord(*split._asdict().values())
-            for name, split in measurement.evaluation.splits.items()
-        },
-        np.asarray(measurement.diverged_at),
-        float("nan") if speed is None else speed,
-        measurement.evaluation.probes,
-    )
-    with _told(measurement.extent, writer.directory):
-        writer.write_extent(record)
-
-
-def _save(
-    pools: int, epoch: int, state: MemberState, directory: Path, checkpoints: Checkpoints
-) -> None:
-    """Make a checkpoint permanent."""
-    with _told(epoch, directory):
-        _check_room(directory, state)
-        checkpoints.save(pools, state)
-
-
-def _check_room(directory: Path, state: MemberState) -> None:
-    """Orbax would end with a page of tracebacks."""
-    import jax
-
-    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    free = shutil.disk_usage(directory).free
-    if free < needed:
-        raise OSError(
-            f"the disk is full, a checkpoint takes {needed / 1e6:.1f} MB and {free / 1e6:.1f} MB "
-            f"are free"
-        )

@@ -1,1 +1,1 @@
-"""The binaries: flags to objects to library calls."""
+"""The commands of `ensemble-jax` for a checkout without installation, and stored results."""

@@ -1,61 +1,6 @@
-r"""Train a collection for each of several settings and compare them.
+"""`ensemble-jax sweep` in a checkout, without installation."""
 
-python -m experiments.sweep --config=experiments/configs/digits.py --config.num_members=5 \
-    --vary=learning_rate=0.01,0.02,0.05,0.1 --vary=batch_size=50,100 --workdir=runs/rates
-
-Settings that differ in nothing but what may differ from member to member (learning rate, decay,
-momentum, L2, dropout, seed, ...) are trained together in one compiled step; every setting has the
-same members. The same command continues a sweep that was interrupted.
-"""
-
-from __future__ import annotations
-
-from pathlib import Path
-
-from absl import flags
-
-from ensemble_jax.cli import binary
-from ensemble_jax.cli.config_option import config_path, define_config, get_config
-from ensemble_jax.cli.train_config import TrainConfig
-from experiments.sweep_config import SweepConfig, parse_vary
-from experiments.sweep_job import run_sweep
-
-define_config(SweepConfig, Path(__file__).parent / "configs" / "sweep_learning_rate.py")
-_VARY = flags.DEFINE_multi_string(
-    "vary", [], "A field and its values, NAME=VALUE,VALUE,...; in place of the config's own."
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where the runs and the summary go; by default runs/ and the config's name."
-)
-
-
-def main() -> None:
-    """Train every group of settings, or continue, then write the summary."""
-    config = _sweep_config()
-    config.validate()
-    workdir = Path(_WORKDIR.value or Path("runs") / Path(config_path()).stem)
-    runs = run_sweep(config, workdir)
-
-    from experiments.sweep_report import write_sweep_report  # Matplotlib loads slowly
-
-    for path in write_sweep_report(config, runs, workdir):
-        print(f"wrote {path}")
-
-
-def _sweep_config() -> SweepConfig:
-    """The config with what the options vary; a config of a training will do with --vary."""
-    config = get_config(TrainConfig)
-    if not isinstance(config, SweepConfig):
-        config = SweepConfig(**vars(config))
-    if _VARY.value:
-        varied = [parse_vary(text) for text in _VARY.value]
-        names = [name for name, _ in varied]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"--vary must name {name} only once")
-        config.vary = dict(varied)
-    return config
-
+from ensemble_jax.cli.entry import run_verb
 
 if __name__ == "__main__":
-    binary.run(main)
+    run_verb("sweep")

@@ -1,15 +1,35 @@
-"""What every test shares: strictness, fake devices and the real data."""
+"""What tests share: strictness, fake devices, real data, and the binaries as a user runs them."""
 
 import json
 import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 # Eight CPU devices and reproducible sums; before anything imports JAX.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 
+import numpy as np
 import pytest
+
+from ensemble_jax import load_run
+from ensemble_jax.data import Probe, Split
+from ensemble_jax.runs import (
+    DataSummary,
+    ExtentRecord,
+    Manifest,
+    RunWriter,
+    SplitRecord,
+    pack_correct,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -111,7 +131,6 @@ def write_imagenet(write_prepared) -> Callable[[Path], Path]:
     """
     import io
 
-    import numpy as np
     import PIL.Image
 
     modes = {3: "L", 5: "CMYK"}
@@ -149,3 +168,249 @@ def write_imagenet(write_prepared) -> Callable[[Path], Path]:
         )
 
     return write
+
+
+# How long a process may take on a busy machine before a test gives up.
+PATIENCE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a process answered."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    modules: frozenset[str]
+
+    @property
+    def error(self) -> str:
+        """What is on stderr, which must be one line that says what is wrong."""
+        lines = self.stderr.splitlines()
+        assert len(lines) == 1, self.stderr
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+
+class Process:
+    """A binary at work."""
+
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+        # Files, because a pipe that nobody reads stops the process when it is full; `wait` closes
+        # them.
+        self._stdout, self._stderr = TemporaryFile(), TemporaryFile()  # noqa: SIM115
+        # Children inherit that SIGINT is ignored, which it is where a shell runs the tests with &.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=self._stdout, stderr=self._stderr
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def wait(self) -> Answer:
+        """What the process answers when it ends."""
+        try:
+            code = self._process.wait(PATIENCE_SECONDS)
+        finally:
+            self._process.kill()
+            self._process.wait()
+        texts = []
+        for file in (self._stdout, self._stderr):
+            file.seek(0)
+            texts.append(file.read().decode())
+            file.close()
+        stdout, stderr = texts
+        imports = re.findall(r"^import time:.*\| *(\S+)$", stderr, re.MULTILINE)
+        rest = re.sub(r"^import time:.*\n", "", stderr, flags=re.MULTILINE)
+        return Answer(code, stdout, rest, frozenset(imports))
+
+    def send(self, number: signal.Signals, condition: Callable[[], bool]) -> None:
+        """Send a signal as soon as the condition holds, while the process is still at work."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._process.poll() is None and not condition() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._process.send_signal(number)
+
+    def stop(self, number: signal.Signals, condition: Callable[[], bool]) -> Answer:
+        """Send a signal as soon as the condition holds, and wait for what the process answers."""
+        self.send(number, condition)
+        return self.wait()
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Starts the binaries in a folder of their own, with a compilation cache of their own."""
+
+    folder: Path
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    def start(self, name, *arguments, prefix=(), env=None) -> Process:
+        """Start `python -m experiments.NAME`; every module that it imports is told on stderr."""
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("JAX_", "ENSEMBLE_JAX_"))
+        }
+        environment |= {
+            "PYTHONPATH": str(ROOT),
+            "PYTHONPROFILEIMPORTTIME": "1",
+            "XDG_CACHE_HOME": str(self.cache),
+            "JAX_PLATFORMS": "cpu",
+        }
+        environment |= env or {}
+        command = [*prefix, sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
+        return Process(command, self.folder, environment)
+
+    def run(self, name, *arguments, prefix=(), env=None) -> Answer:
+        """Start a binary and wait for what it answers."""
+        return self.start(name, *arguments, prefix=prefix, env=env).wait()
+
+
+@pytest.fixture(scope="session")
+def binaries(tmp_path_factory) -> Binaries:
+    return Binaries(tmp_path_factory.mktemp("experiments"))
+
+
+def make_toy_arrays() -> dict[str, np.ndarray]:
+    """Three classes of 8x8 noise that differ in brightness; sizes that no byte of bits divides."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, size in {"train": 60, "test": 30}.items():
+        labels = np.arange(size) % 3
+        images = rng.normal(100 + 30 * labels[:, None, None, None], 40, (size, 8, 8, 1))
+        arrays[f"{split}_images"] = images.clip(0, 255).astype(np.uint8)
+        arrays[f"{split}_labels"] = labels
+    return arrays
+
+
+@pytest.fixture(scope="session")
+def toy_arrays():
+    return make_toy_arrays
+
+
+@pytest.fixture(scope="session")
+def toy_set(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("sets") / "toy.npz"
+    np.savez(path, **make_toy_arrays())
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_job(toy_set) -> tuple[str, ...]:
+    """A job of a few seconds and 10 extents, member after member."""
+    return (
+        f"--config.dataset=npz:{toy_set}",
+        "--config.model=fully_connected",
+        "--config.num_members=4",
+        "--config.plan=default,num_devices=1",
+        "--config.batch_size=25",
+        f"--config.extents={','.join(map(str, range(10)))}",
+    )
+
+
+@pytest.fixture(scope="session")
+def undisturbed(binaries, toy_job, tmp_path_factory) -> Path:
+    """The run directory of that job, trained without interruption; only to be read."""
+    directory = tmp_path_factory.mktemp("runs") / "undisturbed"
+    answer = binaries.run("train", *toy_job, f"--workdir={directory}")
+    assert answer.returncode == 0, answer.stderr
+    return directory
+
+
+@pytest.fixture(scope="session")
+def write_run():
+    """A function that writes a run whose members predict what is given, for scores by hand."""
+
+    def write(directory: Path, labels, predictions, extents, diverged=(), probes=None, **config):
+        """Labels `[M]` and predictions `[E, N, M]` by split, predictions also by probe."""
+        probes = probes or {}
+        splits, num_members = {}, len(predictions["train"][0])
+        for split, of_split in labels.items():
+            size = len(of_split)
+            splits[split] = Split(np.zeros((size, 1)), np.array(of_split), np.arange(size))
+        data = DataSummary(
+            name="hand",
+            class_names=("one", "two", "three"),
+            split_sizes={split: len(of_split) for split, of_split in labels.items()},
+            input_shape=(1,),
+            probe_sizes={name: np.shape(of)[-1] for name, of in probes.items()},
+        )
+        config = {"model": "st_vgg", "dataset": "hand"} | config
+        manifest = Manifest(config=config, data=data, members=range(num_members), extents=extents)
+        writer = RunWriter.create(
+            directory,
+            manifest,
+            splits,
+            probes={
+                name: Probe(np.zeros((size, 1)), np.arange(size))
+                for name, size in data.probe_sizes.items()
+            },
+        )
+        diverged_at = np.where(np.isin(np.arange(num_members), diverged), 1, -1)
+        for row, extent in enumerate(extents):
+            records = {}
+            for split, of_split in labels.items():
+                predicted = np.asarray(predictions[split][row], np.uint8)
+                correct = predicted == np.array(of_split)
+                losses = np.zeros(num_members, np.float32)
+                accuracy = correct.mean(axis=1, dtype=np.float32)
+                records[split] = SplitRecord(pack_correct(correct), predicted, losses, accuracy)
+            of_probes = {name: np.asarray(of[row], np.uint8) for name, of in probes.items()}
+            record = ExtentRecord(extent, records, diverged_at.astype(np.int32), np.nan, of_probes)
+            writer.write_extent(record)
+        return load_run(directory)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def in_namespace():
+    """A function that makes the prefix of a command whose mounts nobody else sees.
+
+    It takes what to mount, for bash, and what is done then, with the command as "$@"; it skips
+    where nothing can be mounted.
+    """
+
+    def prefix(mount: str, then: str = 'exec "$@"') -> tuple[str, ...]:
+        namespace = ("unshare", "--mount", "--map-root-user")
+        possible = (
+            shutil.which("unshare")
+            and not subprocess.run(
+                [*namespace, "bash", "-c", mount], capture_output=True, check=False
+            ).returncode
+        )
+        if not possible:
+            pytest.skip("nothing can be mounted here: it takes unshare and user namespaces")
+        return (*namespace, "bash", "-c", f"{mount} && {then}", "bash")
+
+    return prefix
+
+
+@pytest.fixture(scope="session")
+def contents():
+    """A function that reads every file below a folder, by its path."""
+    return lambda directory: {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
+def assert_same_records():
+    """A function that compares two runs to the bit, but for how fast they were computed."""
+
+    def compare(one: Path, two: Path) -> None:
+        names = {path.name for path in (one / "records").iterdir()}
+        assert names == {path.name for path in (two / "records").iterdir()}
+        for name in names:
+            with np.load(one / "records" / name) as a, np.load(two / "records" / name) as b:
+                assert set(a) == set(b)
+                for array in set(a) - {"train_images_per_second"}:
+                    assert a[array].tobytes() == b[array].tobytes(), (name, array)
+
+    return compare

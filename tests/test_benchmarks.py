@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import TrainingPass, Variables, count_parameters
 
 from benchmarks import acceptance, memory, operations, remote, results, rounds, summary, workloads
 from benchmarks.contender import Prepared, UnavailableError
@@ -25,7 +26,6 @@ from benchmarks.remote import ContenderError, RemoteContender, Training
 from benchmarks.rounds import Measurement, Outcome, Protocol
 from benchmarks.summary import Benchmark
 from benchmarks.workloads import WORKLOADS, Task, load_training_set
-from ensemble_jax.models import TrainingPass, Variables, count_parameters
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.planning import Trial
 
@@ -298,7 +298,7 @@ class TestContenders:
             task = Task("ensemble_jax", "mlp_digits", 20, 100, plan)
             return collection.Collection(task, 20).prepare(2).choice
 
-        forced = "num_devices=2,members_per_call=5,convolution=xla,passes_per_step=1"
+        forced = "num_devices=2,members_per_call=5,convolution=xla,microbatches=1"
         assert choose(forced) == "2 devices, 5 members at a time each, xla convolutions"
         monkeypatch.setattr(
             collection, "Trials", lambda task: lambda plan: Trial(1, 2, plan.members_per_call == 4)

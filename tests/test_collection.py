@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -130,15 +132,58 @@ def test_members_at_once(members_per_call, at_once):
     )
 
 
-def test_one_member_is_computed_alike_alone_and_among_others():
-    """`members_per_call=1` is a loop for one member, too, that the compiler leaves as it is."""
-    placement = make_placement(1, members_per_call=1, devices=1)
+@pytest.mark.parametrize("donate", [(), (0,)])
+@pytest.mark.parametrize(("members_per_call", "devices"), [(1, 1), (1, 4), (3, 1), (3, 2)])
+def test_no_compiler_knows_how_many_calls_there_are(members_per_call, devices, donate):
+    """The loop ends at an argument, and nothing that it reads has a single entry, or one call's.
+
+    So a call is the same to the compiler however many there are.
+    """
+    bodies = set()
+    for calls in (1, 2, 5):
+        number = calls * members_per_call * devices
+        placement = make_placement(number, members_per_call, devices)
+        lifted = placement.lift(lambda x: (jnp.sin(x) @ x,), donate=donate)
+        shape = (devices * placement.members_per_device, 5, 5)
+        lowered = lifted.lower(jax.ShapeDtypeStruct(shape, np.float32))
+        assert placement.members_per_device > members_per_call
+        text = lowered.compile().as_text()
+        assert " while(" in text
+        assert "known_trip_count" not in text
+        [count] = [leaf for leaf in jax.tree.leaves(lowered.args_info) if leaf.dtype == np.int32]
+        assert count.shape == (devices,)
+        # All that differs between the programs is how many members there are.
+        held = placement.members_per_device
+        text = lowered.as_text()
+        for members in (held, devices * held):
+            text = re.sub(rf"<{members}x(?=5x5xf32)", "<Nx", text)
+        bodies.add(re.sub(rf"dense<{held}> : tensor<i32>", "dense<N> : tensor<i32>", text))
+    assert len(bodies) == 1
+
+
+@pytest.mark.parametrize("members_per_call", [1, 3])
+def test_a_lifted_function_is_used_as_a_compiled_one(members_per_call):
+    placement = make_placement(members_per_call, members_per_call, devices=1)
     lifted = placement.lift(lambda x: {"sin": jnp.sin(x), "sum": x.sum()})
-    values = np.arange(3, dtype=np.float32)[None]
-    assert " while(" in lifted.lower(values).compile().as_text()
-    results = placement.gather(lifted(placement.spread(values)))
-    np.testing.assert_allclose(results["sin"], np.sin(values), rtol=1e-6)
-    assert results["sum"].tolist() == [3.0]
+    values = np.arange(3 * members_per_call, dtype=np.float32).reshape(-1, 3)
+    lowered = lifted.lower(placement.spread(values))
+    compiled = lowered.compile()
+    assert lowered.out_info["sum"].shape == (members_per_call + 1,)
+    assert compiled.memory_analysis().argument_size_in_bytes == 4 * (1 + 3 * (members_per_call + 1))
+    for function in (lifted, compiled):
+        results = placement.gather(function(placement.spread(values)))
+        np.testing.assert_allclose(results["sin"], np.sin(values), rtol=1e-6)
+        np.testing.assert_array_equal(results["sum"], values.sum(1))
+
+
+@pytest.mark.parametrize(("num_members", "members_per_call"), [(3, 1), (5, 2), (5, 0), (9, 4)])
+def test_what_was_joined_on_the_host_is_gathered_alike(num_members, members_per_call):
+    placement = make_placement(num_members, members_per_call)
+    values = np.arange(2 * num_members).reshape(num_members, 2)
+    joined = np.asarray(placement.spread(values))
+    gathered = placement.gather(joined)
+    np.testing.assert_array_equal(gathered, values)
+    assert not np.shares_memory(gathered, joined)
 
 
 def test_shapes_on_the_host():
@@ -149,7 +194,7 @@ def test_shapes_on_the_host():
 
 
 def test_place_uses_the_first_devices():
-    plan = Plan(3, 2, ConvolutionAlgorithm.XLA, passes_per_step=1)
+    plan = Plan(3, 2, ConvolutionAlgorithm.XLA, microbatches=1)
     assert place(plan, 9, jax.devices()) == make_placement(9, 2, devices=3)
     message = r"^num_devices of the plan must be at most 2, the devices of this process, got 3$"
     with pytest.raises(ValueError, match=message):
@@ -157,25 +202,64 @@ def test_place_uses_the_first_devices():
 
 
 @pytest.mark.parametrize(
-    ("num_members", "members_per_call", "devices", "held"),
-    [(7, 3, 1, 9), (7, 3, 2, 6), (7, 4, 2, 4), (7, 9, 2, 4), (7, 2, 4, 2), (6, 3, 1, 6)],
+    ("num_members", "members_per_call", "devices", "calls", "held"),
+    [
+        *[(7, 3, 1, 3, 9), (7, 3, 2, 2, 6), (6, 3, 1, 2, 6), (7, 1, 1, 7, 7), (7, 1, 2, 4, 4)],
+        # One call only: there is room for a member more than it computes.
+        *[(7, 4, 2, 1, 5), (7, 9, 2, 1, 5), (7, 2, 4, 1, 3), (1, 1, 1, 1, 2), (3, 1, 4, 1, 2)],
+        (1, 0, 1, 1, 1),
+    ],
 )
-def test_calls_are_of_equal_size(num_members, members_per_call, devices, held):
-    assert make_placement(num_members, members_per_call, devices).members_per_device == held
+def test_calls_are_of_equal_size(num_members, members_per_call, devices, calls, held):
+    placement = make_placement(num_members, members_per_call, devices)
+    assert (placement.calls_per_device, placement.members_per_device) == (calls, held)
 
 
-def test_no_member_depends_on_its_place_or_on_the_number_of_members():
+@pytest.mark.parametrize(
+    ("num_members", "members_per_call", "devices", "calls"),
+    [
+        (7, 1, 4, [2, 2, 2, 1]),
+        (5, 1, 4, [2, 2, 1, 0]),
+        (1, 1, 2, [1, 0]),
+        (9, 2, 2, [3, 2]),
+        (7, 3, 2, [2, 1]),
+        (13, 2, 4, [2, 2, 2, 1]),
+    ],
+)
+def test_no_call_is_of_copies_alone(num_members, members_per_call, devices, calls):
+    """What a device does not call is left as it was, or zero."""
+    placement = make_placement(num_members, members_per_call, devices)
+    step = placement.lift(lambda x: (x + 1, x - 1), donate=(0,))
+    done = step(placement.spread(np.full(num_members, 5)))
+    rounds = calls_of_devices(placement)
+    for array, computed, left in zip(done, (6, 4), (5, 0), strict=True):
+        for shard, number in zip(array.addressable_shards, rounds, strict=True):
+            expected = np.full(placement.members_per_device, left)
+            expected[: number * placement.members_at_once] = computed
+            np.testing.assert_array_equal(shard.data, expected)
+    assert rounds == calls
+
+
+def calls_of_devices(placement) -> list[int]:
+    """How often each device computes, counted by what it does."""
+    count = placement.lift(lambda x: x + 1)(placement.spread(np.zeros(placement.num_members)))
+    computed = np.asarray(count).reshape(len(placement.devices), -1).sum(axis=1)
+    return (computed / placement.members_at_once).astype(int).tolist()
+
+
+@pytest.mark.parametrize("members_per_call", [1, 3])
+def test_no_member_depends_on_its_place_or_on_the_number_of_members(members_per_call):
     """One size of call is one program: bit for bit, whoever is computed beside it."""
     rng = np.random.default_rng(0)
     matrices = rng.normal(size=(11, 17, 17)).astype(np.float32)
 
     def products(members):
-        placement = make_placement(len(members), members_per_call=3, devices=1)
+        placement = make_placement(len(members), members_per_call, devices=1)
         lifted = placement.lift(lambda x: jnp.linalg.matrix_power(jnp.tanh(x), 5))
         return placement.gather(lifted(placement.spread(matrices[members])))
 
     every = products(np.arange(11))
-    for members in ([0, 1, 2, 3], [10, 4, 7], [9, 8, 7, 6, 5]):
+    for members in ([0, 1, 2, 3], [10, 4, 7], [9, 8, 7, 6, 5], [3, 2, 1][:members_per_call]):
         np.testing.assert_array_equal(products(members), every[members])
 
 

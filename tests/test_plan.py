@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from ensemble_jax.options import ConvolutionAlgorithm, Precision
 from ensemble_jax.plan import Plan, parse_plan_request
 
-PLAN = Plan(2, 1, ConvolutionAlgorithm.WINOGRAD, passes_per_step=1)
+PLAN = Plan(2, 1, ConvolutionAlgorithm.WINOGRAD, microbatches=1)
 
 plans = st.builds(
     Plan,
     num_devices=st.integers(1, 9),
     members_per_call=st.integers(0, 9),
     convolution=st.sampled_from(ConvolutionAlgorithm),
-    passes_per_step=st.integers(1, 9),
+    microbatches=st.integers(1, 9),
     precision=st.sampled_from(Precision),
     layer_convolutions=st.dictionaries(st.text(), st.sampled_from(ConvolutionAlgorithm)),
 )
@@ -87,7 +87,7 @@ def test_a_convolution_that_is_asked_for_is_that_of_all_layers():
 
 
 def test_precision_is_never_left_to_be_measured():
-    text = "num_devices=1,members_per_call=1,convolution=xla,passes_per_step=1"
+    text = "num_devices=1,members_per_call=1,convolution=xla,microbatches=1"
     assert not parse_plan_request(text).leaves_a_choice
 
 
@@ -101,7 +101,7 @@ def test_precision_is_never_left_to_be_measured():
         ("members_per_call=0", "members_per_call of the plan must be all or at least 1, got '0'"),
         ("members_per_call=-1", "members_per_call of the plan must be all or at least 1, got '-1'"),
         ("num_devices=all", "num_devices of the plan must be at least 1, got 'all'"),
-        ("passes_per_step=1.5", "passes_per_step of the plan must be at least 1, got '1.5'"),
+        ("microbatches=1.5", "microbatches of the plan must be at least 1, got '1.5'"),
         (
             "convolution=fft",
             "must be one of xla, patches, winograd, winograd4, direct, mixed, fused, got 'fft'",
@@ -120,7 +120,7 @@ def test_impossible_requests_are_refused(text, message):
     [
         ({"num_devices": 0}, "num_devices must be at least 1, got 0"),
         ({"members_per_call": -1}, "members_per_call must be 0 (all) or positive, got -1"),
-        ({"passes_per_step": 0}, "passes_per_step must be at least 1, got 0"),
+        ({"microbatches": 0}, "microbatches must be at least 1, got 0"),
     ],
 )
 def test_impossible_plans_are_refused(change, message):
@@ -151,7 +151,7 @@ def test_values_of_another_version_are_refused():
         ),
         (
             dataclasses.replace(
-                PLAN, passes_per_step=5, layer_convolutions=dict.fromkeys("ab", PLAN.convolution)
+                PLAN, microbatches=5, layer_convolutions=dict.fromkeys("ab", PLAN.convolution)
             ),
             "2 devices, one member at a time each, winograd convolutions but for 2 shapes of "
             "layers, batches in 5 parts",

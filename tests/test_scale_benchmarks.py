@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import Network, Variables
 
 from benchmarks import architecture_costs, main_job, scale
 from benchmarks.memory import Footprint
-from ensemble_jax.models import Network, Variables
 from ensemble_jax.options import Model
 
 ROOT = Path(__file__).parent.parent

@@ -1,1 +1,1 @@
-"""The binaries: flags to objects to library calls."""
+"""The command line: flags to objects to library calls."""

@@ -9,20 +9,34 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from absl import app, flags, logging
 
+from ensemble_jax.cli.options_help import help_text
 from ensemble_jax.interruption import Interrupted, fail, handled, raise_interrupted
 
+HELP_OPTIONS = ("--help", "-help", "-h", "-?", "--helpshort")
+"""What asks for help."""
 
-def run(main: Callable[[], None]) -> None:
-    """Parse the flags, then call `main`; a user's mistake ends in one line and exit code 2.
 
-    `main` raises ValueError, OSError or ModuleNotFoundError for what the user can put right. SIGINT
-    and SIGTERM end in one line, too, and in exit code 130 or 143.
+def run(module: ModuleType, arguments: Sequence[str]) -> None:
+    """Parse the flags, then call `main` of a module; a user's mistake ends in exit code 2.
+
+    It is told in one line: `main` raises ValueError, OSError or ModuleNotFoundError for what the
+    user can put right. SIGINT and SIGTERM end in one line, too, and in exit code 130 or 143.
+
+    Args:
+        module: the binary, with `define_options()`, which defines its flags, and `main()`; its
+            docstring and its flags are its help.
+        arguments: the command line without the program.
     """
+
+    def parse(arguments: list[str]) -> list[str]:
+        module.define_options()
+        return _parse_flags(arguments, module)
 
     def guarded(arguments: Sequence[str]) -> None:
         if len(arguments) > 1:
@@ -35,7 +49,7 @@ def run(main: Callable[[], None]) -> None:
                 handled(raise_interrupted),
                 answered(ValueError, OSError, ModuleNotFoundError),
             ):
-                main()
+                module.main()
         except Interrupted as interruption:
             print(f"{interruption}; the same command continues", file=sys.stderr)
             sys.stdout.flush()
@@ -43,7 +57,7 @@ def run(main: Callable[[], None]) -> None:
             # What is to stay is on the disk. An orderly end can crash on what XLA has in work.
             os._exit(interruption.exit_code)
 
-    app.run(guarded, flags_parser=_parse_flags)
+    app.run(guarded, argv=[sys.argv[0], *arguments], flags_parser=parse)
 
 
 def make_folder(option: str, folder: Path) -> Path:
@@ -88,11 +102,28 @@ def _one_line(message: Warning | str, category: type[Warning], *where: object) -
     return f"warning: {' '.join(str(message).split())}\n"
 
 
-def _parse_flags(arguments: list[str]) -> list[str]:
+class _Help(flags.BooleanFlag):
+    """Shows what a binary does and ends in exit code 0; absl's own help ends in 1."""
+
+    def __init__(self, module: ModuleType) -> None:
+        super().__init__("help", False, "show this help", allow_override=True)
+        self._module = module
+
+    def parse(self, argument) -> None:
+        if self._parse(argument):
+            print(help_text(self._module))
+            sys.exit(0)
+
+
+def _parse_flags(arguments: list[str], module: ModuleType) -> list[str]:
+    flags.DEFINE_flag(_Help(module))
+    if not set(HELP_OPTIONS).isdisjoint(arguments):
+        # Help comes after the other options, whose values it shows.
+        arguments = [text for text in arguments if text not in HELP_OPTIONS] + ["--help"]
     try:
         return flags.FLAGS(arguments)
     except flags.UnrecognizedFlagError as error:
-        known = _options()
+        known = _options(module)
         fail(
             f"unknown option --{error.flagname}{suggestion(error.flagname, known)}; "
             f"--help shows the options"
@@ -104,9 +135,9 @@ def _parse_flags(arguments: list[str]) -> list[str]:
             raise
 
 
-def _options() -> dict[str, str]:
+def _options(module: ModuleType) -> dict[str, str]:
     """What a user may mean, by its bare name."""
-    own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+    own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(module.__name__)]
     config = flags.FLAGS["config"].value if "config" in own else None
     fields = dataclasses.fields(config) if dataclasses.is_dataclass(config) else ()
     return {f.name: f"--config.{f.name}" for f in fields} | {name: f"--{name}" for name in own}

@@ -18,6 +18,7 @@ from ensemble_jax.options import (
     Model,
     Optimizer,
     Protocol,
+    Schedule,
     Source,
     parse_augmentations,
 )
@@ -35,11 +36,14 @@ PER_MEMBER = (
     "learning_rate",
     "decay_factor",
     "decay_epochs",
+    "warmup_epochs",
     "momentum",
     "l2",
+    "weight_decay",
+    "clip_norm",
+    "label_smoothing",
     "dropout_scale",
     "tied",
-    "subset_fraction",
     "member_label_noise",
 )
 """The fields in which members of one collection may differ; the others change shapes or data."""
@@ -93,12 +97,23 @@ class TrainConfig:
         evaluation_batch_size: the most examples of a forward pass in evaluation; changes speed and
             memory. Where the plan trains a batch in parts, a part is evaluated at once.
         seed: of the whole run; member i depends on it and on i alone.
-        optimizer: sgd, momentum, adam or adadelta.
-        learning_rate: at the first epoch.
-        decay_factor: what the learning rate is divided by every `decay_epochs` epochs.
-        decay_epochs: epochs between two decays.
+        optimizer: sgd, momentum, adam, adadelta, adamw, lion, muon or rmsprop.
+        learning_rate: the largest; schedules begin with it, after the warm-up if there is one.
+        schedule: step divides the learning rate by `decay_factor` every `decay_epochs` epochs,
+            constant keeps it, cosine and linear lower it to 0 at the last extent.
+        decay_factor: of the schedule step, at least 1.
+        decay_epochs: of the schedule step, the epochs between two decays.
+        warmup_epochs: for how many epochs, or what part of one, the learning rate rises linearly
+            from 0 at first; 0 for no warm-up.
         momentum: of the optimizer momentum.
         l2: adds l2 * sum(kernel ** 2) to the loss.
+        weight_decay: learning_rate * weight_decay * kernel is subtracted from the kernels at every
+            step, beside the optimizer's update (decoupled: Loshchilov and Hutter, 2019). 0 is none,
+            and with adamw, lion and muon 0.0001.
+        clip_norm: gradients of a larger norm, over all parameters together, are scaled down to this
+            one; 0 for never.
+        label_smoothing: the part of each label, in [0, 1), that is spread evenly over all classes
+            in the training loss (Szegedy et al., 2016).
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
         augmentation: what is done to images at random before they are trained on, each member
             drawing its own: crop:PIXELS (after a border of so many zeros), flip (left and right),
@@ -119,7 +134,7 @@ class TrainConfig:
             default does not. NAME=VALUE,... forces entries and measures the others:
             num_devices, members_per_call (a number or all; fewer save memory), convolution (xla,
             patches, winograd, winograd4, direct, mixed or, on CPUs with a C compiler, fused),
-            passes_per_step (parts of a batch) and precision (float32 or, only where it is forced,
+            microbatches (parts of a batch) and precision (float32 or, only where it is forced,
             bfloat16), after the word default without measuring.
         pool_images: where the devices do not hold all examples at once, the most images that come
             to them together; two such pools are in memory, and members shuffle within one. 0 for
@@ -158,10 +173,15 @@ class TrainConfig:
     seed: int = 0
     optimizer: Optimizer = Optimizer.SGD
     learning_rate: float = 0.05
+    schedule: Schedule = Schedule.STEP
     decay_factor: float = 1.8
     decay_epochs: int = 20
+    warmup_epochs: float = 0.0
     momentum: float = 0.9
     l2: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    label_smoothing: float = 0.0
     dropout_scale: float = 1.0
     augmentation: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
@@ -240,18 +260,32 @@ class TrainConfig:
         _check_at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
         if not 0 <= self.seed <= _MOST_SEED:
             raise ValueError(f"seed must lie in 0..{_MOST_SEED}, got {self.seed}")
+        self._check_optimization()
+        # The largest rate of any architecture is 0.5, and a rate must stay below 1.
+        if not 0 <= self.dropout_scale < 2:
+            raise ValueError(f"dropout_scale must lie in [0, 2), got {self.dropout_scale}")
+        self._check_shares()
+
+    def _check_optimization(self) -> None:
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         _check_at_least("decay_factor", self.decay_factor, 1)
         _check_at_least("decay_epochs", self.decay_epochs, 1)
         _check_at_most("decay_epochs", self.decay_epochs, _MOST)
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
-        _check_at_least("l2", self.l2, 0)
-        # The largest rate of any architecture is 0.5, and a rate must stay below 1.
-        if not 0 <= self.dropout_scale < 2:
-            raise ValueError(f"dropout_scale must lie in [0, 2), got {self.dropout_scale}")
-        self._check_shares()
+        for name in ("warmup_epochs", "l2", "weight_decay", "clip_norm"):
+            _check_at_least(name, getattr(self, name), 0)
+        _check_at_most("warmup_epochs", self.warmup_epochs, _MOST)
+        if self.schedule in (Schedule.COSINE, Schedule.LINEAR) and self.warmup_epochs:
+            last = self.extents[-1]
+            if self.warmup_epochs >= last:
+                raise ValueError(
+                    f"warmup_epochs must be below the last extent, {last}, with schedule "
+                    f"{self.schedule.value}, got {self.warmup_epochs}"
+                )
+        for name in ("momentum", "label_smoothing"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {value}")
 
     def _check_shares(self) -> None:
         sources = [source.value for source in Source]

@@ -4,6 +4,7 @@ from ensemble_jax.data.channels import channel_statistics
 from ensemble_jax.data.classes import select_classes
 from ensemble_jax.data.dataset import Dataset, Probe, Split
 from ensemble_jax.data.image_files import load_images
+from ensemble_jax.data.meaning import check_meaning
 from ensemble_jax.data.probes import add_probes, parse_probes
 from ensemble_jax.data.sources import check_dataset_name, check_word_vectors, load_dataset
 from ensemble_jax.data.stored import StoredInputs, as_array, read_inputs
@@ -18,6 +19,7 @@ __all__ = [
     "as_array",
     "channel_statistics",
     "check_dataset_name",
+    "check_meaning",
     "check_word_vectors",
     "keep_train_fraction",
     "load_dataset",

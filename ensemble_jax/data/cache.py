@@ -60,6 +60,18 @@ def cached_arrays(cache_dir: Path, label: str, key: object, make: Callable[[], A
     return _read(entry) or made
 
 
+def state_of_file(path: Path) -> tuple[int, int, int, int]:
+    """What a key says of a file in place of its content: inode, size, and when it changed.
+
+    Times of modification can be set, and two files be exchanged. The time at which the system
+    itself saw the last change (`ctime`) cannot be set, and a file that takes another's place has
+    its own inode; so an entry is never used for other content. A copy of a file is another file,
+    whose arrays are made again.
+    """
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
 def _read(entry: Path) -> Arrays | None:
     """The arrays of an entry, or None where it is absent or not what was written."""
     try:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,13 +71,22 @@ def load_folder(name: str, folders: Folders) -> Dataset:
             images, or an image is broken.
     """  # noqa: E501
     path, form = parse_folder_name(name)
+    return from_folder(name, path, form, folders)
+
+
+def from_folder(name: str, path: Path, form: ImageForm, folders: Folders) -> Dataset:
+    """As `load_folder`, of a folder and a form; the name is for messages."""
     if not path.is_dir():
         raise ValueError(f"{name}: {path} is not a folder")
     if _subfolders(path / "train"):
         files = _split_folders(name, path)
     else:
         files = _divided(name, _class_folders(name, path, path))
-    return load_classes(name, path, files, form, folders)
+    dataset = load_classes(name, path, files, form, folders)
+    others = _count_others(path, files)
+    if others:
+        dataset = replace(dataset, notes=(*dataset.notes, f"{others} other files passed over"))
+    return dataset
 
 
 def parse_folder_name(name: str) -> _FolderName:
@@ -134,6 +144,7 @@ def load_classes(
     }
     decoded = decode_images(name, root, paths, form, folders.cache)
     splits = {}
+    broken = sum(map(len, paths.values())) - sum(len(rows) for _, rows in decoded.values())
     for split, (images, rows) in decoded.items():
         sizes = [len(files[split][class_name]) for class_name in class_names]
         labels = np.repeat(np.arange(len(class_names), dtype=np.int32), sizes)[rows]
@@ -143,7 +154,8 @@ def load_classes(
                 f"{name}: all {split} images of the class {class_names[lost[0]]} are broken"
             )
         splits[split] = Split(images, labels, np.array(paths[split])[rows])
-    return Dataset(name, splits["train"], splits["test"], class_names)
+    notes = (f"{broken} broken images left out",) if broken else ()
+    return Dataset(name, splits["train"], splits["test"], class_names, notes=notes)
 
 
 def fixed_order(paths: Sequence[str]) -> list[str]:
@@ -250,6 +262,18 @@ def _subfolders(folder: Path) -> list[str]:
             for entry in entries
             if not entry.name.startswith((".", "__MACOSX")) and entry.is_dir()
         )
+
+
+def _count_others(path: Path, files: Mapping[str, FilesByClass]) -> int:
+    """How many visible files in the folders of the images are no images."""
+    images = {image for by_class in files.values() for of in by_class.values() for image in of}
+    folders = {(path / image).parent for image in images}
+    visible = sum(
+        not entry.name.startswith(".") and entry.is_file()
+        for folder in folders
+        for entry in os.scandir(folder)
+    )
+    return visible - len(images)
 
 
 def _first_few(names: Sequence[str]) -> str:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int, Shaped
 
+from ensemble_jax.data.digests import digest_of_array, digest_of_inputs, digest_of_names
+from ensemble_jax.data.meaning import summary, warn_of_meaning
 from ensemble_jax.data.stored import Inputs, as_array
 
 # What can be a part of the names of files, of arrays and of the columns of tables.
@@ -74,6 +79,9 @@ class Probe:
 class Dataset:
     """A train and a test split of the same K classes, and probes of the members trained on them.
 
+    `load_dataset` makes one of a name, the methods `from_...` make one of a user's own objects; all
+    warn of what can hardly be meant, see `check_meaning`.
+
     Attributes:
         name: what the user asked for, for example `small_mammals`.
         train: what members are trained on.
@@ -84,6 +92,7 @@ class Dataset:
             texts are ids and are not to be normalised.
         words: for texts, the word that each of the V ids stands for; empty for everything else.
         probes: what is only evaluated, by a name of letters, digits, `_`, `-` and `.`.
+        notes: what its loader says of it, such as how many files it passed over; for `summary`.
     """
 
     name: str
@@ -93,6 +102,209 @@ class Dataset:
     word_vectors: Float32[np.ndarray, "V D"] | None = None
     words: Sequence[str] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        *,
+        train: tuple[Any, Any],
+        test: tuple[Any, Any],
+        name: str = "arrays",
+        class_names: Sequence[str] | None = None,
+        train_ids: Any = None,
+        test_ids: Any = None,
+    ) -> Dataset:
+        """The data set of arrays in memory: NumPy's, JAX's, torch's on the CPU, lists.
+
+        The shape `[M, ...]` of the inputs is what a network gets: images are
+        `[M, height, width, channels]`, and grey ones need the axis of channels, too. Arrays of the
+        right type are not copied, and must not be changed afterwards.
+
+        | inputs | become |
+        |---|---|
+        | uint8 | stay, 0..255 |
+        | floats (16, 32, 64 bits) | float32; they must be finite |
+        | other integers, `[M, F]` | float32 |
+        | other integers, more axes | uint8; they must lie in 0..255 |
+        | truths, complex numbers, texts | refused |
+
+        Args:
+            train: inputs `[M, ...]` and labels `[M]`: integers 0..K-1, or texts. Floats are
+                refused even where they are whole.
+            test: the same of what is not trained on; examples of the same shape and type.
+            name: what runs, figures and messages call the set.
+            class_names: K names, for integer labels in the order of the labels; by default the
+                numbers 0..K-1 for the largest label K-1, or the sorted train labels that are texts.
+            train_ids: `[M]` different integers (less than 2^63) or texts that name the train
+                examples; by default their positions.
+            test_ids: the same for the test examples.
+
+        Raises:
+            ValueError: if something is not so, there is only one class, or a class has no train
+                examples and `class_names` are not given.
+
+        >>> x, y = np.eye(4), ["cat", "dog", "dog", "cat"]
+        >>> pets = Dataset.from_arrays(train=(x, y), test=(x[:2] + 1, y[:2]))
+        >>> pets.class_names, pets.train.labels.tolist(), pets.input_shape
+        (('cat', 'dog'), [0, 1, 1, 0], (4,))
+        """
+        from ensemble_jax.data.arrays import from_arrays
+
+        pairs = _pairs(name, train, test)
+        dataset = from_arrays(
+            name,
+            {split: inputs for split, (inputs, _) in pairs.items()},
+            {split: labels for split, (_, labels) in pairs.items()},
+            {"train": train_ids, "test": test_ids},
+            class_names,
+        )
+        return warn_of_meaning(dataset)
+
+    @classmethod
+    def from_tfds(cls, name: str, *, data_dir: str | Path | None = None) -> Dataset:
+        """A set that tensorflow-datasets has prepared in `data_dir`; TensorFlow is not needed.
+
+        Args:
+            name: `mnist`, `fashion_mnist`, `cifar10`, `cifar100`, `imagenet2012`, or a part of
+                one: `cats_and_dogs`, `small_mammals`, ... (see `load_dataset`).
+            data_dir: by default `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
+
+        Raises:
+            ValueError: if the name is another, or the set is not prepared; the line says how to.
+        """
+        from ensemble_jax.data.sources import load_dataset, prepared_names
+
+        if name not in prepared_names():
+            raise ValueError(f"name must be one of {', '.join(prepared_names())}; got {name!r}")
+        return load_dataset(name, data_dir=data_dir)
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | Path,
+        *,
+        size: int | None = 64,
+        channels: int | None = None,
+        skip_broken: bool = False,
+        cache_dir: str | Path | None = None,
+    ) -> Dataset:
+        """The images below `PATH/CLASS/` or `PATH/train/CLASS/` and `PATH/test/CLASS/`.
+
+        `class_folders.load_folder` tells of layouts, of the split, and of what images become.
+
+        Args:
+            path: the folder; a leading `~` is expanded.
+            size: the largest centred square is resized to so many pixels; None keeps the size that
+                all images must then have.
+            channels: 1 for grey, 3 for red, green, blue; None is 1 if all images are grey, else 3.
+            skip_broken: whether images that cannot be decoded are left out, with a warning.
+            cache_dir: where decoded images are kept; by default as of `load_dataset`.
+
+        Raises:
+            ValueError: if the folder is not laid out so, or an image is broken.
+        """
+        from ensemble_jax.data.class_folders import FOLDER_PREFIX, from_folder
+        from ensemble_jax.data.folders import resolve_folders
+        from ensemble_jax.data.image_files import ImageForm
+
+        form = ImageForm(
+            None if size is None else (size, size),
+            channels,
+            skip_broken,
+            "mend or remove it, or leave such out by skip_broken=True",
+        )
+        folder = Path(path).expanduser()
+        folders = resolve_folders(None, cache_dir)
+        return warn_of_meaning(from_folder(f"{FOLDER_PREFIX}{path}", folder, form, folders))
+
+    @classmethod
+    def from_huggingface(
+        cls,
+        train: Any,
+        test: Any,
+        *,
+        input: str = "image",
+        label: str = "label",
+        word_vectors: str | Path | None = None,
+        name: str = "huggingface",
+    ) -> Dataset:
+        """The data set of two tables of Hugging Face's package `datasets`, read once.
+
+        Images of one size become uint8 `[M, height, width, channels]`, grey if all of both tables
+        are; columns of numbers become arrays as `from_arrays` says; texts become ids of words as
+        `text.load_tsv` says.
+
+        Args:
+            train: a `datasets.Dataset`.
+            test: another one with the same columns.
+            input: the column of the inputs.
+            label: the column of the labels: a `ClassLabel`, which has class names, integers 0..K-1,
+                or texts.
+            word_vectors: a file of word vectors in GloVe's text format, for texts and only for
+                them.
+            name: what runs, figures and messages call the set.
+
+        Raises:
+            ValueError: if something is not so, or as of `from_arrays`.
+        """
+        from ensemble_jax.data.objects import from_huggingface
+
+        vectors = Path(word_vectors).expanduser() if word_vectors else None
+        tables = {"train": train, "test": test}
+        return warn_of_meaning(from_huggingface(name, tables, input, label, vectors))
+
+    @classmethod
+    def from_torch(cls, train: Any, test: Any, *, name: str = "torch") -> Dataset:
+        """The data set of two map-style sets: `len(train)`, and `train[i]` is `(input, label)`.
+
+        Each example is read once, so that random transforms are drawn once. Inputs are images of
+        Pillow's, NumPy arrays or tensors on the CPU. Channels must come last: where examples have
+        three axes of which the first is 1, 3 or 4 long and the last is not, as tensors of images
+        do, the first becomes the last. All else is as of `from_arrays`. Class names are
+        `train.classes` if there are any.
+
+        Raises:
+            ValueError: if an example is no such pair, or examples differ in shape or type, or as
+                of `from_arrays`.
+        """
+        from ensemble_jax.data.objects import from_torch
+
+        return warn_of_meaning(from_torch(name, {"train": train, "test": test}))
+
+    @classmethod
+    def from_texts(
+        cls,
+        *,
+        train: tuple[Sequence[str], Any],
+        test: tuple[Sequence[str], Any],
+        word_vectors: str | Path,
+        class_names: Sequence[str] | None = None,
+        name: str = "texts",
+    ) -> Dataset:
+        """The data set of texts, as ids of words int32 `[M, L]`, as `text.load_tsv` says.
+
+        Args:
+            train: texts and labels, which are integers 0..K-1 or texts.
+            test: the same of what is not trained on.
+            word_vectors: a file of word vectors in GloVe's text format.
+            class_names: as of `from_arrays`.
+            name: what runs, figures and messages call the set.
+
+        Raises:
+            ValueError: if the vectors cannot be read, or as of `from_arrays`.
+        """
+        from ensemble_jax.data.text import from_texts
+
+        pairs = _pairs(name, train, test)
+        dataset = from_texts(
+            name,
+            {split: texts for split, (texts, _) in pairs.items()},
+            {split: labels for split, (_, labels) in pairs.items()},
+            Path(word_vectors).expanduser(),
+            class_names=class_names,
+        )
+        return warn_of_meaning(dataset)
 
     def __post_init__(self) -> None:
         self._check_encodable("class_names", self.class_names)
@@ -162,6 +374,44 @@ class Dataset:
                 f"got {other.dtype} {list(other.shape[1:])}"
             )
 
+    def summary(self) -> str:
+        """One line: numbers of examples, form and range of inputs, classes, and the `notes`.
+
+        >>> from ensemble_jax.data import load_dataset
+        >>> load_dataset("digits").summary().split("; ")[:2]
+        ['digits: 1438 train and 359 test examples', 'uint8 8x8x1 in 0..240']
+        """
+        return summary(self)
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """A fingerprint of each thing that training and evaluation read, 32 hex digits.
+
+        | key | of |
+        |---|---|
+        | `train.inputs`, `train.labels`, `train.ids`, and so for test | the split, as it is after views |
+        | `PROBE.inputs`, `PROBE.ids` | each probe |
+        | `class_names`; `word_vectors` where there are any | |
+
+        Of arrays, type, shape and all values count (SHA-256). Inputs that are read when they are
+        needed are known by their files, and the value begins with `files:`: the names and sizes of
+        all, and the first 64 KiB of 256 of them, evenly chosen; where they come from no files it
+        begins with `examples:` and 256 of them count, evenly chosen. Computed when it is first
+        asked for, 1 GB in about 1.3 s, and kept.
+        """  # noqa: E501
+        digests = {}
+        for split, examples in self.splits.items():
+            digests[f"{split}.inputs"] = digest_of_inputs(examples.inputs)
+            digests[f"{split}.labels"] = digest_of_array(examples.labels)
+            digests[f"{split}.ids"] = digest_of_array(examples.ids)
+        for name, probe in self.probes.items():
+            digests[f"{name}.inputs"] = digest_of_array(probe.inputs)
+            digests[f"{name}.ids"] = digest_of_array(probe.ids)
+        digests["class_names"] = digest_of_names(self.class_names)
+        if self.word_vectors is not None:
+            digests["word_vectors"] = digest_of_array(self.word_vectors)
+        return digests
+
     @property
     def splits(self) -> Mapping[str, Split]:
         """The splits by name, in the order in which they are evaluated and written."""
@@ -182,6 +432,16 @@ class Dataset:
         """What all examples, with int32 labels, take in the memory of a device."""
         inputs = [examples.inputs for examples in (*self.splits.values(), *self.probes.values())]
         return sum(array.nbytes for array in inputs) + 4 * (len(self.train) + len(self.test))
+
+
+def _pairs(name: str, train: Any, test: Any) -> dict[str, tuple[Any, Any]]:
+    """Inputs and labels by split."""
+    for split, pair in (("train", train), ("test", test)):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(
+                f"{name}: {split} must be a pair (inputs, labels), got {type(pair).__name__}"
+            )
+    return {"train": tuple(train), "test": tuple(test)}
 
 
 def check_probe_name(name: str) -> None:

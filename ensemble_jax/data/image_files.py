@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from ensemble_jax.data.cache import cached_arrays
+from ensemble_jax.data.cache import cached_arrays, state_of_file
 from ensemble_jax.data.decoding import decode_rows
 from ensemble_jax.data.folders import Folders
 
@@ -160,7 +160,7 @@ def decode_images(
 
     Pillow decodes, whatever else is installed, so that the pixels are the same everywhere. Files
     are decoded straight into their place in the array, which is all the memory this needs. The
-    cache follows the files' paths, sizes and times, and the form.
+    cache follows the files' paths and `state_of_file`, and the form.
 
     Args:
         name: what messages begin with.
@@ -172,15 +172,11 @@ def decode_images(
     Raises:
         ValueError: if a file is broken, or all of a group, or sizes differ and none is wanted.
     """
-    states = {group: [(root / path).stat() for path in paths] for group, paths in files.items()}
     key = {
         "layout": _LAYOUT,
         "root": str(root.resolve()),
         "files": {
-            group: [
-                [path, state.st_size, state.st_mtime_ns]
-                for path, state in zip(paths, states[group], strict=True)
-            ]
+            group: [[path, *state_of_file(root / path)] for path in paths]
             for group, paths in files.items()
         },
         "form": [form.size, form.channels, form.skip_broken],
@@ -311,6 +307,18 @@ def fit_encoded_image(
         if isinstance(error, MemoryError):
             raise
         raise ValueError(f"cannot be read as an image ({_reason(error)})") from error
+
+
+def image_pixels(image: PIL.Image.Image) -> UInt8[np.ndarray, "height width channels"]:
+    """An image of Pillow's in its own size, grey or red, green, blue, as `decode_images` says.
+
+    It is not turned: what it says of the camera (EXIF) is for whoever opened the file.
+
+    Raises:
+        ValueError: if it has 32 bits per value.
+    """
+    image = _with_channels(image, 1 if image.mode in _GREY_MODES else 3)
+    return np.asarray(image).reshape(image.height, image.width, -1)
 
 
 def _attempt(

@@ -57,7 +57,12 @@ def load_imagenet(name: str, folders: Folders) -> Dataset:
     for split, own in _SPLITS.items():
         labels = arrays[f"{own}_label"]
         inputs = StoredInputs(
-            _image_reader(prepared, own, form), np.arange(len(labels)), (size, size, 3)
+            _image_reader(prepared, own, form),
+            np.arange(len(labels)),
+            (size, size, 3),
+            files=tuple(
+                file for file in prepared.records if file.name.startswith(f"{IMAGENET}-{own}.")
+            ),
         )
         splits[split] = Split(inputs, labels, arrays[f"{own}_file_name"])
     return Dataset(name, **splits, class_names=tuple(arrays["label_names"].tolist()))

@@ -20,20 +20,17 @@ from jaxtyping import Int, Shaped
 from ensemble_jax.data.draws import random_order, seed_of
 from ensemble_jax.data.stored import Inputs, read_inputs
 
-NO_LABEL = -1
-"""The label of what fills up a pool."""
-
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Pools:
-    """How M examples are divided into pools of one size.
+    """How M examples are divided into pools of one size; the last may have fewer.
 
     Attributes:
         num_examples: M.
-        size: entries of every pool; what the last has no examples for fills up.
+        size: examples of every pool but the last.
     """
 
     num_examples: int
@@ -41,7 +38,7 @@ class Pools:
 
     @classmethod
     def of_at_most(cls, num_examples: int, most: int, multiple: int) -> Self:
-        """As few pools as `most` allows, so equal that little fills up.
+        """As few pools as `most` allows, as equal as can be.
 
         Several pools have a multiple of `multiple` examples, such as that of a batch, of which else
         every pool would end in a short one. That may be more than `most` by less than `multiple`.
@@ -92,50 +89,35 @@ class Pool(NamedTuple):
     """A pool in the memory of the host.
 
     Attributes:
-        inputs: `[P, ...]`; zeros fill up.
-        labels: `[P]`; `NO_LABEL` where nothing is.
-        positions: `[P]`, the place of each in the whole set; 0 where nothing is.
-        size: how many examples there are.
+        inputs: `[P, ...]`.
+        labels: `[P]`.
+        positions: `[P]`, the place of each in the whole set.
     """
 
     inputs: Shaped[np.ndarray, "P ..."]
     labels: Int[np.ndarray, " P"]
     positions: Int[np.ndarray, " P"]
-    size: int
 
 
 def read_pool(
     inputs: Inputs,
-    labels: Int[np.ndarray, " M"] | None,
-    positions: Int[np.ndarray, " m"],
-    size: int,
+    labels: Int[np.ndarray, " M"],
+    positions: Int[np.ndarray, " P"],
     *,
     max_threads: int,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Pool:
-    """The examples at some positions, filled up to a pool of `size`.
+    """The examples at some positions.
 
     Args:
         inputs: of the whole set.
-        labels: theirs; None where there are none, which gives `NO_LABEL` for all.
+        labels: theirs.
         positions: which examples.
-        size: P.
         max_threads: how many threads read at once.
         cancelled: as of `read_inputs`.
     """
-    found = len(positions)
-    pool = Pool(
-        np.empty((size, *inputs.shape[1:]), inputs.dtype),
-        np.full(size, NO_LABEL, np.int32),
-        np.zeros(size, np.int32),
-        found,
-    )
-    read_inputs(inputs, positions, out=pool.inputs, max_threads=max_threads, cancelled=cancelled)
-    pool.inputs[found:] = 0
-    pool.positions[:found] = positions
-    if labels is not None:
-        pool.labels[:found] = labels[positions]
-    return pool
+    found = read_inputs(inputs, positions, max_threads=max_threads, cancelled=cancelled)
+    return Pool(found, labels[positions].astype(np.int32), positions.astype(np.int32))
 
 
 class ReadAhead(Generic[Key, Value]):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ensemble_jax.data.cache import Arrays, cached_arrays
+from ensemble_jax.data.cache import Arrays, cached_arrays, state_of_file
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.decoding import decode_rows, image_decoder
 from ensemble_jax.data.folders import Folders
@@ -71,18 +71,17 @@ def prepared_arrays(
 
     Keys are `<split>_<feature>` with one entry per example (`train_image` uint8 `[M, ...]`,
     `train_label` int32 `[M]`, `train_id` text `[M]`) and `<feature>_names` with one text per class
-    of a label. Raises as `load_prepared` does. The cache follows the record files' names, sizes and
-    times, so a set that is prepared anew is decoded anew; a set found in the cache needs neither
-    tensorflow-datasets nor a decoder.
+    of a label. Raises as `load_prepared` does. The cache follows the record files' names and
+    `state_of_file`, so a set that is prepared anew is decoded anew; a set found in the cache needs
+    neither tensorflow-datasets nor a decoder.
     """
     prepared = find_prepared(name, folders.data, splits)
     version = prepared.folder.name
-    states = {file.name: file.stat() for file in prepared.records}
     key = {
         "layout": _LAYOUT,
         "name": name,
         "version": version,
-        "records": {file: [state.st_size, state.st_mtime_ns] for file, state in states.items()},
+        "records": {file.name: state_of_file(file) for file in prepared.records},
     }
     label = f"{name}-{version}"
     if not images:

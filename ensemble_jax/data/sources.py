@@ -22,6 +22,7 @@ from ensemble_jax.data.imagenet import (
     load_imagenet,
     parse_imagenet_name,
 )
+from ensemble_jax.data.meaning import warn_of_meaning
 from ensemble_jax.data.prepared import PREPARED, load_prepared
 from ensemble_jax.data.text import (
     CSV_PREFIX,
@@ -103,7 +104,7 @@ def load_dataset(
     | `csv:PATH` | posts of the user's own, see `text.load_csv` | encoding, columns, a text in each row, classes |
 
     The same name and files give the same examples in the same order, always. Arrays that come from
-    the cache are read-only.
+    the cache are read-only. What can hardly be meant is a warning, see `check_meaning`.
 
     Args:
         name: which set.
@@ -123,7 +124,13 @@ def load_dataset(
     ((1438, 8, 8, 1), 359, 10)
     """  # noqa: E501
     check_word_vectors(name, word_vectors)
-    return _source(name).load(name, resolve_folders(data_dir, cache_dir, word_vectors))
+    folders = resolve_folders(data_dir, cache_dir, word_vectors)
+    return warn_of_meaning(_source(name).load(name, folders))
+
+
+def prepared_names() -> tuple[str, ...]:
+    """The names of the sets that tensorflow-datasets prepares, and of parts of them."""
+    return (*PREPARED, CATS_AND_DOGS, *SUPERCLASSES, IMAGENET)
 
 
 def check_dataset_name(name: str) -> None:

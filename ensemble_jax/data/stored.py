@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -29,12 +30,14 @@ class StoredInputs:
         rows: `[M]`, which of the source's rows these are.
         example_shape: the shape of one example.
         dtype: the type of its numbers.
+        files: what the source reads from, by which it is known again; empty where that is no files.
     """
 
     read_rows: Callable[[Rows], Shaped[np.ndarray, "m ..."]]
     rows: Rows
     example_shape: tuple[int, ...]
     dtype: np.dtype = field(default_factory=lambda: np.dtype(np.uint8))
+    files: tuple[Path, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -6,8 +6,6 @@ members there are: a collection can be grown, split over machines and merged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Int
 
@@ -18,9 +16,10 @@ _PARTS, _SUBSET, _CHOSEN, _LABEL = range(4)
 
 
 def partition_indices(seed: int, num_examples: int, num_parts: int) -> list[Int[np.ndarray, " m"]]:
-    """The examples 0..M-1 split at random into P parts, each in ascending order.
+    """P parts of `floor(M / P)` of the examples 0..M-1, drawn at random, each in ascending order.
 
-    The first `M % P` parts have one example more than the others.
+    All have one size, since members of one collection are trained in steps of one shape; the
+    `M % P` examples that are left are in none.
 
     Source: Hacohen & Weinshall, 'All Neural Networks Are Created Equal' (2019), figure 22.
 
@@ -28,20 +27,21 @@ def partition_indices(seed: int, num_examples: int, num_parts: int) -> list[Int[
         ValueError: if a part would be empty.
 
     >>> [len(part) for part in partition_indices(seed=0, num_examples=7, num_parts=3)]
-    [3, 2, 2]
+    [2, 2, 2]
     """
     if not 1 <= num_parts <= num_examples:
         raise ValueError(
             f"partitions must lie in 1..{num_examples} (the training examples), got {num_parts}"
         )
-    order = random_order((seed, _PARTS), num_examples)
-    return [np.sort(part).astype(np.int32) for part in np.array_split(order, num_parts)]
+    size = num_examples // num_parts
+    order = random_order((seed, _PARTS), num_examples)[: num_parts * size]
+    return [np.sort(part).astype(np.int32) for part in np.split(order, num_parts)]
 
 
 def subset_indices(
     seed: int, member: int, num_examples: int, fraction: float
 ) -> Int[np.ndarray, " m"]:
-    """A random subset of the examples 0..M-1, `m = round(fraction * M)`, at least 1; ascending.
+    """A random subset of `subset_size(M, fraction)` of the examples 0..M-1, ascending.
 
     Raises:
         ValueError: if the fraction is not in (0, 1].
@@ -51,9 +51,14 @@ def subset_indices(
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"subset_fraction must lie in (0, 1], got {fraction}")
-    size = max(1, round(fraction * num_examples))
+    size = subset_size(num_examples, fraction)
     order = random_order((seed, _SUBSET, member), num_examples)
     return np.sort(order[:size]).astype(np.int32)
+
+
+def subset_size(num_examples: int, fraction: float) -> int:
+    """The examples of a random subset: the nearest number to `fraction * M`, at least 1."""
+    return max(1, round(fraction * num_examples))
 
 
 def noisy_labels(
@@ -75,22 +80,3 @@ def noisy_labels(
     replaced = random_bits((seed, _CHOSEN, member), size) < np.float64(rate) * 2.0**64
     classes = random_bits((seed, _LABEL, member), size) % np.uint64(num_classes)
     return np.where(replaced, classes, labels).astype(np.int32)
-
-
-def stack_padded(
-    subsets: Sequence[Int[np.ndarray, " m"]],
-) -> tuple[Int[np.ndarray, "N m"], Int[np.ndarray, " N"]]:
-    """The subsets as one array as long as the longest, and their sizes; none may be empty.
-
-    A subset is filled up with its first entry, so that nothing is read that is not in it.
-
-    >>> stack_padded([np.array([4, 7]), np.array([5])])
-    (array([[4, 7],
-           [5, 5]], dtype=int32), array([2, 1], dtype=int32))
-    """
-    sizes = np.array([len(subset) for subset in subsets], np.int32)
-    indices = np.empty((len(subsets), sizes.max()), np.int32)
-    for row, subset in zip(indices, subsets, strict=True):
-        row[:] = subset[0]
-        row[: len(subset)] = subset
-    return indices, sizes

@@ -7,13 +7,14 @@ import html
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
+from ensemble_jax.data.arrays import encode_labels
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.draws import stratified_split
 from ensemble_jax.data.folders import Folders
@@ -221,44 +222,76 @@ def _split(name: str, texts: _Texts, test_fraction: float) -> tuple[_Texts, _Tex
 
 
 def _make_dataset(name: str, train: _Texts, test: _Texts, folders: Folders) -> Dataset:
-    """Words become ids and labels numbers."""
-    if folders.word_vectors is None or not folders.word_vectors.is_file():
-        raise ValueError(f"word_vectors {folders.word_vectors} is not a file")
-    class_names = sorted(set(train.labels))
-    if len(class_names) < 2:
-        raise ValueError(
-            f"{name}: the training texts must be of at least two classes, got only {class_names[0]}"
-        )
-    unseen = sorted(set(test.labels) - set(class_names))
-    if unseen:
-        raise ValueError(
-            f"{name}: the test texts must have labels of the training texts, "
-            f"{', '.join(class_names)}; got {unseen[0]}"
-        )
-    labels = {label: number for number, label in enumerate(class_names)}
+    """The data set of the texts of two files."""
+    return from_texts(
+        name,
+        {"train": train.texts, "test": test.texts},
+        {"train": train.labels, "test": test.labels},
+        folders.word_vectors,
+        ids={"train": train.ids, "test": test.ids},
+    )
+
+
+def from_texts(
+    name: str,
+    texts: Mapping[str, Sequence[str]],
+    labels: Mapping[str, Any],
+    word_vectors: Path | None,
+    *,
+    ids: Mapping[str, Int[np.ndarray, " M"]] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Dataset:
+    """The data set of texts by split: words become ids and labels numbers.
+
+    Args:
+        name: of the data set.
+        texts: of each split.
+        labels: theirs, as `encode_labels` takes them.
+        word_vectors: a file of GloVe's.
+        ids: of the texts; by default their positions.
+        class_names: as of `encode_labels`.
+
+    Raises:
+        ValueError: if there is no such file, or something else is given than texts and labels.
+    """
+    if word_vectors is None or not word_vectors.is_file():
+        raise ValueError(f"word_vectors {word_vectors} is not a file")
+    for split, of_split in texts.items():
+        if isinstance(of_split, str) or not len(of_split):
+            raise ValueError(f"{name}: {split} inputs must be a list of texts, got {of_split!r}")
+        wrong = next((text for text in of_split if not isinstance(text, str)), None)
+        if wrong is not None:
+            raise ValueError(f"{name}: {split} inputs must be texts, got {wrong!r}")
+    sizes = {split: len(of_split) for split, of_split in texts.items()}
+    encoded = encode_labels(name, labels, sizes, class_names)
     words = {
-        "train": [split_words(text, _MOST_WORDS) for text in train.texts],
-        "test": [split_words(text, _MOST_WORDS) for text in test.texts],
+        split: [split_words(text, _MOST_WORDS) for text in of_split]
+        for split, of_split in texts.items()
     }
     lengths = [len(of_text) for of_text in words["train"]]
     length = max(1, int(np.quantile(lengths, _LENGTH_QUANTILE, method="inverted_cdf")))
     counts = Counter(word for of_text in words["train"] for word in of_text)
     # Words of the test texts alone count 0: they have an id if there is a vector for them.
     counts.update(dict.fromkeys((word for of_text in words["test"] for word in of_text), 0))
-    vocabulary = make_vocabulary(counts, read_word_vectors(folders.word_vectors, counts))
-
-    def split(texts: _Texts, of_split: Sequence[Sequence[str]]) -> Split:
-        return Split(
+    known = read_word_vectors(word_vectors, counts)
+    vocabulary = make_vocabulary(counts, known)
+    drawn = sum(word not in known for word in vocabulary.ids)
+    splits = {
+        split: Split(
             encode_texts(of_split, vocabulary.ids, length),
-            np.array([labels[label] for label in texts.labels], np.int32),
-            texts.ids,
+            encoded.numbers[split],
+            ids[split] if ids else np.arange(sizes[split]),
         )
-
+        for split, of_split in words.items()
+    }
     return Dataset(
         name,
-        train=split(train, words["train"]),
-        test=split(test, words["test"]),
-        class_names=tuple(class_names),
+        train=splits["train"],
+        test=splits["test"],
+        class_names=encoded.class_names,
         word_vectors=vocabulary.vectors,
         words=vocabulary.words,
+        notes=(f"random vectors for {drawn} words that {word_vectors.name} lacks",)
+        if drawn
+        else (),
     )

@@ -6,7 +6,6 @@ from ensemble_jax.evaluation.evaluator import (
     Evaluator,
     Predictor,
     join_evaluations,
-    join_predictions,
     make_evaluator,
     make_predictor,
 )
@@ -18,7 +17,6 @@ __all__ = [
     "Evaluator",
     "Predictor",
     "join_evaluations",
-    "join_predictions",
     "make_evaluator",
     "make_predictor",
 ]

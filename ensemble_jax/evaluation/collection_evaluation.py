@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Num, UInt
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.data.pool_feed import PoolFeed, PoolName
 from ensemble_jax.evaluation.evaluator import Evaluation
-from ensemble_jax.models import Variables
+from ensemble_jax.networks import Variables
+from ensemble_jax.pool_feed import PoolFeed, PoolName
 
 Arrays = tuple[Num[Array | np.ndarray, "M ..."], ...]
 """A set of examples on the devices: inputs, and labels where there are any."""
@@ -69,10 +69,11 @@ class CollectionEvaluation:
                     f"pools of {name} must be joined, and several have a multiple of 8 examples "
                     f"each, got {examples.pools}"
                 )
-            arrays = _arrays(examples.shapes) if isinstance(examples, PoolFeed) else examples
-            if (form := _form(arrays)) not in self._compiled:
-                lifted = placement.lift(evaluate, shared=range(1, 1 + len(arrays)))
-                self._compiled[form] = lifted.lower(variables, *arrays).compile()
+            forms = map(_arrays, examples.forms) if isinstance(examples, PoolFeed) else [examples]
+            for arrays in forms:
+                if (form := _form(arrays)) not in self._compiled:
+                    lifted = placement.lift(evaluate, shared=range(1, 1 + len(arrays)))
+                    self._compiled[form] = lifted.lower(variables, *arrays).compile()
         self.compile_seconds = time.perf_counter() - started
 
     @property

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int, Num, UInt, UInt8
 
-from ensemble_jax.data.pools import NO_LABEL
-from ensemble_jax.models import Network, Variables
+from ensemble_jax.losses import Loss, cross_entropy
+from ensemble_jax.networks import Network, Variables
 
 
 class Evaluation(NamedTuple):
@@ -22,10 +21,9 @@ class Evaluation(NamedTuple):
         bits: `ceil(M / 8)` bytes, bit 7 - m % 8 of byte m // 8 is 1 iff example m is classified
             correctly (the order of `numpy.packbits`); the bits after the last example are 0.
         predictions: the predicted class of each example, in the smallest unsigned type for K.
-        loss: mean cross-entropy in nats.
+        loss: mean of what is minimised in training, without what an optimizer adds; cross-entropy
+            in nats unless another loss was given.
         accuracy: share of correct examples.
-
-    Examples without a label, which fill up a pool, are in neither mean, and never correct.
     """
 
     bits: UInt8[Array | np.ndarray, "*N bytes"]
@@ -38,7 +36,9 @@ Evaluator = Callable[[Variables, Num[Array, "M ..."], Int[Array, " M"]], Evaluat
 Predictor = Callable[[Variables, Num[Array, "M ..."]], UInt[Array, " M"]]
 
 
-def make_evaluator(network: Network, num_classes: int, batch_size: int) -> Evaluator:
+def make_evaluator(
+    network: Network, num_classes: int, batch_size: int, loss: Loss = cross_entropy
+) -> Evaluator:
     """The evaluation of one network on labelled examples, in batches of at most `batch_size`.
 
     The batches need not divide M.
@@ -47,45 +47,35 @@ def make_evaluator(network: Network, num_classes: int, batch_size: int) -> Evalu
 
     def evaluate(variables, inputs, labels):
         def of_batch(images, batch_labels):
-            logits = network.evaluate(variables, images)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch_labels)
-            return classify(logits), losses
+            outputs = _outputs(network, variables, images)
+            return classify(outputs), loss(outputs, batch_labels)
 
         predictions, losses = _in_batches(of_batch, batch_size, inputs, labels)
         correct = predictions == labels
-        known = labels != NO_LABEL
-        count = known.sum()
-        return Evaluation(
-            jnp.packbits(correct),
-            predictions,
-            jnp.where(known, losses, 0).sum() / count,
-            correct.sum() / count,
-        )
+        return Evaluation(jnp.packbits(correct), predictions, losses.mean(), correct.mean())
 
     return evaluate
+
+
+def _outputs(network, variables, inputs):
+    """What a network says in evaluation."""
+    outputs, _ = network.apply(variables, inputs, key=None, train=False)
+    return outputs
 
 
 def join_evaluations(parts: Sequence[Evaluation], sizes: Sequence[int]) -> Evaluation:
     """The evaluations `[N, ...]` of consecutive parts of a set as that of the set, on the host.
 
     Args:
-        parts: of equally many entries, a multiple of 8 where there are several.
-        sizes: how many entries of each part are examples; all of them but in the last part.
+        parts: of equally many examples, a multiple of 8, but for the last.
+        sizes: how many examples each part has.
     """
-    total = sum(sizes)
     return Evaluation(
-        np.concatenate([part.bits for part in parts], axis=1)[:, : -(-total // 8)],
-        join_predictions([part.predictions for part in parts], sizes),
+        np.concatenate([part.bits for part in parts], axis=1),
+        np.concatenate([part.predictions for part in parts], axis=1),
         _weighted([part.loss for part in parts], sizes),
         _weighted([part.accuracy for part in parts], sizes),
     )
-
-
-def join_predictions(
-    parts: Sequence[UInt[Array | np.ndarray, "N P"]], sizes: Sequence[int]
-) -> UInt[np.ndarray, "N M"]:
-    """The predictions for consecutive parts of a set as those for the set."""
-    return np.concatenate(parts, axis=1)[:, : sum(sizes)]
 
 
 def _weighted(means, sizes):
@@ -101,7 +91,7 @@ def make_predictor(network: Network, num_classes: int, batch_size: int) -> Predi
 
     def predict(variables, inputs):
         return _in_batches(
-            lambda images: classify(network.evaluate(variables, images)), batch_size, inputs
+            lambda images: classify(_outputs(network, variables, images)), batch_size, inputs
         )
 
     return predict

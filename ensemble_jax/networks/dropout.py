@@ -17,14 +17,18 @@ _scale: ContextVar[Float[Array, ""] | float | None] = ContextVar("dropout_scale"
 
 
 @contextmanager
-def scaled_dropout(scale: Float[Array, ""] | float) -> Iterator[None]:
+def scaled_dropout(scale: Float[Array, ""] | float | None) -> Iterator[None]:
     """Multiply the rates of all layers `Dropout`, linen's and nnx's, of networks traced inside.
 
     A layer whose class has a `__call__` of its own is left alone. Evaluation stays as it is.
 
     Args:
-        scale: at least 0 and such that all rates stay below 1; it may be traced.
+        scale: at least 0 and such that all rates stay below 1; it may be traced. None leaves layers
+            as they are.
     """
+    if scale is None:
+        yield
+        return
     token = _scale.set(scale)
     try:
         with linen.intercept_methods(_intercept):

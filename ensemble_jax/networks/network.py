@@ -80,3 +80,8 @@ def keep_form(new: Any, old: Any, module: str) -> Any:
             f"must stay the same (sown values are not supported, except for intermediates)"
         )
     return jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), new, old)
+
+
+def variable_shapes(network: Network, inputs: Any) -> Variables:
+    """Shapes and types of a network's variables for such inputs; nothing is computed."""
+    return jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)), inputs)

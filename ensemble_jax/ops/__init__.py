@@ -14,10 +14,11 @@ from ensemble_jax.ops.convolution import (
     xla_convolution,
 )
 from ensemble_jax.ops.direct import direct_convolution
-from ensemble_jax.ops.dropout import dropout, random_bits
+from ensemble_jax.ops.dropout import dropout
 from ensemble_jax.ops.fused import fused_convolution, why_not_fused
 from ensemble_jax.ops.patches import patches_convolution
-from ensemble_jax.ops.pooling import adaptive_average_pool, average_pool, max_pool
+from ensemble_jax.ops.pooling import adaptive_average_pool, average_pool, max_pool, sum_pool
+from ensemble_jax.ops.random import fast_key, random_bits
 from ensemble_jax.ops.winograd import mixed_convolution, winograd_convolution
 from ensemble_jax.options import ConvolutionAlgorithm
 
@@ -63,6 +64,7 @@ __all__ = [
     "direct_convolution",
     "dropout",
     "elu",
+    "fast_key",
     "fused_convolution",
     "make_augmentation",
     "max_pool",
@@ -70,6 +72,7 @@ __all__ = [
     "patches_convolution",
     "random_bits",
     "shape_name",
+    "sum_pool",
     "why_unavailable",
     "winograd_convolution",
     "xla_convolution",

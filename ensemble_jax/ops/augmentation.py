@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
-from ensemble_jax.ops.dropout import random_bits
+from ensemble_jax.ops.random import random_bits
 from ensemble_jax.options import Augmentation, AugmentationKind
 
 Augment = Callable[[PRNGKeyArray, Num[Array, "B H W C"]], Num[Array, "B H W C"]]

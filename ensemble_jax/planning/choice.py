@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ensemble_jax.models import Network
+from ensemble_jax.networks import Network, variable_shapes
 from ensemble_jax.ops import why_unavailable
 from ensemble_jax.options import ConvolutionAlgorithm
 from ensemble_jax.plan import Plan, PlanRequest
@@ -19,7 +19,7 @@ from ensemble_jax.planning.trial import Trial
 _GAIN = 1.03
 # Layers have already been found clearly faster by themselves.
 _GAIN_OF_LAYERS = 1.0
-# Passes that gain less than this may gain nothing with other layers.
+# Microbatches that gain less than this may gain nothing with other layers.
 _LARGE_GAIN = 1.15
 _CHUNKS = (1, 4, 16, 64, 256)
 _CACHED_IMAGES = (10, 20, 50)
@@ -37,11 +37,11 @@ class Alternatives(NamedTuple):
 
     Attributes:
         algorithms: ways to convolve; none where nothing is convolved.
-        passes: numbers of passes per step; none where a batch must stay whole.
+        passes: numbers of microbatches per step; none where a batch must stay whole.
     """
 
     algorithms: Sequence[ConvolutionAlgorithm]
-    passes: Sequence[int]
+    microbatches: Sequence[int]
 
 
 class PlanChoice(NamedTuple):
@@ -67,7 +67,7 @@ def default_plan(num_members: int, devices: Sequence[Any]) -> Plan:
     platform = devices[0].platform
     members_per_call = 1 if platform == "cpu" else 0
     num_devices = min(num_members, len(devices))
-    return Plan(num_devices, members_per_call, _default_algorithm(platform), passes_per_step=1)
+    return Plan(num_devices, members_per_call, _default_algorithm(platform), microbatches=1)
 
 
 def _default_algorithm(platform):
@@ -96,16 +96,16 @@ def available_plan(plan: Plan, devices: Sequence[Any]) -> Plan:
     )
 
 
-def convolves(network: Network) -> bool:
-    """Whether there are convolutions in a network."""
-    return _have_kernels(jax.eval_shape(network.init, jax.random.key(0)))
+def convolves(network: Network, batch: jax.ShapeDtypeStruct) -> bool:
+    """Whether there are convolutions in a network that takes such batches `[B, ...]`."""
+    return _have_kernels(variable_shapes(network, batch))
 
 
 def _have_kernels(variables):
     return any(leaf.ndim == 4 for leaf in jax.tree.leaves(variables.params))
 
 
-def alternatives_for(network: Network, batch_size: int, platform: str) -> Alternatives:
+def alternatives_for(network: Network, batch: jax.ShapeDtypeStruct, platform: str) -> Alternatives:
     """What is worth trying, by what has been measured.
 
     On a CPU, XLA's own gradients in a loop are slower than the others by far, and of these those
@@ -113,7 +113,8 @@ def alternatives_for(network: Network, batch_size: int, platform: str) -> Altern
     where those of 100 do not: with 10 at once st-VGG trains 1.25 times as fast, with 50 small
     st-VGG on digits 1.1 times (a core with 2 MB).
     """
-    variables = jax.eval_shape(network.init, jax.random.key(0))
+    variables = variable_shapes(network, batch)
+    batch_size = batch.shape[0]
     if not _have_kernels(variables):
         return Alternatives((), ())
     on_cpu = platform == "cpu"
@@ -121,11 +122,11 @@ def alternatives_for(network: Network, batch_size: int, platform: str) -> Altern
     if on_cpu:
         algorithms.remove(ConvolutionAlgorithm.XLA)
         algorithms.reverse()
-    if not on_cpu or variables.batch_stats:
+    if not on_cpu or variables.state:
         return Alternatives(algorithms, ())
     divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
-    passes = [min(n for n in divisors if batch_size // n <= size) for size in _CACHED_IMAGES]
-    return Alternatives(algorithms, list(dict.fromkeys(passes)))
+    counts = [min(n for n in divisors if batch_size // n <= size) for size in _CACHED_IMAGES]
+    return Alternatives(algorithms, list(dict.fromkeys(counts)))
 
 
 def choose_plan(
@@ -140,8 +141,8 @@ def choose_plan(
 ) -> PlanChoice:
     """Try plans, beginning with `first`, until none is better or the time is used up.
 
-    From the best plan so far one entry is changed at a time: passes per step where that gains much,
-    then the convolutions of some layers, passes that gain less, the convolution of all layers,
+    From the best plan so far one entry is changed at a time: microbatches where that gains much,
+    the convolutions of some layers, microbatches that gain less, the convolution of all layers,
     members per call, devices; those first that gain most over the default of a device. No plan is
     tried if the time left is less than the longest trial took; but one that fits into memory is
     always looked for.
@@ -191,8 +192,8 @@ def choose_plan(
         raise ValueError(_describe_lack(best))
     stopped = False
 
-    def with_other_passes(plan: Plan) -> list[Plan]:
-        return [dataclasses.replace(plan, passes_per_step=p) for p in (1, *alternatives.passes)]
+    def with_other_microbatches(plan: Plan) -> list[Plan]:
+        return [dataclasses.replace(plan, microbatches=p) for p in (1, *alternatives.microbatches)]
 
     def with_other_convolutions(plan: Plan) -> list[Plan]:
         return [
@@ -201,9 +202,9 @@ def choose_plan(
         ]
 
     for neighbours, gain in (
-        (with_other_passes, _LARGE_GAIN),
+        (with_other_microbatches, _LARGE_GAIN),
         (with_other_layers, _GAIN_OF_LAYERS),
-        (lambda plan: [t.plan for t in tried] + with_other_passes(plan), _GAIN),
+        (lambda plan: [t.plan for t in tried] + with_other_microbatches(plan), _GAIN),
         (with_other_convolutions, _GAIN),
         (lambda plan: _with_other_chunks(plan, num_members), _GAIN),
         (lambda plan: [dataclasses.replace(plan, num_devices=1)], _GAIN),

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from ensemble_jax import ops
 from ensemble_jax.collection import Placement, place
-from ensemble_jax.models import Network
+from ensemble_jax.networks import Network, variable_shapes
 from ensemble_jax.options import ConvolutionAlgorithm
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning.trial import PlanningTask
@@ -51,13 +51,13 @@ class LayerConvolution(NamedTuple):
 
 
 def convolutions_of(
-    make_network: Callable[[ops.Convolution], Network], inputs: jax.ShapeDtypeStruct
+    make_network: Callable[[ops.Convolution], Network], batch: jax.ShapeDtypeStruct
 ) -> list[LayerConvolution]:
     """The convolutions of a network in order, each shape once; nothing is computed.
 
     Args:
         make_network: the network whose convolutions are computed by a function.
-        inputs: `[B, ...]`, a batch of examples.
+        batch: shape and type of a batch of examples, `[B, ...]`.
     """
     found: dict[str, LayerConvolution] = {}
 
@@ -68,9 +68,9 @@ def convolutions_of(
         return ops.xla_convolution(inputs, kernel, strides, padding)
 
     network = make_network(record)
-    variables = jax.eval_shape(network.init, jax.random.key(0))
+    variables = variable_shapes(network, batch)
     found.clear()
-    jax.eval_shape(network.evaluate, variables, inputs)
+    jax.eval_shape(partial(network.apply, key=None, train=False), variables, batch)
     return list(found.values())
 
 
@@ -97,9 +97,9 @@ def fastest_by_layer(
     at_once = place(plan, task.num_members, task.devices).members_at_once
     one_call = place(plan, at_once * plan.num_devices, task.devices)
     layers = convolutions_of(
-        lambda convolution: task.make_network(convolution, plan.precision),
+        lambda convolution: task.recipe(convolution, plan.precision, 1).network,
         jax.ShapeDtypeStruct(
-            (task.batch_size // plan.passes_per_step, *task.inputs.shape[1:]), task.inputs.dtype
+            (task.batch_size // plan.microbatches, *task.inputs.shape[1:]), task.inputs.dtype
         ),
     )
     chosen: dict[str, ConvolutionAlgorithm] = {}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ensemble_jax.collection import Placement
+from ensemble_jax.collection import Lifted, Placement
 
 _CGROUP = Path("/sys/fs/cgroup")
 # Version 2, then version 1: the limit of a container and what it uses of it.
@@ -29,7 +29,7 @@ class CollectionMemory(NamedTuple):
 
     Attributes:
         data: what every device holds for all members.
-        state: of the members, copies that fill up included.
+        state: of the members, padding included.
         programs: results and temporaries of a call.
         checkpoints: the state on its way to the disk.
     """
@@ -76,7 +76,7 @@ def free_bytes(device: Any) -> int:
     return min([_free_in_machine(), *_free_in_container()])
 
 
-def program_bytes(compiled: jax.stages.Compiled) -> int:
+def program_bytes(compiled: Lifted | jax.stages.Compiled) -> int:
     """What one device needs beside the arguments while a program runs: results and temporaries."""
     analysis: Any = compiled.memory_analysis()
     if analysis is None:

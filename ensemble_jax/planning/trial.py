@@ -11,11 +11,10 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from ensemble_jax import ops
 from ensemble_jax.collection import place
 from ensemble_jax.data.stored import Inputs, read_inputs
-from ensemble_jax.models import Network
-from ensemble_jax.options import Optimizer, Precision
+from ensemble_jax.ops import Convolution, convolution_by_layer
+from ensemble_jax.options import Precision
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning.memory import CollectionMemory, free_bytes, program_bytes
 from ensemble_jax.planning.turns import take_turns
@@ -23,7 +22,7 @@ from ensemble_jax.training import (
     CollectionTraining,
     Member,
     MemberTraining,
-    Subset,
+    Recipe,
     make_member_training,
     place_examples,
 )
@@ -41,40 +40,37 @@ class PlanningTask:
     """The training to plan.
 
     Attributes:
-        make_network: the network of one member, with a way to convolve and a precision.
-        optimizer: how it is trained.
+        recipe: how one member is trained, with a way to convolve (None for JAX's own layers), a
+            precision and a number of microbatches.
         members: all N members.
         inputs: the training examples.
         labels: their labels.
-        batch_size: examples per step.
         shared_bytes: what every device holds for all members: the examples of all splits, or two
             pools of them.
         devices: this process's devices.
-        augment: what happens to images before they are trained on.
     """
 
-    make_network: Callable[[ops.Convolution, Precision], Network]
-    optimizer: Optimizer
+    recipe: Callable[[Convolution | None, Precision, int], Recipe]
     members: Member
     inputs: Inputs
     labels: Int[np.ndarray, " M"]
-    batch_size: int
     shared_bytes: int
     devices: Sequence[Any]  # of jax.Device, a variable that no type checker takes
-    augment: ops.Augment | None = None
 
     @property
     def num_members(self) -> int:
         """N."""
         return len(self.members.seed)
 
+    @property
+    def batch_size(self) -> int:
+        """Examples per step."""
+        return self.recipe(None, Precision.FLOAT32, 1).batch_size
+
     def make_training(self, plan: Plan) -> MemberTraining:
         """The training of one member under a plan."""
-        convolution = ops.convolution_by_layer(plan.convolution, plan.layer_convolutions)
-        network = self.make_network(convolution, plan.precision)
-        return make_member_training(
-            network, self.optimizer, self.batch_size, plan.passes_per_step, self.augment
-        )
+        convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
+        return make_member_training(self.recipe(convolution, plan.precision, plan.microbatches))
 
 
 class Trial(NamedTuple):
@@ -149,7 +145,7 @@ class _Compiled(NamedTuple):
     Attributes:
         training: of these members and a few steps.
         needed_bytes: as in `Trial`.
-        num_images: that an epoch reads, of members that are no copies to fill up.
+        num_images: of all N members by the time of one call, copies that fill up not counted.
     """
 
     training: CollectionTraining
@@ -173,9 +169,9 @@ def _compile(plan: Plan, task: PlanningTask) -> _Compiled:
         state=state // at_once,
         programs=program_bytes(training.compiled_epoch),
     ).total
-    # Devices that compute copies of the last member are as busy, and of no use.
-    useful = task.num_members / (whole.members_per_device * plan.num_devices)
-    return _Compiled(training, needed, training.num_images * useful)
+    # The fullest device makes so many calls in the time of this one.
+    share = task.num_members / (at_once * whole.calls_per_device)
+    return _Compiled(training, needed, training.num_images * share)
 
 
 class _Timed:
@@ -202,10 +198,8 @@ class _Timed:
 
 def _of_first(members: Member, num_examples: int) -> Member:
     """The members where there are only the first examples."""
-    subset, labels = members.subset, members.labels
-    if subset is not None:
-        indices = np.asarray(subset.indices)[:, :num_examples] % num_examples
-        subset = Subset(indices, np.minimum(subset.size, num_examples))
+    indices, labels = members.train_indices, members.train_labels
     return members._replace(
-        subset=subset, labels=None if labels is None else labels[:, :num_examples]
+        train_indices=None if indices is None else indices[:, :num_examples] % num_examples,
+        train_labels=None if labels is None else labels[:, :num_examples],
     )

@@ -22,13 +22,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ensemble_jax.interruption import fail
+from ensemble_jax.machine import NO_BAR
 from ensemble_jax.runs.layout import LOCK
 
 T = TypeVar("T")
-
-NO_BAR = "TQDM_DISABLE"
-"""The variable of the environment that hides progress bars."""
-
 
 # A file that one host has made can take so long to be seen by another.
 _SHARED_SECONDS = 90.0

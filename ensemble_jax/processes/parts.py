@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ensemble_jax.processes.group import Team
 from ensemble_jax.processes.waiting import await_extents
+from ensemble_jax.resuming import check_continuable, has_all
 from ensemble_jax.runs import (
     Run,
     RunWriter,
@@ -30,7 +31,8 @@ from ensemble_jax.runs import (
 )
 from ensemble_jax.runs.layout import MANIFEST, PARTS
 from ensemble_jax.runs.parts import read_part
-from ensemble_jax.trainer import Job, check_continuable, has_all, run_job, tell_diverged
+from ensemble_jax.task import Training
+from ensemble_jax.trainer import run_training, tell_diverged
 
 _PART = re.compile(r"(\d+)-(\d+)")
 
@@ -77,23 +79,23 @@ class Layout(NamedTuple):
         return not self.unfinished and not self.joining
 
 
-def train_collection(job: Job, workdir: Path, team: Team) -> Run | None:
+def train_collection(training: Training, workdir: Path, team: Team) -> Run | None:
     """Train a collection, continue it or grow it, together with the other processes of the team.
 
     Returns the finished run to the first process of the team, and None to the others, which may end
     earlier.
 
     Raises:
-        ValueError: if the folder holds anything but a part of this job or another process works on
-            it, the data do not fit the config, or a process of the team has ended too early.
+        ValueError: if the folder holds anything but a part of this training or another process
+            works on it, the data do not fit, or a process of the team has ended too early.
         OSError: if it cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
     if team.size == 1 and not (workdir / MANIFEST).exists():
-        run = run_job(job, workdir)
+        run = run_training(training, workdir)
     else:
         with contextlib.ExitStack() as held:
-            _train_shares(job, workdir, team, held)
+            _train_shares(training, workdir, team, held)
         if not team.is_first:
             return None
         run = load_run(workdir)
@@ -101,26 +103,26 @@ def train_collection(job: Job, workdir: Path, team: Team) -> Run | None:
     return run
 
 
-def make_layout(job: Job, workdir: Path, num_processes: int) -> Layout:
+def make_layout(training: Training, workdir: Path, num_processes: int) -> Layout:
     """What there is of a run, and how what is missing is divided among processes.
 
     Raises:
-        ValueError: if the folder holds anything but a part of this job.
+        ValueError: if the folder holds anything but a part of this training.
     """
     if not (workdir / MANIFEST).exists():
-        own, *others = _split(job.shared.member_ids, num_processes)
+        own, *others = _split(training.members.ids, num_processes)
         pieces = [Piece(*own, False), *(Piece(*bounds, True) for bounds in others)]
         return Layout(pieces, pieces, ())
     manifest = read_part(workdir).manifest
-    members, wanted = manifest.members, job.shared.member_ids
+    members, wanted = manifest.members, training.members.ids
     own = Piece(members[0], members[-1] + 1, False)
     listed = [Piece(first, end, True) for first, end in manifest.parts]
     present = {*members, *(member for piece in listed for member in piece.members)}
     if not present <= {*wanted}:
-        check_continuable(load_run(workdir, include_diverged=True), job)
+        check_continuable(load_run(workdir, include_diverged=True), training)
     joining = list(_new_pieces(set(wanted) - present, workdir, num_processes))
     pieces = [own, *listed, *joining]
-    unfinished = [piece for piece in pieces if not _is_finished(piece, job, workdir)]
+    unfinished = [piece for piece in pieces if not _is_finished(piece, training, workdir)]
     return Layout(pieces, unfinished, joining)
 
 
@@ -169,8 +171,8 @@ def _split(members: range, num_parts: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(ends))
 
 
-def _is_finished(piece: Piece, job: Job, workdir: Path) -> bool:
-    """Whether a piece has all extents of the job.
+def _is_finished(piece: Piece, training: Training, workdir: Path) -> bool:
+    """Whether a piece has all extents of the training.
 
     Raises:
         ValueError: if it cannot be continued as that.
@@ -180,10 +182,11 @@ def _is_finished(piece: Piece, job: Job, workdir: Path) -> bool:
         return False
     run = load_run(folder, own_part=True)
     members = list(run.manifest.members)
-    own_config = {**job.effective, "members": members, "num_members": len(members)}
-    own_job = dataclasses.replace(job, effective=own_config)
-    check_continuable(run, own_job)
-    if has_all(run, own_job):
+    own_training = training.of_members(range(members[0], members[-1] + 1))
+    own_config = {**own_training.config, "members": members, "num_members": len(members)}
+    own_training = dataclasses.replace(own_training, config=own_config)
+    check_continuable(run, own_training)
+    if has_all(run, own_training):
         return True
     if members != list(piece.members):
         raise ValueError(
@@ -193,21 +196,23 @@ def _is_finished(piece: Piece, job: Job, workdir: Path) -> bool:
     return False
 
 
-def _train_shares(job: Job, workdir: Path, team: Team, held: contextlib.ExitStack) -> None:
+def _train_shares(
+    training: Training, workdir: Path, team: Team, held: contextlib.ExitStack
+) -> None:
     """Agree on who trains what, train the own share and, as the first process, see to the end."""
 
     def decide() -> dict[str, Any]:
-        layout = make_layout(job, workdir, team.size)
+        layout = make_layout(training, workdir, team.size)
         if not layout.finished:  # which needs no lock
             if not (workdir / MANIFEST).exists():
                 claim_folder(workdir)
             held.enter_context(lock_run(workdir))
             # Another process may have gone on with it in between.
-            layout = make_layout(job, workdir, team.size)
-        return {"config": job.effective, "layout": layout}
+            layout = make_layout(training, workdir, team.size)
+        return {"config": training.config, "layout": layout}
 
     def prepare(decision: dict[str, Any]) -> Sequence[Piece]:
-        different = config_differences(decision["config"], job.effective)
+        different = config_differences(decision["config"], training.config)
         if different:
             raise ValueError(f"all processes need the same config, got {'; '.join(different)}")
         layout = _parse(decision["layout"])
@@ -221,14 +226,16 @@ def _train_shares(job: Job, workdir: Path, team: Team, held: contextlib.ExitStac
     decision, own = team.agree(decide, prepare, workdir)
     layout = _parse(decision["layout"])
     if layout.finished:
-        print(f"{workdir} is finished: {job}")
+        print(f"{workdir} is finished: {training}")
     elif own:
         team.tell(f"members {', '.join(f'{piece.first}:{piece.end}' for piece in own)}")
     for piece in own:
-        own_job = _job_of(piece, layout, job, workdir)
-        run_job(own_job, piece.folder(workdir), lock=lambda folder: contextlib.nullcontext())
+        own_training = _training_of(piece, layout, training, workdir)
+        run_training(
+            own_training, piece.folder(workdir), lock=lambda folder: contextlib.nullcontext()
+        )
     if team.is_first:
-        _await_others([piece for piece in layout.unfinished if piece not in own], job, workdir)
+        _await_others([piece for piece in layout.unfinished if piece not in own], training, workdir)
         if layout.joining:
             new = [(piece.first, piece.end) for piece in layout.joining]
             RunWriter.open(workdir).add_parts(new)
@@ -240,23 +247,23 @@ def _parse(layout: Sequence[Sequence[Sequence[Any]]]) -> Layout:
     return Layout(pieces, unfinished, joining)
 
 
-def _job_of(piece: Piece, layout: Layout, job: Job, workdir: Path) -> Job:
-    """The job of training a piece."""
-    own = Job.of(dataclasses.replace(job.shared, members=f"{piece.first}:{piece.end}"))
+def _training_of(piece: Piece, layout: Layout, training: Training, workdir: Path) -> Training:
+    """The training of a piece."""
+    own = training.of_members(piece.members)
     if piece.further:
         own = dataclasses.replace(own, whole=workdir)
     if (workdir / MANIFEST).exists():
         # Parts are joined if their configs are the same: they get the fields of the first one's.
         fields = read_part(workdir).manifest.config
-        config = {name: value for name, value in own.effective.items() if name in fields}
-        return dataclasses.replace(own, effective=config)
+        config = {name: value for name, value in own.config.items() if name in fields}
+        return dataclasses.replace(own, config=config)
     further = [(other.first, other.end) for other in layout.pieces if other.further]
     return own if piece.further else dataclasses.replace(own, parts=further)
 
 
-def _await_others(pieces: Sequence[Piece], job: Job, workdir: Path) -> None:
+def _await_others(pieces: Sequence[Piece], training: Training, workdir: Path) -> None:
     folders = [piece.folder(workdir) for piece in pieces]
-    left = [folder for folder in folders if not await_extents(folder, job.shared.extents)]
+    left = [folder for folder in folders if not await_extents(folder, training.extents)]
     if left:
         names = ", ".join(str(folder.relative_to(workdir)) for folder in left)
         raise ValueError(

@@ -21,14 +21,14 @@ from __future__ import annotations
 from pathlib import Path
 
 KIND = "ensemble_jax run"
-# Raised whenever an older reader would misread what is written; 2 brought the probes, 3 the parts.
-FORMAT_VERSION = 3
-# What a run without parts is written in: older readers read it as ever.
-FORMAT_WITHOUT_PARTS = 2
+# Raised whenever an older reader would misread what is written; 2 brought the probes, 3 the
+# parts, 4 the digests of the inputs and the numbers by which these are normalised.
+FORMAT_VERSION = 4
 
 MANIFEST = "run.json"
 EXAMPLES = "examples.npz"
 RECORDS = "records"
+CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 PARTS = "parts"
 LOCK = ".lock"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_jax.runs.configs import format_config, plain_value
-from ensemble_jax.runs.layout import FORMAT_VERSION, FORMAT_WITHOUT_PARTS, KIND, MANIFEST
+from ensemble_jax.runs.layout import FORMAT_VERSION, KIND, MANIFEST
 from ensemble_jax.version import __version__
 
 PROTOCOLS = ("trajectory", "independent")
@@ -93,11 +93,16 @@ def library_versions() -> dict[str, str]:
 def command_line() -> str:
     """The command of this process, without the place of the code or of Python.
 
-    A module that is run by `python -m` is named as it was there.
+    A module or package that is run by `python -m` is named as it was there, a program that is no
+    file of Python, such as the console script `ensemble-jax`, by its name alone.
     """
     spec = sys.modules["__main__"].__spec__
-    program = ["-m", spec.name] if spec else [Path(sys.argv[0]).name]
-    return shlex.join(["python", *program, *sys.argv[1:]])
+    name = Path(sys.argv[0]).name
+    if spec:
+        program = ["python", "-m", spec.name.removesuffix(".__main__")]
+    else:
+        program = ["python", name] if name.endswith(".py") else [name]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def _now() -> str:
@@ -129,6 +134,10 @@ class Manifest:
         parts: the first member and the end of each further part of the run, ascending: a range of
             members whose records lie in a folder of their own, see `part_path`.
         plan_reason: why that plan, in a few words.
+        normalisation: `mean` and `std` of the training examples, by which inputs are normalised;
+            absent in runs of format 3 and older.
+        inputs: a digest of everything that training and evaluation read, by its name; absent in
+            runs of format 3 and older.
     """
 
     config: Mapping[str, Any]
@@ -146,6 +155,8 @@ class Manifest:
     sources: Sequence[Mapping[str, Any]] = ()
     parts: Sequence[Sequence[int]] = ()
     plan_reason: str = ""
+    normalisation: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _make_plain(self)
@@ -199,11 +210,7 @@ class Manifest:
 def format_manifest(manifest: Manifest) -> str:
     """The text of `run.json`."""
     content = vars(manifest) | {"data": vars(manifest.data)}
-    version = FORMAT_VERSION
-    if not manifest.parts:
-        del content["parts"]
-        version = FORMAT_WITHOUT_PARTS
-    return format_config({"kind": KIND, "format": version} | content) + "\n"
+    return format_config({"kind": KIND, "format": FORMAT_VERSION} | content) + "\n"
 
 
 def read_manifest(directory: Path) -> Manifest:

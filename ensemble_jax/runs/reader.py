@@ -54,6 +54,7 @@ class Run:
             every member of the run that diverged, whether it is in the arrays or not.
         labels: `[M]` int32 by split.
         ids: `[M]` integers or text by split and probe.
+        network: what was trained, where `train` has just returned the run or a name stands for it.
     """
 
     directory: Path
@@ -64,6 +65,7 @@ class Run:
     diverged: Mapping[int, int]
     labels: Mapping[str, Int[np.ndarray, " M"]]
     ids: Mapping[str, Shaped[np.ndarray, " M"]]
+    network: Any = None
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -212,6 +214,39 @@ class Run:
             float(read("train_images_per_second")),
             {probe: read(f"predictions_{probe}") for probe in self.probes},
         )
+
+    def params(self, member: int | None = None) -> Any:
+        """The trained parameters at the last checkpoint, nested dictionaries of arrays by name.
+
+        `[N, ...]` of all `members`, or those of one, by its id.
+
+        Raises:
+            ValueError: if there is no such member, or no checkpoint that can be read.
+        """
+        from ensemble_jax.trained import params_of  # imports JAX
+
+        return params_of(self, member)
+
+    def predict(
+        self,
+        inputs: Shaped[np.ndarray, "M ..."],
+        *,
+        network: Any = None,
+        members: Sequence[int] | None = None,
+        probabilities: bool = False,
+    ) -> Float[np.ndarray, "N M K"]:
+        """The outputs of the trained members for further examples; see `trained.predict`."""
+        from ensemble_jax.trained import predict  # imports JAX
+
+        return predict(self, inputs, network=network, members=members, probabilities=probabilities)
+
+    def ensemble_accuracy(self, split: str = "test") -> Float[np.ndarray, " E"]:
+        """`[E]`, the share of examples whose label most members predict; ties go to lower classes.
+
+        Raises:
+            ValueError: if there is no such split, or N is 0.
+        """
+        return (self.votes(split).argmax(-1) == self.labels[self._labelled(split)]).mean(-1)
 
     def to_xarray(self, extents: int | Sequence[int] | None = None) -> xarray.Dataset:
         """The run as a labelled Dataset.

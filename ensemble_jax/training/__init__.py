@@ -7,17 +7,16 @@ from ensemble_jax.training.collection_training import (
     place_examples,
 )
 from ensemble_jax.training.keys import Stream, StreamIds, independent_seeds
-from ensemble_jax.training.loop import Measurement, Observer, Progress, Saving, train
+from ensemble_jax.training.loop import Measurement, Observer, Progress, Saving, train_loop
 from ensemble_jax.training.member import (
     NOT_DIVERGED,
     Examples,
     Member,
     MemberState,
     MemberTraining,
-    Subset,
+    Recipe,
     make_member_training,
 )
-from ensemble_jax.training.optimizers import Settings
 
 __all__ = [
     "NOT_DIVERGED",
@@ -30,14 +29,13 @@ __all__ = [
     "MemberTraining",
     "Observer",
     "Progress",
+    "Recipe",
     "Saving",
-    "Settings",
     "Stream",
     "StreamIds",
-    "Subset",
     "images_per_epoch",
     "independent_seeds",
     "make_member_training",
     "place_examples",
-    "train",
+    "train_loop",
 ]

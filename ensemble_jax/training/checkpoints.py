@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import warnings
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,25 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ensemble_jax.training.old_checkpoints import as_today
+
 _KEPT = 2
 # What Orbax writes guards its own tables by checksums, but not the numbers.
 _CHECKSUM = "checksum"
 
 
 class Checkpoints:
-    """The checkpoints of one run, named by the epochs completed when they were taken."""
+    """The checkpoints of one run, named by the epochs completed when they were taken.
+
+    Attributes:
+        directory: where they lie.
+    """
 
     def __init__(self, directory: Path) -> None:
         # Orbax tells of every step it takes. What it cannot do it raises, and logs the same with
         # its tracebacks.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        self.directory = directory
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             options=ocp.CheckpointManagerOptions(
@@ -53,40 +62,83 @@ class Checkpoints:
         named[_CHECKSUM] = _checksum(named)
         self._manager.save(epoch, args=ocp.args.PyTreeSave(named), force=True)
 
-    def restore_latest(self, like: Any, up_to: float = math.inf) -> tuple[int, Any] | None:
+    def restore_latest(
+        self,
+        like: Any,
+        up_to: float = math.inf,
+        steps_after: Callable[[int], int] = lambda epoch: 0,
+    ) -> tuple[int, Any] | None:
         """The newest checkpoint that can be read and its epoch; None if there is none.
 
         Args:
             like: a pytree of arrays or shapes with the structure of what was saved.
             up_to: the last epoch whose checkpoint will do.
+            steps_after: the steps that each member has made after so many epochs, which old
+                checkpoints do not hold.
         """
         named = _by_name(like)
-        wanted = ocp.args.PyTreeRestore(
-            named | {_CHECKSUM: jax.ShapeDtypeStruct((), np.uint32)},
-            # On the host, as they were saved.
-            dict.fromkeys([*named, _CHECKSUM], ocp.RestoreArgs(restore_type=np.ndarray)),
-        )
         for epoch in reversed([epoch for epoch in self.epochs if epoch <= up_to]):
             try:
-                arrays = dict(self._manager.restore(epoch, args=wanted))
+                arrays = self._read(epoch)
+                if arrays.keys() != named.keys():
+                    arrays = as_today(arrays, named, steps_after(epoch))
                 for name, leaf in named.items():
                     if (arrays[name].shape, arrays[name].dtype) != (leaf.shape, leaf.dtype):
                         raise ValueError(f"{name} is of another shape or type")
-                if arrays.pop(_CHECKSUM) != _checksum(arrays):
-                    raise ValueError("its numbers are not those that were written")
             except Exception as error:  # Orbax and TensorStore raise many kinds for a broken file.
-                warnings.warn(
-                    f"the checkpoint of epoch {epoch} cannot be read and is left out: {error}",
-                    stacklevel=2,
-                )
+                _warn(epoch, error)
                 continue
             leaves = [arrays[name] for name in named]
             return epoch, jax.tree.unflatten(jax.tree.structure(like), leaves)
         return None
 
+    def _read(self, epoch):
+        """The arrays of a checkpoint by name, on the host as they were saved, without the checksum.
+
+        Raises:
+            ValueError: if the numbers are not those that were written; Orbax raises other kinds.
+        """
+        metadata = self._manager.item_metadata(epoch)
+        like = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in metadata.items()}
+        on_host = dict.fromkeys(like, ocp.RestoreArgs(restore_type=np.ndarray))
+        arrays = dict(self._manager.restore(epoch, args=ocp.args.PyTreeRestore(like, on_host)))
+        if arrays.pop(_CHECKSUM) != _checksum(arrays):
+            raise ValueError("its numbers are not those that were written")
+        return arrays
+
+    def read_latest(self) -> dict[str, np.ndarray] | None:
+        """The arrays of the newest checkpoint that can be read, by name; None if there is none."""
+        for epoch in reversed(self.epochs):
+            try:
+                return self._read(epoch)
+            except Exception as error:  # Orbax and TensorStore raise many kinds for a broken file.
+                _warn(epoch, error)
+        return None
+
     def close(self) -> None:
         """Release what Orbax holds."""
         self._manager.close()
+
+
+def nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Arrays by names with dots as nested dictionaries.
+
+    >>> nested({"params.Dense_0.bias": 1, "params.Dense_0.kernel": 2})
+    {'params': {'Dense_0': {'bias': 1, 'kernel': 2}}}
+    """
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *folders, last = name.split(".")
+        functools.reduce(lambda inner, part: inner.setdefault(part, {}), folders, tree)[last] = (
+            array
+        )
+    return tree
+
+
+def _warn(epoch, error):
+    warnings.warn(
+        f"the checkpoint of epoch {epoch} cannot be read and is left out: {error}", stacklevel=3
+    )
 
 
 def _by_name(tree):

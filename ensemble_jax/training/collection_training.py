@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.data.pool_feed import PlacedPool, PoolFeed, PoolName, Shuffle
 from ensemble_jax.data.stored import Inputs, as_array
+from ensemble_jax.pool_feed import PlacedPool, PoolFeed, PoolName, Shuffle
 from ensemble_jax.training.member import (
     Examples,
     Member,
@@ -29,6 +29,10 @@ class CollectionTraining:
     An epoch is one compiled call where all examples are on the devices, else one for each pool.
     Constructing it compiles, so that no call does.
 
+    Members are initialised one after another on the first device and then placed: CPU devices share
+    one pool of threads, in which LAPACK, of which orthogonal initialisers are made, waits for ever
+    where every device calls it.
+
     Args:
         training: of one member.
         placement: of the members.
@@ -41,11 +45,12 @@ class CollectionTraining:
 
     Attributes:
         num_pools: calls that make an epoch; 1 where all examples are on the devices.
+        steps_per_epoch: of each member.
         num_images: images that one epoch reads, of all members together.
         state_shape: shapes and types of the state of all members on the host, `[N, ...]`.
-        placed_state_shape: those of the state on the devices, copies that fill up included.
+        placed_state_shape: those of the state on the devices, padding included.
         compile_seconds: how long the compilation took.
-        compiled_epoch: the compiled epoch, for reading its program and memory.
+        compiled_epoch: the compiled epoch, or its first pool, for reading its program and memory.
     """
 
     def __init__(
@@ -65,34 +70,51 @@ class CollectionTraining:
         else:
             self._pool_sizes = (len(examples.labels),)
         self.num_pools = len(self._pool_sizes)
+        self.steps_per_epoch = training.steps_per_epoch
         self.num_images = images_per_epoch(members, sum(self._pool_sizes))
-        shapes = (
-            self._of_pool(examples.shapes) if isinstance(examples, PoolFeed) else (examples, None)
+        forms = (
+            [self._of_pool(form) for form in examples.forms]
+            if isinstance(examples, PoolFeed)
+            else [(examples, None)]
         )
-        init = placement.lift(training.init).lower(self._members)
-        self._init = init.compile()
-        self.placed_state_shape = init.out_info
-        self.state_shape = placement.host_shapes(init.out_info)
+        inputs = forms[0][0].inputs
+        self._example = np.zeros((1, *inputs.shape[1:]), inputs.dtype)
+        self._initial = placement.on_first_device()
+        init = self._initial.lift(training.init, shared=(1,))
+        self._init_members = self._initial.spread(members)
+        lowered = init.lower(self._init_members, self._initial.share(self._example))
+        self._init = lowered.compile()
+        self.state_shape = self._initial.host_shapes(lowered.out_info)
+        self.placed_state_shape = placement.placed_shapes(self.state_shape)
         epoch = placement.lift(training.epoch, shared=(2, 3, 4), donate=(0,))
-        self.compiled_epoch = epoch.lower(*self._arguments(init.out_info, 0, *shapes)).compile()
+        # By the number of examples: the last pool may have fewer than the others.
+        self._compiled = {
+            len(form[0].labels): epoch.lower(
+                *self._arguments(self.placed_state_shape, 0, *form)
+            ).compile()
+            for form in forms
+        }
+        self.compiled_epoch = next(iter(self._compiled.values()))
         self.compile_seconds = time.perf_counter() - started
 
     def of(self, members: Member) -> Self:
         """The same programs for other members of the same shapes; compiles nothing."""
         other = copy.copy(self)
         other._members = self._placement.spread(members)
+        other._init_members = self._initial.spread(members)
         if isinstance(self._source, PoolFeed):
             other._seed = _pool_seed(members, self._source)
         return other
 
     def init(self) -> MemberState:
         """The state of every member at initialisation, `[N, ...]` on the devices."""
-        return self._init(self._members)
+        state = self._init(self._init_members, self._initial.share(self._example))
+        return self._placement.spread(self._initial.gather(state))
 
     def epoch(
         self, state: MemberState, epoch: int
     ) -> tuple[MemberState, Float[Array | np.ndarray, " N"]]:
-        """Train every member for one epoch, counted from 0. `state` is used up.
+        """Train every member for one epoch, counted from 0. `state` is donated.
 
         Returns at once where all examples are on the devices; the results are there when they are
         read. The losses are means over the epoch.
@@ -110,7 +132,7 @@ class CollectionTraining:
     def train_pool(
         self, state: MemberState, epoch: int, pool: int, *, read_ahead: bool = False
     ) -> tuple[MemberState, Float[Array, " N"]]:
-        """Train every member on one pool of an epoch; both are counted from 0. `state` is used up.
+        """Train every member on one pool of an epoch; both are counted from 0. `state` is donated.
 
         Args:
             state: after the pool before, which must be computed to the end, so that there is room.
@@ -120,11 +142,11 @@ class CollectionTraining:
         """
         source = self._source
         if not isinstance(source, PoolFeed):
-            return self.compiled_epoch(*self._arguments(state, epoch, source, None))
+            return self._train(state, epoch, source, None)
         number = epoch * self.num_pools + pool
         following = self._name(number + 1) if read_ahead else None
         examples = self._of_pool(source.take(self._name(number), following))
-        return self.compiled_epoch(*self._arguments(state, epoch, *examples))
+        return self._train(state, epoch, *examples)
 
     def images_in(self, pool: int) -> int:
         """The images that a pool has, of all members together."""
@@ -146,8 +168,12 @@ class CollectionTraining:
 
     def _of_pool(self, pool: PlacedPool) -> tuple[Examples, PoolPlace | None]:
         """What a member's training takes of a pool; the only one is the whole set."""
-        place = PoolPlace(pool.number, pool.size, pool.positions) if self.num_pools > 1 else None
+        place = PoolPlace(pool.number, pool.positions) if self.num_pools > 1 else None
         return Examples(pool.inputs, pool.labels), place
+
+    def _train(self, state, epoch, examples, pool):
+        program = self._compiled[len(examples.labels)]
+        return program(*self._arguments(state, epoch, examples, pool))
 
     def _arguments(self, state, epoch, examples, pool):
         number = self._placement.share(np.int32(epoch))
@@ -168,7 +194,7 @@ def _pool_seed(members: Member, feed: PoolFeed) -> int:
     """The seed from which all members have their pools."""
     if feed.pools.count == 1:
         return 0  # nothing is drawn
-    if members.subset is not None:
+    if members.train_indices is not None:
         raise ValueError(
             "pool_images must be 0 (all examples at once) where members have their own subsets"
         )
@@ -183,6 +209,6 @@ def _pool_seed(members: Member, feed: PoolFeed) -> int:
 
 def images_per_epoch(members: Member, num_examples: int) -> int:
     """The examples that one epoch reads, of all members together."""
-    if members.subset is None:
+    if members.train_indices is None:
         return len(members.seed) * num_examples
-    return int(np.sum(members.subset.size))
+    return members.train_indices.size

@@ -76,7 +76,7 @@ class Progress(NamedTuple):
     pool: int = 0
 
 
-def train(
+def train_loop(
     training: CollectionTraining,
     state: MemberState,
     *,
@@ -101,7 +101,7 @@ def train(
 
     Args:
         training: the compiled collection.
-        state: at `first_epoch` and `first_pool`; it is used up.
+        state: at `first_epoch` and `first_pool`; it is donated.
         first_epoch: epochs completed so far. Extents up to here are not measured, but for an
             extent 0 at epoch 0.
         first_pool: pools completed of the epoch after these; the mean losses of that epoch are then

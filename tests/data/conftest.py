@@ -78,8 +78,9 @@ def write_image(tmp_path: Path) -> WriteImage:
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         if pixels is None:
-            seed = int.from_bytes(path.encode()) % 2**32
-            pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+            pixels = np.random.default_rng(list(path.encode())).integers(
+                0, 256, (*size, 3), dtype=np.uint8
+            )
         PIL.Image.fromarray(pixels).save(file)
         return file
 

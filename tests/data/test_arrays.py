@@ -51,11 +51,13 @@ def test_images_is_another_name_for_inputs(load):
 
 
 def test_class_names_and_ids(load):
-    dataset = load(
-        class_names=np.array(["cat", "dog", "owl", "never seen"]),
-        train_ids=np.array(["f", "e", "d", "c", "b", "a"]),
-        test_ids=np.array([30, 10, 20], np.uint16),
-    )
+    arguments = {
+        "class_names": np.array(["cat", "dog", "owl", "never seen"]),
+        "train_ids": np.array(["f", "e", "d", "c", "b", "a"]),
+        "test_ids": np.array([30, 10, 20], np.uint16),
+    }
+    with pytest.warns(UserWarning, match="1 of 4 classes have no train examples: never seen$"):
+        dataset = load(**arguments)
     assert dataset.class_names == ("cat", "dog", "owl", "never seen")
     assert dataset.train.ids.tolist() == ["f", "e", "d", "c", "b", "a"]
     assert dataset.test.ids.tolist() == [30, 10, 20]
@@ -67,7 +69,7 @@ def test_class_names_and_ids(load):
     [((), None), ((7,), (7,)), ((4, 5), (4, 5, 1)), ((2, 3, 4, 5), (2, 3, 4, 5))],
 )
 def test_other_shapes(load, shape, loaded_shape):
-    inputs = {f"{split}_inputs": np.ones((m, *shape), np.uint8) for split, m in SIZES.items()}
+    inputs = {f"{split}_inputs": distinct(m, *shape) for split, m in SIZES.items()}
     if loaded_shape is None:
         with pytest.raises(
             ValueError, match=r"must be a non-empty \[M, ...\], got the shape \(6,\)"
@@ -80,10 +82,15 @@ def test_other_shapes(load, shape, loaded_shape):
 SIZES = {"train": 6, "test": 3}
 
 
+def distinct(*shape):
+    """Values that no other number of examples has, up to 255."""
+    return (np.arange(np.prod(shape)).reshape(shape) * shape[0] % 251).astype(np.uint8)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4", ">f8"])
 def test_floats_become_float32(load, dtype):
     values = np.linspace(-1.3, 2.7, 6 * 7).reshape(6, 7).astype(dtype)
-    dataset = load(train_inputs=values, test_inputs=values[:3])
+    dataset = load(train_inputs=values, test_inputs=-values[:3])
     assert dataset.train.inputs.dtype == np.float32
     assert dataset.train.inputs.dtype.isnative
     np.testing.assert_array_equal(dataset.train.inputs, values.astype(np.float32))
@@ -114,46 +121,53 @@ LABELS = valid_arrays()["train_labels"]
         ),
         ({"test_labels": None}, "lacks the array test_labels; it holds train_inputs, train_labels"),
         ({"train_images": FLOATS}, "must hold only one of the arrays train_inputs or train_images"),
-        ({"train_inputs": np.zeros((0, 7), np.uint8)}, "train_inputs must be a non-empty"),
-        ({"test_inputs": np.zeros((3, 0, 5, 3), np.uint8)}, "test_inputs must be a non-empty"),
+        ({"train_inputs": np.zeros((0, 7), np.uint8)}, "train inputs must be a non-empty"),
+        ({"test_inputs": np.zeros((3, 0, 5, 3), np.uint8)}, "test inputs must be a non-empty"),
         ({"test_inputs": np.zeros((3, 4, 4, 3), np.uint8)}, "must have one shape, got (4, 5, 3)"),
-        ({"train_inputs": FLOATS.astype(np.int64)}, "must be uint8 (0..255), float16, float32 or"),
+        (
+            {"train_inputs": np.full((6, 4, 5, 3), 256)},
+            "train inputs of integers must lie in 0..255, got int64 in 256..256",
+        ),
+        ({"train_inputs": FLOATS > 0}, "must be uint8 (0..255), other integers, float16, bfloat16"),
         ({"train_inputs": FLOATS.astype(str)}, "got <U32"),
         ({"train_inputs": FLOATS}, "must both be uint8 or both be floats, got float32 and uint8"),
         ({"train_inputs": with_value(FLOATS, 2, np.nan)}, "NaN or infinity in 1 of 6 examples"),
         ({"train_inputs": with_value(FLOATS, (0, 1), -np.inf)}, "must be finite as float32"),
         (
             {"train_inputs": with_value(FLOATS.astype(np.float64), (3, 1), 1e300)},
-            "train_inputs must be finite as float32",
+            "train inputs must be finite as float32",
         ),
         ({"train_inputs": np.array([[{}]] * 6)}, "train_inputs holds Python objects"),
         (
             {"train_labels": LABELS[:5]},
-            "train_labels must have one value per example, [6], got the",
+            "train labels must have one value per example, [6], got the",
         ),
         ({"train_labels": np.eye(6, dtype=int)}, "[6], got the shape (6, 6)"),
-        ({"train_labels": LABELS.astype(float)}, "train_labels must be integers, got float64"),
-        ({"train_labels": LABELS > 0}, "train_labels must be integers, got bool"),
-        ({"train_labels": with_value(LABELS, 4, -1)}, "train_labels must not be negative, got -1"),
+        (
+            {"train_labels": LABELS.astype(float)},
+            "train labels must be integers or texts, got float64",
+        ),
+        ({"train_labels": LABELS > 0}, "train labels must be integers or texts, got bool"),
+        ({"train_labels": with_value(LABELS, 4, -1)}, "train labels must not be negative, got -1"),
         ({"train_labels": with_value(LABELS, 4, 9)}, "got the label 9 among 9 examples"),
-        ({"class_names": np.array(["a", "b"])}, "train_labels must lie in 0..1, as there are 2 cl"),
+        ({"class_names": np.array(["a", "b"])}, "train labels must lie in 0..1, as there are 2 cl"),
         (
             {"class_names": np.array(["a"] * 3), "test_labels": np.array([0, 2**32, 1])},
-            "test_labels must lie in 0..2, as there are 3 class_names, got 4294967296",
+            "test labels must lie in 0..2, as there are 3 class_names, got 4294967296",
         ),
         (
             {"class_names": np.array([1, 2, 3])},
-            "class_names must be a non-empty list of texts, got i",
+            "class_names must be a non-empty list of texts, got array([1,",
         ),
         ({"class_names": np.array("abc")}, "class_names must be a non-empty list of texts"),
         ({"class_names": np.array([], str)}, "class_names must be a non-empty list of texts"),
         ({"class_names": np.array(["a", None, 1])}, "class_names holds Python objects"),
-        ({"test_ids": np.array([4, 5, 4])}, "test_ids must all differ, got 4 repeatedly"),
-        ({"test_ids": np.array(["a", "b", "b"])}, "test_ids must all differ, got b repeatedly"),
-        ({"test_ids": np.array([1, 2])}, "test_ids must have one value per example, [3], got the"),
+        ({"test_ids": np.array([4, 5, 4])}, "test ids must all differ, got 4 repeatedly"),
+        ({"test_ids": np.array(["a", "b", "b"])}, "test ids must all differ, got b repeatedly"),
+        ({"test_ids": np.array([1, 2])}, "test ids must have one value per example, [3], got the"),
         (
             {"test_ids": np.array([0.0, 1.0, 2.0])},
-            "test_ids must be integers or texts, got float64",
+            "test ids must be integers or texts, got float64",
         ),
     ],
 )

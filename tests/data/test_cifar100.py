@@ -5,6 +5,9 @@ from ensemble_jax.data import load_dataset
 from ensemble_jax.data.cifar100 import SUPERCLASSES
 from ensemble_jax.data.prepared import prepared_arrays
 
+# Of these the published set has ten.
+pytestmark = pytest.mark.filterwarnings("ignore:.*are train examples, too")
+
 
 def load(name, folders):
     return load_dataset(name, data_dir=folders.data, cache_dir=folders.cache)

@@ -155,10 +155,10 @@ def test_size_and_channels(write_image, load):
 
 
 def test_grey_is_decided_over_both_splits(write_image, load):
-    grey = np.zeros((4, 4), np.uint8)
-    for split in ("train", "test"):
+    grey = 100 * np.eye(4, dtype=np.uint8)
+    for level, split in enumerate(("train", "test"), start=1):
         for name in "ab":
-            write_image(f"in/{split}/{name}/1.png", grey)
+            write_image(f"in/{split}/{name}/1.png", level * grey)
     assert load().input_shape == (4, 4, 1)
     write_image("in/test/a/1.png", size=(4, 4))
     assert load().input_shape == (4, 4, 3)

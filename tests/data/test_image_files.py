@@ -408,6 +408,35 @@ def test_other_files_are_decoded_anew(happen, write_image, decode, tmp_path):
     np.testing.assert_array_equal(decode().images, expected)
 
 
+def exchange(folder):
+    (folder / "a.bmp").rename(folder / "c")
+    (folder / "b.bmp").rename(folder / "a.bmp")
+    (folder / "c").rename(folder / "b.bmp")
+
+
+def overwrite(folder):
+    a, b = ((folder / name).read_bytes() for name in ("a.bmp", "b.bmp"))
+    (folder / "a.bmp").write_bytes(b)
+    (folder / "b.bmp").write_bytes(a)
+
+
+@pytest.mark.parametrize("happen", [exchange, overwrite])
+def test_equal_sizes_and_times_do_not_make_other_files_the_same(
+    happen, write_image, decode, tmp_path
+):
+    def set_times():
+        for name in "ab":
+            os.utime(tmp_path / "in" / f"{name}.bmp", ns=(0, 0))
+
+    for number, name in enumerate("ab"):
+        write_image(f"in/{name}.bmp", random_pixels(number, 8, 8, 3))
+    set_times()
+    before = decode().images
+    happen(tmp_path / "in")
+    set_times()
+    np.testing.assert_array_equal(decode().images, before[::-1])
+
+
 def test_an_equal_folder_elsewhere_is_another_one(write_image, decode, tmp_path):
     file = write_image("in/a.png")
     decode()

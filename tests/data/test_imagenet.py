@@ -102,7 +102,7 @@ def test_a_broken_image_is_named(folders, write_prepared):
         folders.data,
         "imagenet2012",
         {"train": [whole, broken], "validation": [whole]},
-        ("n0", "n1"),
+        ("n0",),
         image_shape=(-1, -1, 3),
         version="5.1.0",
     )

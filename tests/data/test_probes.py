@@ -32,11 +32,11 @@ def save_set(tmp_path):
 
     def save(name, shape, dtype=np.uint8):
         images = np.arange(7 * np.prod(shape)).reshape(7, *shape).astype(dtype)
-        labels = np.zeros(7, int)
+        labels = np.arange(7) % 2
         path = tmp_path / f"{name}.npz"
         np.savez(
             path,
-            train_images=images,
+            train_images=images + 1,
             test_images=images[::-1],
             train_labels=labels,
             test_labels=labels,
@@ -278,6 +278,7 @@ def test_what_all_examples_take():
     assert add_probes(dataset, ["noise:5"]).num_bytes == without + 5 * 48
 
 
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
 def test_real_images_of_other_classes(real_data):
     data_dir = real_data / "tensorflow_datasets"
     mammals = load_dataset("small_mammals", data_dir=data_dir)

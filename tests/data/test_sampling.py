@@ -3,10 +3,9 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from ensemble_jax.data.sampling import shuffled_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from ensemble_jax.data.sampling import shuffled_batches
 
 # Every size is compiled anew and run once.
 shuffled = jax.jit(

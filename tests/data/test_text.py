@@ -99,6 +99,7 @@ def test_the_length_is_what_95_percent_of_the_training_texts_have(load):
     assert (dataset.train.inputs > 1).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
 def test_one_file_is_split(tmp_path, vectors):
     path = tmp_path / "all.tsv"
     lines = [f"{'aab'[number % 3]}\thow {number}" for number in range(60)]
@@ -131,8 +132,11 @@ def test_home_is_expanded(load, tmp_path, monkeypatch):
         (("spring\tthe", "qt\t \r"), "line 2 has an empty text"),
         (("spring\tthe", " \tthe"), "line 2 has an empty label"),
         ((), "own_train.tsv has no text"),
-        (("qt\tthe", "qt\thow"), "must be of at least two classes, got only qt"),
-        (("qt\tthe", "spring\tthe"), "labels of the training texts, qt, spring; got bash"),
+        (("qt\tthe", "qt\thow"), "there must be at least two classes, got only 'qt'"),
+        (
+            ("qt\tthe", "spring\tthe"),
+            "test labels must be among the classes qt, spring, got 'bash'",
+        ),
     ],
 )
 def test_wrong_lines(load, tmp_path, train, problem):
@@ -192,6 +196,7 @@ def load_posts(tmp_path, vectors):
     return write_and_load
 
 
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
 def test_html_is_taken_out_and_code_kept(load_posts):
     plain = "How are the beans made? the vector<int> made; // the & amp Map<String>"
     rows = [(POST, "java"), (plain, "java"), ("the", "c#"), ("how", "c#")] * 3
@@ -205,6 +210,7 @@ def test_html_is_taken_out_and_code_kept(load_posts):
     assert dataset.class_names == ("c#", "java")
 
 
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
 def test_a_fortieth_of_each_class_is_tested_on(load_posts):
     rows = [("the", "ab"[number % 2]) for number in range(400)] + [("how", "c")] * 3
     dataset = load_posts(rows, name="stackoverflow")
@@ -214,6 +220,7 @@ def test_a_fortieth_of_each_class_is_tested_on(load_posts):
     assert sorted([*dataset.train.ids, *dataset.test.ids]) == list(range(403))
 
 
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
 def test_the_papers_number_of_posts_gives_the_papers_splits(load_posts):
     tags = [f"tag{number}" for number in range(20)]
     dataset = load_posts([("the", tag) for tag in tags for _ in range(2000)])
@@ -237,7 +244,7 @@ def test_other_columns_and_rows_without_a_tag_are_left_out(load_posts):
         (("post", "tags"), [("the\nhow", "a", "b")], "line 3: the row must have 2 values"),
         (("post", "tags"), [("the",)], "line 2: the row must have 2 values"),
         (("post", "tags"), [("<p> </p>", "a")], "line 2 has an empty post"),
-        (("post", "tags"), [("the", "a")] * 3, "of at least two classes, got only a"),
+        (("post", "tags"), [("the", "a")] * 3, "at least two classes, got only 'a'"),
         (("post", "tags"), [("the " * 40_000, "a")], "after line 1: field larger than field limit"),
     ],
 )
@@ -264,7 +271,10 @@ def test_missing_posts(tmp_path, vectors):
 @pytest.fixture(scope="module", params=["trec", "stackoverflow20_titles"])
 def real(request, real_data):
     folder = real_data / "text"
-    dataset = load_dataset(f"tsv:{folder / request.param}", word_vectors=folder / "glove.50d.txt")
+    with pytest.warns(UserWarning, match="are train examples, too"):
+        dataset = load_dataset(
+            f"tsv:{folder / request.param}", word_vectors=folder / "glove.50d.txt"
+        )
     return request.param, dataset
 
 

@@ -23,6 +23,8 @@ def archive(write_image, folders):
     for wordnet_id in WORDNET_IDS:
         for number in range(3):
             grey = np.full((64, 64), number, np.uint8) if wordnet_id == "n02" else None
+            if grey is not None:
+                grey[0] = 255
             path = f"{inside}/train/{wordnet_id}/images/{wordnet_id}_{number}.JPEG"
             write_image(path, grey, size=(64, 64))
         (root / f"train/{wordnet_id}/{wordnet_id}_boxes.txt").write_text("")

@@ -7,13 +7,13 @@ import csv
 import jax
 import numpy as np
 import pytest
+from ensemble_jax.models import make_network
 
 from ensemble_jax.collection import Placement
 from ensemble_jax.data import Dataset, Split, channel_statistics, load_dataset
 from ensemble_jax.data import vggface2 as faces
 from ensemble_jax.data.folders import Folders
 from ensemble_jax.data.views import with_random_labels
-from ensemble_jax.models import make_network
 from ensemble_jax.options import ArchitectureOptions, Model, Optimizer
 from ensemble_jax.training import (
     CollectionTraining,
@@ -90,6 +90,7 @@ def test_sets_made_here(name):
     check_training(load_dataset(name))
 
 
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
 @pytest.mark.parametrize(
     "name",
     [
@@ -106,6 +107,7 @@ def test_real_images(name, real_folders):
     check_training(load_dataset(name, data_dir=real_folders.data, cache_dir=real_folders.cache))
 
 
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
 @pytest.mark.parametrize("name", ["trec", "stackoverflow20_titles"])
 def test_real_texts(name, real_data):
     text = real_data / "text"
@@ -116,6 +118,7 @@ def load(name: str, folders: Folders, **options) -> Dataset:
     return load_dataset(name, data_dir=folders.data, cache_dir=folders.cache, **options)
 
 
+@pytest.mark.filterwarnings("ignore:.*7 of 10 classes have no train examples")
 @pytest.mark.parametrize(
     ("prepared", "name", "shape"),
     [
@@ -167,6 +170,7 @@ def test_a_folder_of_images(write_image, folders, tmp_path):
     check_training(load(f"folder:{tmp_path / 'own'}?size=8", folders))
 
 
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
 def test_a_stand_in_for_stack_overflow(folders, tmp_path):
     rows = [(f"how to {word} {i}", word) for i in range(60) for word in ("bash", "qt")]
     with (folders.data / "stack-overflow-data.csv").open("w", newline="") as file:

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import Network, Variables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.data.pool_feed import PoolFeed
 from ensemble_jax.data.pools import Pools
 from ensemble_jax.evaluation import (
     CollectionEvaluation,
@@ -18,7 +18,7 @@ from ensemble_jax.evaluation import (
     make_predictor,
 )
 from ensemble_jax.evaluation.evaluator import smallest_unsigned
-from ensemble_jax.models import Network, Variables
+from ensemble_jax.pool_feed import PoolFeed
 from ensemble_jax.training import Examples, place_examples
 
 NUM_INPUTS = 4

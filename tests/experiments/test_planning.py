@@ -5,9 +5,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import pytest
+from ensemble_jax.models import make_network
 
 from ensemble_jax.cli.train_config import TrainConfig
-from ensemble_jax.models import make_network
 from ensemble_jax.ops import xla_convolution
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.plan import parse_plan_request
@@ -33,7 +33,7 @@ def test_too_little_memory_names_the_options_that_need_less():
     message = str(raised.value)
     assert message.startswith("the memory of cpu is too small for plan=1 device, all members at a ")
     assert "\n" not in message
-    assert "fewer members_per_call (now all) and more passes_per_step (now 1)" in message
+    assert "fewer members_per_call (now all) and more microbatches (now 1)" in message
     assert "smaller --config.evaluation_batch_size (now 123)" in message
     assert "RESOURCE_EXHAUSTED" in message
 

@@ -6,10 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from ensemble_jax.roster import make_roster
 
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import Dataset, Split
-from ensemble_jax.roster import make_roster
 
 
 def make_split(size):

@@ -11,8 +11,8 @@ from types import ModuleType
 import jax
 import numpy as np
 import pytest
-
 from ensemble_jax.models import Variables, make_network
+
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, ImageForm, Model
 
 torch = pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from ensemble_jax.models import TrainingPass
 from ensemble_jax.models.layers import BatchNorm
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from ensemble_jax.models import Network, TrainingPass, make_network
 from ensemble_jax.models.bilstm import Attention, BidirectionalLSTM, Sequences
+
 from ensemble_jax.options import ArchitectureOptions, Model
 
 # Compile time is all the time there is, so nothing is optimised that is run once.

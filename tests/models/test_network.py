@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from ensemble_jax.models import Network, TrainingPass, Variables, count_parameters, make_network
+
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Precision
 
 # Compile time is all the time there is, so nothing is optimised that is run once.

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from ensemble_jax.models import Network, count_parameters, make_network
 from ensemble_jax.models.layers import ACTIVATIONS, INITIALISERS
+
 from ensemble_jax.options import Activation, ArchitectureOptions, ImageForm, Initialiser, Model
 
 WORDS = {"word_vectors": np.zeros((5, 7), np.float32)}

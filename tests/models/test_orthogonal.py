@@ -3,9 +3,8 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from scipy import stats
-
 from ensemble_jax.models.orthogonal import random_orthogonal
+from scipy import stats
 
 
 def draw(size: int, count: int) -> np.ndarray:

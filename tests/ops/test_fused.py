@@ -15,11 +15,21 @@ import pytest
 
 from ensemble_jax import ops
 from ensemble_jax.collection import Placement
-from ensemble_jax.ops import fused
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.ops import fused, native
 
 SAME = ((1, 1), (1, 1))
-REASON = ops.why_unavailable(ConvolutionAlgorithm.FUSED, "cpu")
+
+
+def lack_of_compiler() -> str | None:
+    """Only without a compiler are there no such convolutions: one that refuses is a failure."""
+    try:
+        native.register(*fused._TARGETS)
+    except native.NoCompilerError as error:
+        return str(error)
+    return None
+
+
+REASON = lack_of_compiler()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 
@@ -118,22 +128,31 @@ def test_no_images_have_no_gradient():
     np.testing.assert_array_equal(by_kernel, np.zeros_like(kernel))
 
 
+@pytest.mark.parametrize(
+    ("option", "answer"), [("-include no-such-header.h", "1 error"), ("", "passed")]
+)
+def test_a_compiler_that_refuses_is_a_failure(option, answer, tmp_path):
+    told = run_this_file(option, tmp_path, "test_no_images_have_no_gradient").stdout
+    assert answer in told.splitlines()[-1]
+    assert "skipped" not in told
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the options are those of x86 compilers")
 @pytest.mark.parametrize("option", ["-mno-avx512f", "-mno-avx"])
 def test_processors_with_shorter_vectors(option, tmp_path):
-    """All tests of this file but this one, as such a processor would compile what they test."""
+    """The other tests of this file, as such a processor would compile what they test."""
+    starters = ("test_processors_with_shorter_vectors", "test_a_compiler_that_refuses_is_a_failure")
+    answer = run_this_file(option, tmp_path, f"not {' and not '.join(starters)}")
+    assert answer.returncode == 0, answer.stdout
+    assert "skipped" not in answer.stdout
+
+
+def run_this_file(option, cache, chosen):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     environment = os.environ | {
         "CC": f"{os.environ.get('CC') or 'cc'} {option}",
-        "XDG_CACHE_HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(cache),
     }
-    shorter = test_processors_with_shorter_vectors.__name__
-    answer = subprocess.run(
-        [*command, "-k", f"not {shorter}"],
-        check=False,
-        env=environment,
-        capture_output=True,
-        text=True,
+    return subprocess.run(
+        [*command, "-k", chosen], check=False, env=environment, capture_output=True, text=True
     )
-    assert answer.returncode == 0, answer.stdout
-    assert "skipped" not in answer.stdout

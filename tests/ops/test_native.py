@@ -93,7 +93,7 @@ def test_what_was_kept_broken_is_compiled_again(cache):
 
 def test_no_compiler(cache, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler -O9")
-    with pytest.raises(native.NotCompiledError) as raised:
+    with pytest.raises(native.NoCompilerError) as raised:
         native._load()
     assert str(raised.value) == "there is no C compiler 'no-such-compiler' on the PATH"
     assert not cache.exists()
@@ -106,6 +106,7 @@ def test_a_compiler_that_refuses_is_told_in_one_line(cache, tmp_path, monkeypatc
     monkeypatch.setenv("CC", f"cc -include {header}")
     with pytest.raises(native.NotCompiledError) as raised:
         native._load()
+    assert raised.type is native.NotCompiledError  # none of those of no compiler
     assert re.fullmatch(r"the C compiler 'cc' refuses: .*error.*undeclared.*", str(raised.value))
     assert list(cache.iterdir()) == []
 

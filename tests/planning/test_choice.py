@@ -9,8 +9,8 @@ import time
 import jax
 import numpy as np
 import pytest
-
 from ensemble_jax.models import make_network
+
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
@@ -33,7 +33,7 @@ ON_CPU = [
     WINOGRAD,
     PATCHES,
 ]
-FIRST = Plan(2, 1, WINOGRAD, passes_per_step=1)
+FIRST = Plan(2, 1, WINOGRAD, microbatches=1)
 
 
 def choose(
@@ -159,7 +159,7 @@ def test_what_is_forced_is_not_changed():
     assert {t.plan.members_per_call for t in choice.tried} == {1}
     assert {t.plan.convolution for t in choice.tried} == {WINOGRAD}
     assert {t.plan.num_devices for t in choice.tried} == {1, 2}
-    assert {t.plan.passes_per_step for t in choice.tried} == {1, 5}
+    assert {t.plan.microbatches for t in choice.tried} == {1, 5}
 
 
 LAYERS = {"3x3x3->32 32x32 s1": PATCHES}
@@ -176,20 +176,18 @@ def test_other_convolutions_in_some_layers_are_tried_after_passes(gain, taken):
 
     choice = choose(
         lambda plan: (
-            (2.0 if plan.passes_per_step == 5 else 1.0) * (gain if plan.layer_convolutions else 1.0)
+            (2.0 if plan.microbatches == 5 else 1.0) * (gain if plan.layer_convolutions else 1.0)
         ),
         layers=choose_layers,
     )
-    assert choice.plan == dataclasses.replace(FIRST, passes_per_step=5, layer_convolutions=taken)
-    assert asked == [dataclasses.replace(FIRST, passes_per_step=5)]
+    assert choice.plan == dataclasses.replace(FIRST, microbatches=5, layer_convolutions=taken)
+    assert asked == [dataclasses.replace(FIRST, microbatches=5)]
     tried = [tried.plan for tried in choice.tried]
     assert [plan.layer_convolutions for plan in tried[:3]] == [{}, {}, LAYERS]
     # Passes are tried once more with other layers; one convolution in all is without exceptions.
-    again = [dataclasses.replace(FIRST, passes_per_step=1, layer_convolutions=LAYERS)]
+    again = [dataclasses.replace(FIRST, microbatches=1, layer_convolutions=LAYERS)]
     assert tried[3 : 3 + len(taken)] == again[: len(taken)]
-    assert tried[3 + len(taken)] == dataclasses.replace(
-        FIRST, passes_per_step=5, convolution=PATCHES
-    )
+    assert tried[3 + len(taken)] == dataclasses.replace(FIRST, microbatches=5, convolution=PATCHES)
 
 
 @pytest.mark.parametrize(
@@ -200,37 +198,35 @@ def test_passes_that_gain_little_are_taken_after_layers(with_layers, passes, lay
 
     def speed(plan):
         if plan.layer_convolutions:
-            return with_layers if plan.passes_per_step == 1 else 0.8
-        return 1.1 if plan.passes_per_step == 5 else 1.0
+            return with_layers if plan.microbatches == 1 else 0.8
+        return 1.1 if plan.microbatches == 5 else 1.0
 
     def choose_layers(plan, seconds):
         assert plan == FIRST
         return LAYERS
 
     choice = choose(speed, layers=choose_layers)
-    assert choice.plan == dataclasses.replace(
-        FIRST, passes_per_step=passes, layer_convolutions=layers
-    )
+    assert choice.plan == dataclasses.replace(FIRST, microbatches=passes, layer_convolutions=layers)
     assert len(set(map(str, (t.plan.as_plain() for t in choice.tried)))) == len(choice.tried)
 
 
 def test_after_passes_that_gain_much_layers_come_before_other_passes():
     choice = choose(
         lambda plan: (
-            {1: 1.0, 10: 1.3, 5: 1.4}[plan.passes_per_step] + 0.1 * bool(plan.layer_convolutions)
+            {1: 1.0, 10: 1.3, 5: 1.4}[plan.microbatches] + 0.1 * bool(plan.layer_convolutions)
         ),
         passes=(10, 5),
         layers=lambda plan, seconds: LAYERS,
     )
-    tried = [(t.plan.passes_per_step, bool(t.plan.layer_convolutions)) for t in choice.tried]
+    tried = [(t.plan.microbatches, bool(t.plan.layer_convolutions)) for t in choice.tried]
     assert tried[:5] == [(1, False), (10, False), (10, True), (1, True), (5, True)]
-    assert choice.plan.passes_per_step == 5
+    assert choice.plan.microbatches == 5
 
 
 def test_layers_may_make_fewer_passes_the_fastest():
     speeds = {(1, False): 1.0, (5, False): 1.2, (5, True): 1.3, (1, True): 1.4}
     choice = choose(
-        lambda plan: speeds[plan.passes_per_step, bool(plan.layer_convolutions)],
+        lambda plan: speeds[plan.microbatches, bool(plan.layer_convolutions)],
         layers=lambda plan, seconds: LAYERS,
     )
     assert choice.plan == dataclasses.replace(FIRST, layer_convolutions=LAYERS)
@@ -291,6 +287,6 @@ def test_where_nothing_fits_it_is_said():
 
 def test_the_reason_names_the_next_best():
     choice = choose(
-        lambda plan: 1234.0 if plan == FIRST else 1000.0, request="passes_per_step=1,num_devices=2"
+        lambda plan: 1234.0 if plan == FIRST else 1000.0, request="microbatches=1,num_devices=2"
     )
     assert choice.reason.startswith("the fastest of 4 tried, 1,234 images/s; next 1,000 with 2 dev")

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import TrainingPass, Variables, make_network
 
 from ensemble_jax import ops
 from ensemble_jax.collection import place
-from ensemble_jax.models import TrainingPass, Variables, make_network
 from ensemble_jax.options import (
     ArchitectureOptions,
     ConvolutionAlgorithm,
@@ -185,10 +185,10 @@ def test_what_is_clearly_faster_is_chosen(seconds, expected, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("num_devices", "members_per_call", "members"), [(1, 1, 1), (1, 0, 3), (2, 1, 2), (2, 0, 4)]
+    ("num_devices", "members_per_call", "members"), [(1, 1, 2), (1, 0, 3), (2, 1, 4), (2, 0, 4)]
 )
 def test_layers_are_timed_for_real(num_devices, members_per_call, members, monkeypatch):
-    """For the members of one call, on every device that the plan has."""
+    """For one call, on every device that the plan has, and room for another member in a loop."""
     lower, shapes = layers._lower, []
 
     def note(layer, algorithm, placement, inputs, kernel):
@@ -197,7 +197,7 @@ def test_layers_are_timed_for_real(num_devices, members_per_call, members, monke
         return lower(layer, algorithm, placement, inputs, kernel)
 
     monkeypatch.setattr(layers, "_lower", note)
-    plan = Plan(num_devices, members_per_call, PATCHES, passes_per_step=2)
+    plan = Plan(num_devices, members_per_call, PATCHES, microbatches=2)
     chosen = fastest_by_layer(plan, make_task(3, num_devices), [WINOGRAD], 60.0)
     assert set(chosen) <= {FIRST, SECOND}
     assert set(chosen.values()) <= {WINOGRAD}

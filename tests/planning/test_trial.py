@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from ensemble_jax.models import make_network
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.models import make_network
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning import PlanningTask, Trials, memory, trial, try_plan
@@ -43,8 +43,8 @@ def task() -> PlanningTask:
     )
 
 
-def plan(num_devices, members_per_call, passes_per_step=1):
-    return Plan(num_devices, members_per_call, ConvolutionAlgorithm.PATCHES, passes_per_step)
+def plan(num_devices, members_per_call, microbatches=1):
+    return Plan(num_devices, members_per_call, ConvolutionAlgorithm.PATCHES, microbatches)
 
 
 @pytest.mark.parametrize("tried", [plan(1, 0), plan(2, 1), plan(4, 1, 4), plan(1, 4)], ids=str)

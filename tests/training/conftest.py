@@ -10,10 +10,10 @@ import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import Network, Variables
 
 from ensemble_jax import ops
 from ensemble_jax.collection import Placement
-from ensemble_jax.models import Network, Variables
 from ensemble_jax.options import Optimizer
 from ensemble_jax.training import (
     CollectionTraining,

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-
 from ensemble_jax.models import Network, Variables, make_network
+
+from ensemble_jax.optimizers import Settings, make_update_rule
 from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.training.member import NOT_DIVERGED, Batch, MemberState, train_step
-from ensemble_jax.training.optimizers import Settings, make_update_rule
 
 torch = pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
 functional = torch.nn.functional

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
-
 from ensemble_jax.models import Network, make_network
+
+from ensemble_jax.optimizers import make_update_rule
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
 from ensemble_jax.training import Examples, make_member_training
 from ensemble_jax.training.member import NOT_DIVERGED, Batch, MemberState, train_step
-from ensemble_jax.training.optimizers import make_update_rule
 
 # Compile time is all the time there is.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -150,5 +150,5 @@ def test_l2_leaves_scales_and_biases_alone(tiny, model):
 
 @pytest.mark.parametrize("model", NORMALISED)
 def test_batches_of_what_is_normalised_stay_whole(model):
-    with pytest.raises(ValueError, match="passes_per_step must be 1 where a network takes"):
-        make_member_training(build(model), Optimizer.SGD, BATCH_SIZE, passes_per_step=2)
+    with pytest.raises(ValueError, match="microbatches must be 1 where a network takes"):
+        make_member_training(build(model), Optimizer.SGD, BATCH_SIZE, microbatches=2)

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import Network, Variables
 
 from ensemble_jax.collection import Placement
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
-from ensemble_jax.models import Network, Variables
 from ensemble_jax.ops import make_augmentation
 from ensemble_jax.options import Optimizer, parse_augmentations
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples

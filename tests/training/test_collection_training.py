@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.data.sampling import shuffled_batches
+from ensemble_jax.models import Network, Variables
 
 from ensemble_jax import ops
-from ensemble_jax.data.sampling import shuffled_batches
 from ensemble_jax.data.subsets import stack_padded
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
-from ensemble_jax.models import Network, Variables
 from ensemble_jax.options import Optimizer
 from ensemble_jax.training import (
     NOT_DIVERGED,

@@ -1,9 +1,10 @@
 """Members spread over 1, 4 and 8 devices: what is promised to the bit, and what up to rounding.
 
 The number of devices is part of the plan, as is the size of a call. Under one plan a member has the
-same bits whatever N is, wherever it lies and whether it was resumed. XLA compiles a program for
-several devices, and one for calls of another size, in another way: between plans the promise is
-closeness, some units of the last digit at each step.
+same bits wherever it lies, whether it was resumed, and whatever N is, as long as every device has
+the members of a call. XLA compiles a program for several devices, and one for calls of another
+size, in another way: between plans the promise is closeness, some units of the last digit at each
+step.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.models import network_of
+from ensemble_jax.models.architecture import Architecture
+from ensemble_jax.models.layers import BatchNorm
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ensemble_jax.collection import Placement
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
-from ensemble_jax.models import network_of
-from ensemble_jax.models.architecture import Architecture
-from ensemble_jax.models.layers import BatchNorm
 from ensemble_jax.training import CollectionTraining, place_examples
 
 NUMBERS = (5, 8, 13)
@@ -38,9 +39,10 @@ DIFFERENT = {
     "dropout_scale": [0.0, 1.0, 0.5, 1.5],
 }
 # Devices and members per call. On 8 devices calls of 2 are calls of all that a device holds.
-PLANS = [(1, 1), (1, 2), (4, 1), (4, 2), (4, 0), (8, 1), (8, 0)]
-# Those of several devices under which every N of the test makes calls of one size.
-SAME_CALLS = [(4, 1), (8, 1), (4, 2)]
+PLANS = [(1, 1), (1, 2), (1, 5), (4, 1), (4, 2), (4, 0), (8, 1), (8, 0)]
+# Those under which every N of the test makes calls of one size: devices of one, some and many of
+# them, and some that have none.
+SAME_CALLS = [(1, 1), (1, 2), (1, 5), (4, 1), (8, 1), (4, 2)]
 
 assert_equal = partial(jax.tree.map, np.testing.assert_array_equal)
 assert_close = partial(jax.tree.map, partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5))

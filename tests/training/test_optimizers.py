@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ensemble_jax.optimizers import decayed_learning_rate, make_update_rule
 from ensemble_jax.options import Optimizer
-from ensemble_jax.training.optimizers import decayed_learning_rate, make_update_rule
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ensemble_jax.data.sampling import shuffled_subset_batches
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.data.pool_feed import PoolFeed
 from ensemble_jax.data.pools import Pools
-from ensemble_jax.data.sampling import shuffled_subset_batches
 from ensemble_jax.data.stored import StoredInputs
+from ensemble_jax.optimizers import decayed_learning_rate, make_update_rule
 from ensemble_jax.options import Optimizer
+from ensemble_jax.pool_feed import PoolFeed
 from ensemble_jax.training import (
     CollectionTraining,
     Stream,
@@ -25,7 +26,6 @@ from ensemble_jax.training import (
 )
 from ensemble_jax.training.keys import member_key
 from ensemble_jax.training.member import Batch, train_step
-from ensemble_jax.training.optimizers import decayed_learning_rate, make_update_rule
 
 IDS = [0, 3, 4]
 EPOCHS = 3

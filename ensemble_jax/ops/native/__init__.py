@@ -28,6 +28,10 @@ class NotCompiledError(RuntimeError):
     """There is no compiler here, or it refuses; the message is one line."""
 
 
+class NoCompilerError(NotCompiledError):
+    """There is no compiler here."""
+
+
 @functools.cache
 def register(*names: str) -> None:
     """Make the functions of these names targets of `jax.ffi.ffi_call` on CPUs.
@@ -83,7 +87,7 @@ def _run(command):
     try:
         return subprocess.run(command, check=True, capture_output=True, timeout=_SECONDS).stdout
     except FileNotFoundError:
-        raise NotCompiledError(f"there is no C compiler {command[0]!r} on the PATH") from None
+        raise NoCompilerError(f"there is no C compiler {command[0]!r} on the PATH") from None
     except subprocess.CalledProcessError as error:
         lines = error.stderr.decode(errors="replace").strip().splitlines() or [str(error)]
         told = next((line for line in lines if "error" in line), lines[0])

@@ -7,9 +7,10 @@ enum { LEFT, THREADS, TOP };
 
 /* XLA first asks each handler which version of the interface it was compiled for. */
 static bool tells_version(XLA_FFI_CallFrame *frame) {
-  XLA_FFI_Extension_Base *extension = frame->extension_start;
-  if (extension == NULL || extension->type != XLA_FFI_Extension_Metadata) return false;
-  XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
+  /* The type of what all extensions begin with has another name in every version. */
+  if (!frame->extension_start || frame->extension_start->type != XLA_FFI_Extension_Metadata)
+    return false;
+  XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)frame->extension_start)->metadata;
   metadata->api_version.major_version = XLA_FFI_API_MAJOR;
   metadata->api_version.minor_version = XLA_FFI_API_MINOR;
   return true;

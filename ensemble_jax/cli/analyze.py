@@ -1,0 +1,35 @@
+"""Scores, figures and report of an existing run.
+
+ensemble-jax analyze --run=runs/digits
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from ensemble_jax.cli import binary
+from ensemble_jax.report.run_report import write_report
+from ensemble_jax.runs import load_run
+
+FLAGS = flags.FLAGS
+
+
+def define_options() -> None:
+    """Define the flags."""
+    flags.DEFINE_string("run", None, "The run directory.", required=True)
+    flags.DEFINE_string("output", None, "Where to write; by default into the run directory.")
+    flags.DEFINE_string(
+        "data_dir",
+        "",
+        "Where tensorflow-datasets has prepared its sets; by default its own folder.",
+    )
+
+
+def main() -> None:
+    """Write the report, tables and figures of a run."""
+    run = load_run(FLAGS.run)
+    directory = binary.make_folder("--output", Path(FLAGS.output or FLAGS.run))
+    for path in write_report(run, directory, FLAGS.data_dir):
+        print(f"wrote {path}")

@@ -1,0 +1,38 @@
+"""What two runs on the same examples have in common, whatever their architectures.
+
+ensemble-jax compare --first=runs/st_vgg --second=runs/linear_st_vgg --output=compared
+
+Where they are equally accurate, the consistency of both together; how far they learn the examples
+in the same order; and which examples are easy for both or for one alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from ensemble_jax.cli import binary
+from ensemble_jax.report.comparison import check_comparable, compare_runs
+from ensemble_jax.runs import load_run
+
+FLAGS = flags.FLAGS
+
+
+def define_options() -> None:
+    """Define the flags."""
+    flags.DEFINE_string("first", None, "A run directory.", required=True)
+    flags.DEFINE_string("second", None, "Another, on the same examples.", required=True)
+    flags.DEFINE_string("output", None, "Where to write.", required=True)
+
+
+def main() -> None:
+    """Compare two runs."""
+    runs = load_run(FLAGS.first), load_run(FLAGS.second)
+    check_comparable(*runs)
+    directory = binary.make_folder("--output", Path(FLAGS.output))
+    lines, written = compare_runs(*runs, directory)
+    for line in lines:
+        print(line)
+    for path in written:
+        print(f"wrote {path}")

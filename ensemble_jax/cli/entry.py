@@ -1,0 +1,52 @@
+"""`ensemble-jax VERB [OPTIONS]`: one verb for each job; its module is imported when it is used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from ensemble_jax.cli import binary
+from ensemble_jax.interruption import fail
+from ensemble_jax.version import __version__
+
+VERBS = {
+    "train": "train a collection, continue it or grow it, and report on it",
+    "sweep": "train a collection for each of several settings and compare them",
+    "analyze": "write the tables, figures and report of a run again",
+    "compare": "see what two runs on the same examples have in common",
+    "merge": "join runs of different members of one collection",
+    "classifiers": "train other classifiers than networks on the data of a run",
+    "reproduce": "make figures of the paper, and train what they need",
+}
+"""What can be done; `ensemble_jax.cli.VERB` does it."""
+
+
+def main() -> None:
+    """The console script: the first argument is the verb, or --help or --version."""
+    given = sys.argv[1] if len(sys.argv) > 1 else ""
+    if given in binary.HELP_OPTIONS:
+        print(_usage())
+    elif given == "--version":
+        print(f"ensemble-jax {__version__}")
+    elif given in VERBS:
+        run_verb(given, sys.argv[2:])
+    else:
+        known = {verb: verb for verb in VERBS}
+        what = f"unknown verb {given!r}{binary.suggestion(given, known)}" if given else "no verb"
+        fail(f"{what}; the verbs are {', '.join(VERBS)}, and --help says what they do")
+
+
+def run_verb(verb: str, arguments: Sequence[str] | None = None) -> None:
+    """Do what a verb stands for, with these arguments or else all of the command line; it ends."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    binary.run(import_module(f"ensemble_jax.cli.{verb}"), arguments)
+
+
+def _usage() -> str:
+    verbs = "\n".join(f"  {verb:<12} {summary}" for verb, summary in VERBS.items())
+    return (
+        f"usage: ensemble-jax VERB [OPTIONS]\n\n{verbs}\n\n"
+        f"`ensemble-jax VERB --help` shows the options of a verb, `ensemble-jax --version` the "
+        f"version."
+    )

@@ -1,0 +1,89 @@
+"""From configs, which are what flags and files can say, to what the library takes; once, here."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ensemble_jax.cli.dataset import load_data
+from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.data import Dataset
+from ensemble_jax.machine import num_cores
+from ensemble_jax.membership import Members, concatenate, members
+from ensemble_jax.task import Training
+
+if TYPE_CHECKING:
+    from ensemble_jax.networks import Network
+
+# What every optimizer's schedule and every network may read.
+_ALWAYS = ("learning_rate", "decay_factor", "decay_epochs", "momentum", "l2", "dropout_scale")
+# What costs time or memory, or has a default of the optimizer's own, where it is 0.
+_WHERE_GIVEN = ("warmup_epochs", "weight_decay", "clip_norm", "label_smoothing")
+
+
+def training_of(
+    configs: Sequence[TrainConfig], recorded: Mapping[str, Any] | None = None
+) -> Training:
+    """The training that configs describe, one config for each group of its members.
+
+    Args:
+        configs: checked; they differ in nothing but what may differ from member to member.
+        recorded: what is written as the run's config; that of the only config by default.
+    """
+    from ensemble_jax.losses import cross_entropy, smoothed_by_member
+    from ensemble_jax.optimizers import named_optimizer
+
+    config = configs[0]
+    given = [name for name in _WHERE_GIVEN if any(getattr(c, name) for c in configs)]
+    return Training(
+        name=f"{config.model.value} on {config.dataset}",
+        make_network=functools.partial(network_of, config),
+        load_data=functools.partial(load_data, config),
+        members=concatenate([members_of(c, [*_ALWAYS, *given]) for c in configs]),
+        optimizer=named_optimizer(config.optimizer, config.schedule),
+        loss=smoothed_by_member if "label_smoothing" in given else cross_entropy,
+        batch_size=config.batch_size,
+        extents=tuple(config.extents),
+        config=config.effective() if recorded is None else recorded,
+        augmentation=tuple(config.augmentation),
+        protocol=config.protocol,
+        plan=config.plan,
+        evaluation_batch_size=config.evaluation_batch_size,
+        pool_images=config.pool_images,
+        workers=config.workers or num_cores(),
+        checkpoint_extents=config.checkpoint_extents,
+        checkpoint_minutes=config.checkpoint_minutes,
+        defaults=TrainConfig().effective(),
+    )
+
+
+def members_of(config: TrainConfig, hyperparameters: Sequence[str]) -> Members:
+    """The members of a config, with some of its fields as their hyperparameters."""
+    return members(
+        config.member_ids,
+        seed=config.seed,
+        tied=config.tied,
+        partitions=config.partitions,
+        subset_fraction=config.subset_fraction,
+        label_noise=config.member_label_noise,
+        **{name: getattr(config, name) for name in hyperparameters},
+    )
+
+
+def network_of(config: TrainConfig, dataset: Dataset) -> Network:
+    """The network of one member.
+
+    Raises:
+        ValueError: if the architecture cannot take the examples, or has not such an option.
+    """
+    from ensemble_jax.networks import as_network
+    from ensemble_jax.zoo import make_architecture
+
+    architecture = make_architecture(
+        config.model,
+        num_classes=dataset.num_classes,
+        input_shape=dataset.input_shape,
+        options=config.architecture_options,
+    )
+    return as_network(architecture)

@@ -1,0 +1,49 @@
+"""What a user's object is called in a run's config."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import re
+from typing import Any
+
+_MOST_CHARACTERS = 2000
+# Fields that every module of flax.linen has, and that say nothing of a network.
+_OF_FLAX = ("parent", "name")
+# Where Python tells an object's place in memory, which is another one in the next process.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def describe(value: Any) -> str:
+    """A network, an optimizer, a loss or a data set in words that are the same in every process.
+
+    Names and functions by their names, everything else as Python shows it, in one line.
+
+    >>> describe(describe), describe("adam")
+    ('describe', 'adam')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    if isinstance(value, functools.partial):
+        given = [*map(repr, value.args), *(f"{k}={v!r}" for k, v in value.keywords.items())]
+        return f"{describe(value.func)}({', '.join(given)})"
+    if hasattr(value, "__qualname__"):
+        return value.__qualname__.removeprefix("<locals>.").split("<locals>.")[-1]
+    if dataclasses.is_dataclass(value):  # as modules of flax.linen are
+        given = {
+            field.name: getattr(value, field.name, None)
+            for field in dataclasses.fields(value)
+            if field.name not in _OF_FLAX
+        }
+        named = (f"{name}={describe(item)}" for name, item in given.items())
+        return f"{type(value).__name__}({', '.join(named)})"
+    names = getattr(value, "_fields", None)
+    if names is not None and isinstance(value, tuple):  # such as a pair of pure functions
+        fields = zip(names, value, strict=True)
+        named = (f"{name}={describe(item)}" for name, item in fields)
+        return f"{type(value).__name__}({', '.join(named)})"
+    text = _ADDRESS.sub("", " ".join(repr(value).split()))
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."

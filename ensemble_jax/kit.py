@@ -1,0 +1,151 @@
+"""What a collection's programs are made of, and whether its parts fit together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float32
+
+from ensemble_jax.data import Dataset, channel_statistics
+from ensemble_jax.losses import Loss, cross_entropy, loss_of_member, smoothed_by_member
+from ensemble_jax.membership import TrainedOn
+from ensemble_jax.networks import Network, prepared, slow_layers, with_fast_layers
+from ensemble_jax.ops import Convolution, make_augmentation
+from ensemble_jax.options import Precision, parse_augmentations
+from ensemble_jax.training import Recipe
+
+if TYPE_CHECKING:
+    from ensemble_jax.task import Training
+
+
+class Kit(NamedTuple):
+    """What a collection's programs are made of, on a data set.
+
+    Attributes:
+        network: of one member; its inputs are prepared.
+        mean: subtracted from every example.
+        std: what examples are divided by after that.
+        word_vectors: of texts; None for everything else.
+        recipe_of: the recipe of one member, but for its network and microbatches.
+        recorded_loss: what evaluation records.
+    """
+
+    network: Network
+    mean: np.ndarray
+    std: np.ndarray
+    word_vectors: np.ndarray | None
+    recipe_of: Callable[..., Recipe]
+    recorded_loss: Loss
+
+    def member_network(
+        self, convolution: Convolution | None, precision: Precision = Precision.FLOAT32
+    ) -> Network:
+        """The network of a member, which takes examples as they are stored.
+
+        Args:
+            convolution: how convolutions are computed; None for JAX's own layers, for shapes alone.
+            precision: what layers compute in.
+        """
+        network = prepared(
+            self.network,
+            mean=self.mean,
+            std=self.std,
+            word_vectors=self.word_vectors,
+            precision=precision,
+        )
+        return network if convolution is None else with_fast_layers(network, convolution)
+
+    def recipe(
+        self,
+        convolution: Convolution | None,
+        precision: Precision = Precision.FLOAT32,
+        microbatches: int = 1,
+    ) -> Recipe:
+        """How one member is trained under a plan."""
+        network = self.member_network(convolution, precision)
+        return self.recipe_of(network=network, microbatches=microbatches)
+
+    def check(self, training: Training, dataset: Dataset, trained_on: TrainedOn) -> list[str]:
+        """See that network, optimizer and loss fit together; what is slow, in lines.
+
+        Nothing is computed.
+
+        Raises:
+            ValueError: if outputs are not `[B, K]` or losses not `[B]`.
+        """
+        batch = jax.ShapeDtypeStruct(
+            (training.batch_size, *dataset.input_shape), dataset.train.inputs.dtype
+        )
+        recipe = self.recipe(None)
+        member = jax.tree.map(lambda x: x[0], trained_on.members)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        variables = jax.eval_shape(recipe.network.init, key, batch)
+
+        def outputs_of(variables, inputs, key):
+            return recipe.network.apply(variables, inputs, key=key, train=True)[0]
+
+        outputs = jax.eval_shape(outputs_of, variables, batch, key)
+        wanted = (training.batch_size, dataset.num_classes)
+        if getattr(outputs, "shape", None) != wanted:
+            raise ValueError(
+                f"network must map {list(batch.shape)} to outputs [B, K] = {list(wanted)} for the "
+                f"{dataset.num_classes} classes of {dataset.name}, got "
+                f"{list(getattr(outputs, 'shape', ())) or type(outputs).__name__}"
+            )
+        labels = jax.ShapeDtypeStruct((training.batch_size,), np.int32)
+        hp = recipe.hyperparameters(member)
+        losses = jax.eval_shape(loss_of_member(recipe.loss, hp), outputs, labels)
+        if getattr(losses, "shape", None) != labels.shape:
+            raise ValueError(
+                f"loss must return one number for each example, [B] = {list(labels.shape)}, got "
+                f"{list(getattr(losses, 'shape', ()))}"
+            )
+        rule = recipe.optimizer(hp)
+        jax.eval_shape(rule.init, variables.params)
+        slow = slow_layers(outputs_of, variables, batch, key)
+        return [f"computed by XLA's own layers, which are slow here: {', '.join(slow)}"] * bool(
+            slow
+        )
+
+
+def make_kit(training: Training, dataset: Dataset) -> Kit:
+    """What the programs of a training are made of.
+
+    Raises:
+        ValueError: if the network cannot take the examples.
+    """
+    statistics = input_statistics(dataset, training.workers) if training.normalise else (0.0, 1.0)
+    mean, std = (np.asarray(x, np.float32) for x in statistics)
+    augmentations = parse_augmentations(training.augmentation)
+    steps = -(-training.members.num_examples(len(dataset.train)) // training.batch_size)
+    recipe_of = functools.partial(
+        Recipe,
+        optimizer=training.optimizer,
+        loss=training.loss,
+        batch_size=training.batch_size,
+        num_steps=steps * training.extents[-1],
+        steps_per_epoch=steps,
+        augment=make_augmentation(augmentations, dataset.input_shape) if augmentations else None,
+    )
+    smoothed = training.loss is smoothed_by_member
+    return Kit(
+        training.make_network(dataset),
+        mean,
+        std,
+        dataset.word_vectors,
+        recipe_of,
+        cross_entropy if smoothed else training.loss,
+    )
+
+
+def input_statistics(
+    dataset: Dataset, max_threads: int
+) -> tuple[Float32[np.ndarray, ...], Float32[np.ndarray, ...]]:
+    """The mean and std by which inputs are normalised; 0 and 1 for texts, ids of words."""
+    if dataset.word_vectors is not None:
+        return np.zeros(1, np.float32), np.ones(1, np.float32)
+    return channel_statistics(dataset.train.inputs, max_threads)

@@ -1,0 +1,124 @@
+"""Pools of examples on the devices, the next one read and copied while one is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import jax
+import numpy as np
+from jaxtyping import Array, Int, Num
+
+from ensemble_jax.collection import Placement
+from ensemble_jax.data.pools import Pools, ReadAhead, read_pool
+from ensemble_jax.data.stored import Inputs
+
+
+class Shuffle(NamedTuple):
+    """What the division of a set into the pools of an epoch is drawn from."""
+
+    seed: int
+    epoch: int
+
+
+class PoolName(NamedTuple):
+    """Which pool: its number, in an epoch or, without a shuffle, in the set's own order."""
+
+    number: int
+    shuffle: Shuffle | None = None
+
+
+class PlacedPool(NamedTuple):
+    """A pool in the memory of every device.
+
+    Attributes:
+        inputs: `[P, ...]`.
+        labels: `[P]`.
+        positions: `[P]`, the place of each in the set.
+        number: of the pool.
+    """
+
+    inputs: Num[Array | np.ndarray, "P ..."]
+    labels: Int[Array | np.ndarray, " P"]
+    positions: Int[Array | np.ndarray, " P"]
+    number: Int[Array | np.ndarray, ""]
+
+
+class PoolFeed:
+    """A set of examples that comes to the devices in pools. At most two are there at once.
+
+    As a context it makes sure that nothing is read any more when it ends.
+
+    Args:
+        inputs: of all M examples.
+        labels: `[M]`.
+        pools: how they are divided.
+        placement: of the members that use them.
+        max_threads: how many threads read and decode a pool.
+
+    Attributes:
+        pools: as given.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        labels: Int[np.ndarray, " M"],
+        pools: Pools,
+        placement: Placement,
+        max_threads: int,
+    ) -> None:
+        self.pools = pools
+        self._inputs, self._labels = inputs, labels
+        self._placement, self._max_threads = placement, max_threads
+        self._ahead = ReadAhead(self._read)
+
+    @property
+    def forms(self) -> list[PlacedPool]:
+        """The shapes and types that pools have, to compile for: the last one may be smaller."""
+
+        def shapes_of(size: int) -> PlacedPool:
+            row: Any = jax.ShapeDtypeStruct((size,), np.int32)
+            images: Any = jax.ShapeDtypeStruct((size, *self._inputs.shape[1:]), self._inputs.dtype)
+            number: Any = jax.ShapeDtypeStruct((), np.int32)
+            return self._placement.shared_shapes(PlacedPool(images, row, row, number))
+
+        return [shapes_of(size) for size in dict.fromkeys(self.pools.sizes)]
+
+    def take(self, name: PoolName, then: PoolName | None = None) -> PlacedPool:
+        """A pool, after the one before is in use no more; `then` is to be taken next."""
+        return self._ahead.take(name, then)
+
+    def _read(self, name: PoolName, cancelled: Callable[[], bool]) -> PlacedPool:
+        positions = (
+            self.pools.in_order(name.number)
+            if name.shuffle is None
+            else self.pools.shuffled(*name.shuffle, name.number)
+        )
+        pool = read_pool(
+            self._inputs,
+            self._labels,
+            positions,
+            max_threads=self._max_threads,
+            cancelled=cancelled,
+        )
+        placed = PlacedPool(
+            pool.inputs,
+            pool.labels,
+            pool.positions,
+            np.array(name.number, np.int32),
+        )
+        # The host's copy can go when it has been copied, which is not to wait for the first use.
+        return jax.block_until_ready(self._placement.share(placed))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ahead.drop()

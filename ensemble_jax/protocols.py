@@ -1,0 +1,152 @@
+"""How a collection is measured: at all extents, or a fresh one for each; and what is written."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from ensemble_jax.collection import Placement
+from ensemble_jax.evaluation import Evaluations
+from ensemble_jax.interruption import Deferral
+from ensemble_jax.membership import TrainedOn
+from ensemble_jax.options import Protocol
+from ensemble_jax.progress import TrainingProgress
+from ensemble_jax.resuming import save_checkpoint, start_of, told, where
+from ensemble_jax.runs import ExtentRecord, RunWriter, SplitRecord
+from ensemble_jax.runs.layout import CHECKPOINTS
+from ensemble_jax.task import Training
+from ensemble_jax.training import (
+    Checkpoints,
+    CollectionTraining,
+    Measurement,
+    MemberState,
+    Progress,
+    Saving,
+    independent_seeds,
+    train_loop,
+)
+
+
+class Compiled(NamedTuple):
+    """The programs of a collection, and its members as arrays."""
+
+    training: CollectionTraining
+    evaluate: Callable[[MemberState], Evaluations]
+    placement: Placement
+    trained_on: TrainedOn
+
+
+def _loop(compiled: Compiled, writer: RunWriter) -> Callable[..., Progress]:
+    """The host loop, but for the members that it trains and how far."""
+    return functools.partial(
+        train_loop,
+        evaluate=compiled.evaluate,
+        to_host=compiled.placement.gather,
+        write=lambda measurement: _write(measurement, writer),
+    )
+
+
+def _train_trajectory(
+    compiled: Compiled,
+    training: Training,
+    writer: RunWriter,
+    split_sizes: Mapping[str, int],
+) -> None:
+    """One collection, measured at every extent; goes on from its last checkpoint."""
+    programs, placement = compiled.training, compiled.placement
+    checkpoints = Checkpoints(writer.directory / CHECKPOINTS)
+    saving = Saving(
+        lambda pools, state: save_checkpoint(
+            pools, pools // programs.num_pools, state, writer.directory, checkpoints
+        ),
+        training.checkpoint_extents,
+        60 * training.checkpoint_minutes or math.inf,
+    )
+    try:
+        missing = [extent for extent in training.extents if extent not in writer.extents]
+        start = start_of(missing[0], programs, writer, checkpoints, placement)
+        if writer.extents or start.pool:
+            print(f"continuing {writer.directory}{where(start, programs)}", flush=True)
+        with (
+            Deferral() as deferral,
+            TrainingProgress(
+                missing[-1], start.epoch, training.members.ids, split_sizes, training.observer
+            ) as progress,
+        ):
+            reached = _loop(compiled, writer)(
+                programs,
+                start.state,
+                first_epoch=start.epoch,
+                first_pool=start.pool,
+                extents=missing,
+                observer=progress,
+                saving=saving,
+                stop_asked=lambda: deferral.asked,
+            )
+        deferral.raise_if_asked(where(reached, programs))
+    finally:
+        checkpoints.close()
+
+
+def _train_independent(
+    compiled: Compiled,
+    training: Training,
+    writer: RunWriter,
+    split_sizes: Mapping[str, int],
+) -> None:
+    """For each extent a collection of its own; goes on with the first that is not finished."""
+    wanted = training.extents
+    missing = [extent for extent in wanted if extent not in writer.extents]
+    done = sum(wanted) - sum(missing)
+    if len(missing) < len(wanted):
+        print(f"continuing {writer.directory} with the collection of {missing[0]} epochs")
+    members = compiled.trained_on.members
+    with (
+        Deferral() as deferral,
+        TrainingProgress(
+            sum(wanted), done, training.members.ids, split_sizes, training.observer
+        ) as progress,
+    ):
+        for extent in missing:
+            if deferral.asked:
+                break
+            progress.begin_collection()
+            seeds = independent_seeds(np.asarray(members.seed), extent)
+            fresh = compiled.training.of(members._replace(seed=seeds))
+            _loop(compiled, writer)(
+                fresh,
+                fresh.init(),
+                first_epoch=0,
+                extents=[extent],
+                observer=progress,
+                stop_asked=lambda: deferral.asked,
+            )
+    deferral.raise_if_asked(f" with {len(writer.extents)} of {len(wanted)} collections finished")
+
+
+def _write(measurement: Measurement, writer: RunWriter) -> None:
+    """Make an extent permanent."""
+    speed = measurement.train_images_per_second
+    record = ExtentRecord(
+        measurement.extent,
+        {
+            name: SplitRecord(*split._asdict().values())
+            for name, split in measurement.evaluation.splits.items()
+        },
+        np.asarray(measurement.diverged_at),
+        float("nan") if speed is None else speed,
+        measurement.evaluation.probes,
+    )
+    with told(measurement.extent, writer.directory):
+        writer.write_extent(record)
+
+
+PROTOCOLS = {
+    Protocol.TRAJECTORY: _train_trajectory,
+    Protocol.INDEPENDENT: _train_independent,
+}
+"""What trains a collection by each protocol: `(compiled, training, writer, split_sizes)`."""

@@ -1,0 +1,1 @@
+"""What is written of finished runs: tables, figures and a page for one, comparisons of several."""
