@@ -209,6 +209,56 @@ def test_kernels_are_glorot_uniform_and_biases_zero(model):
         assert abs(kernel.var() / (bound**2 / 3) - 1) < 5 * np.sqrt(0.8 / kernel.size)
 
 
+# First and last entry of some kernels for the key 3: they depend on the layers' names, and runs of
+# earlier versions began with them.
+INITIAL = {
+    Model.ST_VGG: {"Conv_7": (0.005214165, 0.03196813), "Dense_1": (-0.03969748, 0.01643994)},
+    Model.SMALL_ST_VGG: {
+        "Conv_3": (0.01318638, -0.008320059),
+        "Dense_1": (-0.07871018, -0.08291665),
+    },
+    Model.LINEAR_ST_VGG: {
+        "Conv_7": (0.005214165, 0.03196813),
+        "Dense_1": (-0.03969748, 0.01643994),
+    },
+    Model.MNIST_NET: {"Conv_1": (0.06353088, 0.004331112), "Dense_1": (-0.07871018, -0.08291665)},
+    Model.FULLY_CONNECTED: {"Dense_2": (0.06384633, -0.01526008)},
+    Model.VGG16: {"Conv_12": (0.01214446, -0.02511765), "Dense_0": (0.07983167, -0.07845596)},
+    Model.VGG19: {"Conv_15": (-0.01678178, -0.006834707), "Dense_0": (0.07983167, -0.07845596)},
+    Model.ALEXNET: {"Conv_4": (-0.01341704, -0.01538198), "Dense_0": (0.1125716, 0.1092198)},
+    Model.RESNET50: {"Conv_52": (0.02558852, -0.004000511), "Dense_0": (0.04000331, 0.04542387)},
+    Model.DENSENET121: {
+        "Conv_119": (-0.05145995, -0.005147567),
+        "Dense_0": (0.0565319, 0.03207942),
+    },
+    Model.BILSTM: {
+        "BidirectionalLSTM_0": (0.02564287, -0.004253171),
+        "Attention_0/Dense_1": (0.005518394, -0.09860906),
+        "Dense_1": (-0.0559779, -0.1280467),
+    },
+}
+
+
+@pytest.mark.parametrize("model", Model)
+def test_members_begin_as_they_always_did(model):
+    text = model is Model.BILSTM
+    shape = (7,) if text else (32, 32, 3)
+    inputs = (
+        Sequences(jnp.zeros((1, 7, 5)), jnp.ones((1, 7), bool)) if text else jnp.zeros((1, *shape))
+    )
+    network = build(model, shape)
+
+    def ends(key, layer):
+        params = network.init(key, inputs).params
+        for name in layer.split("/"):
+            params = params[name]
+        return params["kernel"].ravel()[jnp.array([0, -1])]
+
+    for layer, values in INITIAL[model].items():
+        drawn = quick_jit(partial(ends, layer=layer))(jax.random.key(3))
+        np.testing.assert_allclose(drawn, values, rtol=2e-5 if text else 1e-6)
+
+
 def test_linear_st_vgg_is_affine():
     network = build(Model.LINEAR_ST_VGG, IMAGES.shape[1:])
     params = quick_jit(network.init)(jax.random.key(0), IMAGES).params
