@@ -14,6 +14,7 @@ from flax import linen as nn
 from flax import nnx
 
 from ensemble_jax import ops
+from ensemble_jax.ops.random import with_first_row
 
 SIGMAS = 5.0
 KEY = jax.random.key(1)
@@ -25,7 +26,8 @@ random_bits = jax.jit(ops.random_bits, static_argnums=1)
 
 
 def key_words(key):
-    return np.asarray(jax.random.key_data(key))
+    """Without the row at which a microbatch begins."""
+    return np.asarray(jax.random.key_data(key))[..., :2]
 
 
 def test_a_member_has_its_own_bits_beside_others():
@@ -160,3 +162,16 @@ def test_layers_of_flax_draw_from_it():
         assert abs(kept.mean() - 0.75) < SIGMAS * np.sqrt(0.25 * 0.75 / kept.size)
     jaxpr = jax.make_jaxpr(lambda key: jax.random.bernoulli(ops.fast_key(key), 0.5, (99,)))(KEY)
     assert "hash" in str(jaxpr)
+
+
+@pytest.mark.parametrize("derive", [lambda key: key, lambda key: jax.random.fold_in(key, 7)])
+def test_rows_of_a_microbatch_are_those_of_the_batch(derive):
+    key = ops.fast_key(KEY)
+    whole = jax.random.bits(derive(key), (6, 3, 5))
+    for first in (0, 2, 4):
+        part = jax.random.bits(derive(with_first_row(key, first)), (2, 3, 5))
+        np.testing.assert_array_equal(part, whole[first : first + 2])
+    split = jax.random.split(with_first_row(key, 2))[1]
+    np.testing.assert_array_equal(
+        jax.random.bits(split, (4, 3)), jax.random.bits(jax.random.split(key)[1], (6, 3))[2:]
+    )
