@@ -16,7 +16,9 @@ from ensemble_jax.membership import TrainedOn
 from ensemble_jax.networks import Network, prepared, slow_layers, with_fast_layers
 from ensemble_jax.ops import Convolution, make_augmentation
 from ensemble_jax.options import Precision, parse_augmentations
+from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.training import Recipe
+from ensemble_jax.training.member import check_microbatches
 
 if TYPE_CHECKING:
     from ensemble_jax.task import Training
@@ -104,6 +106,9 @@ class Kit(NamedTuple):
                 f"loss must return one number for each example, [B] = {list(labels.shape)}, got "
                 f"{list(getattr(losses, 'shape', ()))}"
             )
+        check_microbatches(
+            parse_plan_request(training.plan).forced.get("microbatches", 1), variables
+        )
         rule = recipe.optimizer(hp)
         jax.eval_shape(rule.init, variables.params)
         slow = slow_layers(outputs_of, variables, batch, key)

@@ -134,10 +134,9 @@ def learning_rate_schedule(schedule: Schedule, hp: Hyperparameters) -> optax.Sch
         else:
             done = jnp.clip(after / jnp.maximum(num_steps - warmup_steps, 1), 0, 1)
             factor = (1 + jnp.cos(jnp.pi * done)) / 2 if schedule is Schedule.COSINE else 1 - done
-        rising = jnp.clip(step / jnp.maximum(warmup_steps, 1e-9), 0, 1) if warms_up else 1.0
+        rising = jnp.where(step < warmup_steps, step / jnp.maximum(warmup_steps, 1e-9), 1.0)
         return hp.learning_rate * factor * rising
 
-    warms_up = "warmup_epochs" in hp
     return rate
 
 

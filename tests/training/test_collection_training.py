@@ -354,7 +354,9 @@ def test_a_subset_of_everything_is_everything(tiny, reference):
 
 
 def test_the_images_of_an_epoch_are_those_of_the_subsets(tiny):
-    _, training = tiny.compile([0, 1], members=tiny.members([0, 1])._replace(train_indices=SUBSETS[:2]))
+    _, training = tiny.compile(
+        [0, 1], members=tiny.members([0, 1])._replace(train_indices=SUBSETS[:2])
+    )
     assert (training.num_images, training.steps_per_epoch) == (10, 2)
 
 
@@ -362,7 +364,9 @@ def test_members_learn_labels_of_their_own(tiny):
     inputs, labels = tiny.examples()
     other = (labels + 1) % 3
     taught = np.stack([labels, other]).astype(np.int32)
-    together = tiny.train([0, 1], EPOCHS, members=tiny.members([0, 1])._replace(train_labels=taught))
+    together = tiny.train(
+        [0, 1], EPOCHS, members=tiny.members([0, 1])._replace(train_labels=taught)
+    )
     for i, own in enumerate((labels, other)):
         alone = tiny.train([i], EPOCHS, examples=(inputs, own))
         assert_close(members(together.states[-1], i), members(alone.states[-1], 0))
