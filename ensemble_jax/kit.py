@@ -132,7 +132,7 @@ def make_kit(training: Training, dataset: Dataset) -> Kit:
         optimizer=training.optimizer,
         loss=training.loss,
         batch_size=training.batch_size,
-        num_steps=steps * training.extents[-1],
+        num_steps=max(1, steps * training.extents[-1]),
         steps_per_epoch=steps,
         augment=make_augmentation(augmentations, dataset.input_shape) if augmentations else None,
     )

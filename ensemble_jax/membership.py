@@ -250,7 +250,7 @@ def _hyperparameter(name, value, count):
     dtype, limits = (
         (np.float32, np.finfo(np.float32)) if floating else (np.int32, np.iinfo(np.int32))
     )
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         rounded = numbers.astype(dtype)
     vanished = (rounded == 0) & (numbers != 0)
     outside = (numbers < limits.min) | (numbers > limits.max) | vanished

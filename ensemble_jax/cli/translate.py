@@ -67,8 +67,19 @@ def members_of(config: TrainConfig, hyperparameters: Sequence[str]) -> Members:
         partitions=config.partitions,
         subset_fraction=config.subset_fraction,
         label_noise=config.member_label_noise,
-        **{name: getattr(config, name) for name in hyperparameters},
+        **{name: _value(config, name) for name in hyperparameters},
     )
+
+
+def _value(config: TrainConfig, name: str) -> float:
+    """A hyperparameter of a config; a weight decay of 0 is the optimizer's own default.
+
+    Not left to the optimizer, for which the members beside one would decide whether there is any.
+    """
+    from ensemble_jax.optimizers import default_weight_decay
+
+    given = getattr(config, name)
+    return given or default_weight_decay(config.optimizer) if name == "weight_decay" else given
 
 
 def network_of(config: TrainConfig, dataset: Dataset) -> Network:
