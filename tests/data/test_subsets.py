@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from ensemble_jax.data.subsets import (
     noisy_labels,
     partition_indices,
-    stack_padded,
     subset_indices,
 )
 
@@ -92,10 +91,3 @@ def test_mistakes(call, words):
     with pytest.raises(ValueError, match=r".") as error:
         call()
     assert all(word in str(error.value) for word in words)
-
-
-def test_stacked_subsets_are_filled_up_with_their_own():
-    indices, sizes = stack_padded([np.array([3]), np.array([1, 5, 6])])
-    np.testing.assert_array_equal(indices, [[3, 3, 3], [1, 5, 6]])
-    np.testing.assert_array_equal(sizes, [1, 3])
-    assert indices.dtype == sizes.dtype == np.int32
