@@ -46,9 +46,10 @@ def test_a_collection_that_is_killed_stays_within_its_memory_and_loses_nothing(t
     assert content["kill"]["after_extent"] == 1
     assert 2 <= content["kill"]["records"] < 5
     assert 0 <= content["resume"]["epoch"] < 4
-    # The network's parameters, two more numbers of each for AdaDelta, and where it diverged.
+    # The network's parameters, two more numbers of each for AdaDelta, where it diverged, and the
+    # step of the schedule.
     parameters = 64 * 1024 + 1024 + 1024 * 1024 + 1024 + 1024 * 10 + 10
-    assert content["planned_bytes"]["state"] == 8 * (3 * parameters + 1) * 4
+    assert content["planned_bytes"]["state"] == 8 * (3 * parameters + 2) * 4
     assert min(content["peak_bytes"].values()) > 10**8
     records = 8 * 5 * (75 + 600 + 4 + 30)
     assert records < content["disk_bytes"]["records"] < records + 5 * 4096

@@ -118,7 +118,7 @@ def test_a_run_json_of_something_else(folder, text):
 def test_newer_format(folder):
     write(folder, format=7, invented_later=True)
     message = (
-        rf"written in format 7, this ensemble_jax {__version__} reads formats up to 3: upgrade"
+        rf"written in format 7, this ensemble_jax {__version__} reads formats up to 4: upgrade"
     )
     with pytest.raises(ValueError, match=message):
         read_manifest(folder)
