@@ -180,3 +180,14 @@ def test_a_stand_in_for_stack_overflow(folders, tmp_path):
 
 def test_random_labels():
     check_training(with_random_labels(load_dataset("digits"), seed=0))
+
+
+def test_vectors_of_features_in_their_own_units():
+    rng = np.random.default_rng(0)
+    labels = np.arange(36) % 3
+    features = rng.normal(labels[:, None], size=(36, 5)) * [1, 1e4, 1e-4, 1, 1] + [0, 1e5, 0, 9, 0]
+    check_training(
+        Dataset.from_arrays(
+            train=(features[:24], labels[:24]), test=(features[24:], labels[24:]), name="own"
+        )
+    )
