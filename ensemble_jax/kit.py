@@ -127,23 +127,23 @@ def make_kit(training: Training, dataset: Dataset) -> Kit:
     mean, std = (np.asarray(x, np.float32) for x in statistics)
     augmentations = parse_augmentations(training.augmentation)
     steps = -(-training.members.num_examples(len(dataset.train)) // training.batch_size)
+    smooths = "label_smoothing" in training.members.hyperparameters
     recipe_of = functools.partial(
         Recipe,
         optimizer=training.optimizer,
-        loss=training.loss,
+        loss=training.loss or (smoothed_by_member if smooths else cross_entropy),
         batch_size=training.batch_size,
-        num_steps=steps * training.extents[-1],
+        num_steps=max(1, steps * training.extents[-1]),
         steps_per_epoch=steps,
         augment=make_augmentation(augmentations, dataset.input_shape) if augmentations else None,
     )
-    smoothed = training.loss is smoothed_by_member
     return Kit(
         training.make_network(dataset),
         mean,
         std,
         dataset.word_vectors,
         recipe_of,
-        cross_entropy if smoothed else training.loss,
+        training.loss or cross_entropy,
     )
 
 

@@ -17,7 +17,7 @@ OptimizerFactory = Callable[[Hyperparameters], optax.GradientTransformation]
 
 # What L2 and weight decay apply to, by the last part of a parameter's name.
 _KERNELS = ("kernel", "weight", "embedding")
-_ADAMW_DECAY = 1e-4  # optax's default
+_DEFAULT_DECAY = 1e-4  # that of optax
 
 
 def as_optimizer(optimizer: Any) -> OptimizerFactory:
@@ -86,8 +86,7 @@ def named_optimizer(optimizer: Optimizer, schedule: Schedule = Schedule.STEP) ->
 
     def factory(hp: Hyperparameters) -> optax.GradientTransformation:
         rate = learning_rate_schedule(schedule, hp)
-        decays = optimizer in (Optimizer.ADAMW, Optimizer.LION, Optimizer.MUON)
-        decay = hp.get("weight_decay", _ADAMW_DECAY if decays else None)
+        decay = hp.get("weight_decay", default_weight_decay(optimizer) or None)
         parts = []
         if "l2" in hp:
             parts.append(optax.add_decayed_weights(2 * jnp.asarray(hp.l2), mask=_kernels))
@@ -104,6 +103,12 @@ def named_optimizer(optimizer: Optimizer, schedule: Schedule = Schedule.STEP) ->
         return optax.chain(*parts, optax.scale_by_learning_rate(rate))
 
     return factory
+
+
+def default_weight_decay(optimizer: Optimizer) -> float:
+    """The weight decay of an optimizer where members have no number for it."""
+    decays = optimizer in (Optimizer.ADAMW, Optimizer.LION, Optimizer.MUON)
+    return _DEFAULT_DECAY if decays else 0.0
 
 
 def learning_rate_schedule(schedule: Schedule, hp: Hyperparameters) -> optax.Schedule:

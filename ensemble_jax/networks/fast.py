@@ -81,7 +81,7 @@ def fast_layers(
 def slow_layers(function: Callable[..., Any], *args: Any) -> list[str]:
     """The convolutions and poolings that `fast_layers` leaves to XLA, in words.
 
-    For example `['convolution 3x3 with groups (4 times)', 'max pooling 2x2 inside scan']`.
+    For example `['convolution 3x3 with 32 groups (4 times)', 'max pooling 2x2 inside scan']`.
 
     Args:
         function: as `fast_layers` takes it.
