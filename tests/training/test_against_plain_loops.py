@@ -130,22 +130,21 @@ def adamw(rate):
     return optax.adamw(optax.cosine_decay_schedule(rate, NUM_STEPS), weight_decay=0.01)
 
 
+@partial(jax.jit, static_argnums=0)
+def plain_step(form: Form, params, state, optimizer, rate, images, labels, key):
+    def loss_of(params):
+        outputs, new = form.apply(params, state, images, key)
+        return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean(), new
+
+    (loss, new), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+    updates, optimizer = adamw(rate).update(gradient, optimizer, params)
+    return optax.apply_updates(params, updates), new, optimizer, loss
+
+
 def plain_loop(form: Form, number: int, rate: np.float32):
     """The variables after each epoch, and the mean losses."""
-    rule = adamw(rate)
-
-    @jax.jit
-    def step(params, state, optimizer, images, labels, key):
-        def loss_of(params):
-            outputs, new = form.apply(params, state, images, key)
-            return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean(), new
-
-        (loss, new), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-        updates, optimizer = rule.update(gradient, optimizer, params)
-        return optax.apply_updates(params, updates), new, optimizer, loss
-
-    params, state = form.init(member_key(SEED, Stream.INITIALISATION, number))
-    optimizer = rule.init(params)
+    params, state = jax.jit(form.init)(member_key(SEED, Stream.INITIALISATION, number))
+    optimizer = adamw(rate).init(params)
     epochs, losses = [], []
     for epoch in range(EPOCHS):
         order_key, dropout_key = (
@@ -154,11 +153,11 @@ def plain_loop(form: Form, number: int, rate: np.float32):
         )
         order = np.asarray(jax.random.permutation(order_key, NUM_EXAMPLES))
         total = 0.0
-        for number_of_step, start in enumerate(range(0, NUM_EXAMPLES, BATCH_SIZE)):
+        for step, start in enumerate(range(0, NUM_EXAMPLES, BATCH_SIZE)):
             rows = order[start : start + BATCH_SIZE]
-            key = fast_key(jax.random.fold_in(dropout_key, number_of_step))
-            params, state, optimizer, loss = step(
-                params, state, optimizer, IMAGES[rows], LABELS[rows], key
+            key = fast_key(jax.random.fold_in(dropout_key, step))
+            params, state, optimizer, loss = plain_step(
+                form, params, state, optimizer, rate, IMAGES[rows], LABELS[rows], key
             )
             total += float(loss) * len(rows)
         epochs.append(form.variables(params, state))

@@ -85,15 +85,17 @@ def test_a_resumed_training_has_the_bits_of_one_never_interrupted(
 class Single:
     """One member in a Python loop over epochs, compiled without any lifting."""
 
-    def __init__(self, tiny) -> None:
-        training = tiny.make_training()
+    def __init__(self, tiny, **options) -> None:
+        training = tiny.make_training(**options)
         self._init, self._epoch = jax.jit(training.init), jax.jit(training.epoch)
-        self._inputs, self._labels = tiny.examples()
+        self._examples = tiny.examples()
 
-    def train(self, member: Member, epochs: int, inputs: np.ndarray | None = None):
-        examples = Examples(
-            self._inputs if inputs is None else inputs, self._labels.astype(np.int32)
-        )
+    def train(self, member: Member, epochs: int, inputs=None, labels=None):
+        own = [
+            usual if given is None else given
+            for given, usual in zip((inputs, labels), self._examples, strict=True)
+        ]
+        examples = Examples(own[0], own[1].astype(np.int32))
         state, losses = self._init(member, examples.inputs[:1]), []
         for epoch in range(epochs):
             state, loss = self._epoch(state, member, np.int32(epoch), examples)
@@ -343,9 +345,11 @@ def test_members_of_different_subsets_are_trained_on_these_alone(tiny):
     ids = IDS[:4]
     together = tiny.train(ids, EPOCHS, members=tiny.members(ids)._replace(train_indices=SUBSETS))
     inputs, labels = tiny.examples()
+    single = Single(tiny, num_examples=SUBSETS.shape[1])
     for i, subset in enumerate(SUBSETS):
-        alone = tiny.train([i], EPOCHS, examples=(inputs[subset], labels[subset]))
-        assert_close(members(together, i), members(alone, 0))
+        state, losses = single.train(tiny.member(i), EPOCHS, inputs[subset], labels[subset])
+        assert_close(members(together.states[-1], i), state)
+        assert_close([loss[i] for loss in together.losses], losses)
 
 
 def test_a_subset_of_everything_is_everything(tiny, reference):
@@ -360,31 +364,39 @@ def test_the_images_of_an_epoch_are_those_of_the_subsets(tiny):
     assert (training.num_images, training.steps_per_epoch) == (10, 2)
 
 
-def test_members_learn_labels_of_their_own(tiny):
-    inputs, labels = tiny.examples()
+def test_members_learn_labels_of_their_own(tiny, single):
+    _, labels = tiny.examples()
     other = (labels + 1) % 3
     taught = np.stack([labels, other]).astype(np.int32)
     together = tiny.train(
         [0, 1], EPOCHS, members=tiny.members([0, 1])._replace(train_labels=taught)
     )
     for i, own in enumerate((labels, other)):
-        alone = tiny.train([i], EPOCHS, examples=(inputs, own))
-        assert_close(members(together.states[-1], i), members(alone.states[-1], 0))
+        state, losses = single.train(tiny.member(i), EPOCHS, labels=own)
+        assert_close(members(together.states[-1], i), state)
+        assert_close([loss[i] for loss in together.losses], losses)
+
+
+@pytest.fixture(scope="module")
+def pair(tiny):
+    """Any two members: the placement and the compiled training."""
+    return tiny.compile([1, 2])
 
 
 @pytest.mark.parametrize("tied", Stream)
-def test_members_can_share_one_source_of_randomness(tiny, tied):
+def test_members_can_share_one_source_of_randomness(tiny, pair, tied):
     """Two members that differ in nothing but the other two sources."""
+    placement, training = pair
     name = tied.name.lower()
     shared = tiny.members([1, 2], learning_rate=1e-30, l2=0.0)
     shared = shared._replace(streams=shared.streams._replace(**{name: np.zeros(2, np.uint32)}))
-    trained = tiny.train([1, 2], 1, members=shared)
+    trained = tiny.run(placement, training.of(shared), 1)
     kernels = trained.states[0].variables.params["Dense_0"]["kernel"]
     assert (kernels[0] == kernels[1]).all() == (tied is Stream.INITIALISATION)
     everything = tiny.members([1, 2], learning_rate=1e-30, l2=0.0)._replace(
         streams=StreamIds.own(np.zeros(2, np.uint32))
     )
-    all_tied = tiny.train([1, 2], 1, members=everything)
+    all_tied = tiny.run(placement, training.of(everything), 1)
     assert_equal(members(all_tied.states[-1], 0), members(all_tied.states[-1], 1))
     assert trained.losses[0][0] != trained.losses[0][1]
 
