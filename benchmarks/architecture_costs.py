@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ensemble_jax.models import Network, TrainingPass, Variables, count_parameters, make_network
 
 from benchmarks.environment import provenance
-from benchmarks.jax_networks import temporary_bytes
+from benchmarks.jax_networks import (
+    Planned,
+    forced_plan,
+    make_kit,
+    make_members,
+    temporary_bytes,
+    tree_bytes,
+)
 from benchmarks.matrix_product import MatrixProduct
 from benchmarks.operations import network_operations
 from benchmarks.summary import markdown
-from ensemble_jax.collection import place
-from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
-from ensemble_jax.plan import parse_plan_request
-from ensemble_jax.planning import default_plan
-from ensemble_jax.training import (
-    CollectionTraining,
-    Member,
-    Settings,
-    StreamIds,
-    make_member_training,
-    place_examples,
+from ensemble_jax.kit import Kit
+from ensemble_jax.networks import (
+    Network,
+    Variables,
+    as_network,
+    count_parameters,
+    scaled_dropout,
+    variable_shapes,
 )
+from ensemble_jax.ops import CONVOLUTIONS
+from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
+from ensemble_jax.training import make_member_training, place_examples
+from ensemble_jax.zoo import make_architecture
 
 # Of one call: XLA would turn a loop of one step into no loop, which is faster.
 _STEPS = 2
@@ -34,6 +42,8 @@ _PEAK_STEPS = 4
 _WORDS, _WORD_SIZE, _VOCABULARY = 100, 300, 1000
 _SMALL, _LARGE, _MNIST = (32, 32, 3), (224, 224, 3), (28, 28, 1)
 _MIB = 2**20
+# So little that no network of any architecture diverges.
+_LEARNING_RATE = 1e-6
 
 
 class Trained(NamedTuple):
@@ -55,20 +65,22 @@ class Trained(NamedTuple):
     batch_size: int
     measured_batch_size: int
 
-    def make_network(self, convolution: ConvolutionAlgorithm) -> Network:
-        """The network, with random words where it reads texts."""
+    def make_kit(self, batch_size: int) -> Kit:
+        """How it is trained, with random words where it reads texts."""
         words = None
         if self.model is Model.BILSTM:
             rng = np.random.default_rng(0)
             words = rng.standard_normal((_VOCABULARY, _WORD_SIZE), np.float32)
-        return make_network(
-            self.model,
-            num_classes=self.num_classes,
-            input_shape=self.input_shape,
+        module = make_architecture(
+            self.model, num_classes=self.num_classes, input_shape=self.input_shape
+        )
+        return make_kit(
+            as_network(module),
+            self.optimizer,
+            batch_size,
+            mean=128.0,
+            std=64.0,
             word_vectors=words,
-            mean=0.0 if words is not None else 128.0,
-            deviation=1.0 if words is not None else 64.0,
-            convolution=convolution,
         )
 
     def make_inputs(self, num_examples: int) -> np.ndarray:
@@ -148,34 +160,33 @@ def measure_peak() -> float:
 
 def count(trained: Trained) -> Counted:
     """What follows from shapes alone; nothing is computed."""
-    network = trained.make_network(ConvolutionAlgorithm.XLA)
-    training = make_member_training(network, trained.optimizer, trained.batch_size)
-    state = jax.eval_shape(training.init, jax.tree.map(lambda x: x[0], make_members(1)))
-    example = jax.eval_shape(lambda: trained.make_inputs(1))
+    kit = trained.make_kit(trained.batch_size)
+    network = kit.member_network(None)
+    example, two = (jax.eval_shape(partial(trained.make_inputs, n)) for n in (1, 2))
+    member = jax.tree.map(lambda x: x[0], make_members(1, _LEARNING_RATE))
+    state = jax.eval_shape(make_member_training(kit.recipe(None)).init, member, example)
+    kept = partial(kept_bytes, kit.member_network(CONVOLUTIONS[ConvolutionAlgorithm.XLA]))
     return Counted(
-        count_parameters(network),
-        _num_bytes(state),
-        kept_bytes(network, trained.make_inputs(2)) - kept_bytes(network, trained.make_inputs(1)),
+        count_parameters(network, example),
+        tree_bytes(state),
+        kept(two) - kept(example),
         network_operations(network, example),
     )
 
 
-def kept_bytes(network: Network, inputs: np.ndarray) -> int:
+def kept_bytes(network: Network, inputs: Any) -> int:
     """What a forward pass of training keeps for the backward pass."""
 
     def backward(variables, inputs):
         def forward(params):
-            return network.train(
-                Variables(params, variables.batch_stats),
-                inputs,
-                jax.random.key(0),
-                TrainingPass(),
-            )[0]
+            with scaled_dropout(1.0):
+                given = Variables(params, variables.state)
+                return network.apply(given, inputs, key=jax.random.key(0), train=True)[0]
 
         return jax.vjp(forward, variables.params)[1]
 
-    variables = jax.eval_shape(network.init, jax.random.key(0))
-    return _num_bytes(jax.eval_shape(backward, variables, inputs))
+    variables = variable_shapes(network, inputs)
+    return tree_bytes(jax.eval_shape(backward, variables, inputs))
 
 
 def measure(
@@ -193,22 +204,13 @@ def measure(
     devices = jax.local_devices()
     if devices[0].platform != "cpu":
         devices = devices[:1]
-    chosen = parse_plan_request(plan).apply(default_plan(len(devices), devices))
-    placement = place(chosen, len(devices), devices)
-    batch_size = trained.measured_batch_size
+    num_members, batch_size = len(devices), trained.measured_batch_size
+    chosen = forced_plan(plan, num_members, devices)
+    planned = Planned.of(trained.make_kit(batch_size), chosen, num_members, devices)
     inputs = trained.make_inputs(_STEPS * batch_size)
     labels = np.arange(len(inputs)) % trained.num_classes
-    training = CollectionTraining(
-        make_member_training(
-            trained.make_network(chosen.convolution),
-            trained.optimizer,
-            batch_size,
-            chosen.microbatches,
-        ),
-        placement,
-        make_members(len(devices)),
-        place_examples(placement, inputs, labels),
-    )
+    members = make_members(num_members, _LEARNING_RATE, decay_factor=1.0, momentum=0.9)
+    training = planned.compile(members, place_examples(planned.placement, inputs, labels))
     state = jax.block_until_ready(training.epoch(training.init(), 0)[0])
     spent: list[float] = []
     while not spent or sum(spent) < seconds:
@@ -217,31 +219,12 @@ def measure(
         spent.append(time.perf_counter() - started)
     speed = training.num_images / min(spent)
     return Measured(
-        len(devices),
-        temporary_bytes(training.compiled_epoch) // placement.members_at_once,
+        num_members,
+        temporary_bytes(training.compiled_epoch) // planned.placement.members_at_once,
         training.compile_seconds,
         speed,
         speed * operations / peak,
     )
-
-
-def make_members(num_members: int) -> Member:
-    """Members that hardly learn: no network of any architecture diverges."""
-    values = {
-        "learning_rate": np.float32(1e-6),
-        "decay_factor": np.float32(1),
-        "decay_epochs": np.int32(1),
-        "momentum": np.float32(0.9),
-        "l2": np.float32(0),
-        "dropout_scale": np.float32(1),
-    }
-    settings = Settings(**{k: np.full(num_members, v) for k, v in values.items()})
-    ids = np.arange(num_members, dtype=np.uint32)
-    return Member(np.zeros_like(ids), StreamIds.own(ids), settings)
-
-
-def _num_bytes(shapes):
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 
 def describe(content: Mapping[str, Any]) -> str:

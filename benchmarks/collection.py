@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
 
 from benchmarks.contender import Prepared
-from benchmarks.jax_networks import device_bytes, make_workload_network, temporary_bytes
+from benchmarks.jax_networks import (
+    Planned,
+    device_bytes,
+    make_members,
+    temporary_bytes,
+    tree_bytes,
+    workload_kit,
+)
 from benchmarks.memory import Memory, peak_resident_bytes
-from benchmarks.workloads import Task, Workload, load_training_set
-from ensemble_jax.collection import place, use_all_cores
-from ensemble_jax.ops import CONVOLUTIONS
-from ensemble_jax.options import Optimizer
+from benchmarks.workloads import Task, load_training_set
+from ensemble_jax.collection import use_all_cores
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
     PlanningTask,
@@ -23,16 +28,8 @@ from ensemble_jax.planning import (
     default_plan,
     fastest_by_layer,
 )
-from ensemble_jax.training import (
-    CollectionTraining,
-    Member,
-    Settings,
-    StreamIds,
-    Subset,
-    place_examples,
-)
+from ensemble_jax.training import place_examples
 
-_SEED = 0
 _PLANNING_SECONDS = 120.0
 
 
@@ -40,9 +37,14 @@ class Collection:
     """N members in one compiled epoch: own order, own dropout, frozen where they diverge.
 
     It measures its plans, unless one is forced, as the main job does.
+
+    Args:
+        task: what is trained.
+        num_members: N.
+        network: in place of the workload's architecture.
     """
 
-    def __init__(self, task: Task, num_members: int) -> None:
+    def __init__(self, task: Task, num_members: int, network: Any = None) -> None:
         self._task = task
         self._workload = task.workload
         self._num_members = num_members
@@ -51,14 +53,12 @@ class Collection:
         devices = jax.local_devices()
         # All cores, as every contender has them, but one accelerator, as every other has.
         self._devices = devices if devices[0].platform == "cpu" else devices[:1]
-        self._members = make_members(self._workload, num_members, self._workload.most_steps)
+        self._kit = workload_kit(self._workload, self._data, network)
         self._planning = PlanningTask(
-            partial(make_workload_network, self._workload, self._data),
-            Optimizer.SGD,
-            self._members,
+            self._kit.recipe,
+            self._make_members(self._workload.most_steps),
             self._data.images,
             self._data.labels,
-            self._workload.batch_size,
             self._data.images.nbytes,
             self._devices,
         )
@@ -77,7 +77,7 @@ class Collection:
             str(self._plan),
             self._training.compile_seconds,
             temporary_bytes(self._training.compiled_epoch),
-            sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._state)),
+            tree_bytes(self._state),
         )
 
     def train(self) -> float:
@@ -102,9 +102,11 @@ class Collection:
         if not request.leaves_a_choice:
             return first
         planning = self._planning
-        network = planning.make_network(CONVOLUTIONS[first.convolution], first.precision)
-        platform = self._devices[0].platform
-        alternatives = alternatives_for(network, self._workload.batch_size, platform)
+        batch = jax.ShapeDtypeStruct(
+            (self._workload.batch_size, *self._data.images.shape[1:]), self._data.images.dtype
+        )
+        network = self._kit.member_network(None, first.precision)
+        alternatives = alternatives_for(network, batch, self._devices[0].platform)
         return choose_plan(
             first,
             Trials(planning),
@@ -118,34 +120,18 @@ class Collection:
         ).plan
 
     def _compile(self, plan, steps):
-        placement = place(plan, self._num_members, self._devices)
-        members, images, labels = self._members, self._data.images, self._data.labels
-        if members.subset is None:
+        images, labels = self._data.images, self._data.labels
+        if self._workload.subset_fraction == 1:
             read = steps * self._workload.batch_size
             images, labels = images[:read], labels[:read]
-        else:
-            members = make_members(self._workload, self._num_members, steps)
-        examples = place_examples(placement, images, labels)
-        return CollectionTraining(self._planning.make_training(plan), placement, members, examples)
+        planned = Planned.of(self._kit, plan, self._num_members, self._devices)
+        examples = place_examples(planned.placement, images, labels)
+        return planned.compile(self._make_members(steps), examples)
 
-
-def make_members(workload: Workload, num_members: int, steps: int) -> Member:
-    """Members of a workload with the settings that the main job gives them.
-
-    Where members have subsets of their own, these are as large as so many steps read.
-    """
-    values = {
-        "learning_rate": np.float32(workload.learning_rate),
-        "decay_factor": np.float32(1.8),
-        "decay_epochs": np.int32(20),
-        "momentum": np.float32(0),
-        "l2": np.float32(0),
-        "dropout_scale": np.float32(1),
-    }
-    settings = Settings(**{k: np.full(num_members, v) for k, v in values.items()})
-    ids = np.arange(num_members, dtype=np.uint32)
-    subset = None
-    if workload.subset_fraction < 1:
-        indices = workload.member_images(num_members, steps)
-        subset = Subset(indices, np.full(num_members, indices.shape[1], np.int32))
-    return Member(np.full_like(ids, _SEED), StreamIds.own(ids), settings, subset)
+    def _make_members(self, steps):
+        """Where members have subsets of their own, these are as large as so many steps read."""
+        workload = self._workload
+        subsets = None
+        if workload.subset_fraction < 1:
+            subsets = workload.member_images(self._num_members, steps)
+        return make_members(self._num_members, workload.learning_rate, subsets)

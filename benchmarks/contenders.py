@@ -6,6 +6,7 @@ Making a contender imports its framework, so only workers do that.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 
 from benchmarks.contender import Contender, UnavailableError
@@ -75,6 +76,13 @@ def _torch_func(task: Task) -> Contender:
     return TorchFunc(task.workload)
 
 
+def _plain(library: str, task: Task) -> Contender:
+    from benchmarks.collection import Collection
+    from benchmarks.plain_networks import plain_network
+
+    return Collection(task, task.num_members, plain_network(task.workload, library))
+
+
 def _matrix_product(task: Task) -> Contender:
     from benchmarks.matrix_product import MatrixProduct
 
@@ -103,7 +111,13 @@ CONTENDERS: dict[str, tuple[str, Callable[[Task], Contender]]] = {
 }
 """Title and maker of each, by the name that a user gives."""
 
-_ALL = CONTENDERS | {MATRIX_PRODUCT: ("matrix product", _matrix_product)}
+PLAIN: dict[str, tuple[str, Callable[[Task], Contender]]] = {
+    "plain_linen": ("ensemble_jax with plain flax.linen", partial(_plain, "linen")),
+    "plain_nnx": ("ensemble_jax with plain flax.nnx", partial(_plain, "nnx")),
+}
+"""This project with the network as anybody writes it."""
+
+_ALL = CONTENDERS | PLAIN | {MATRIX_PRODUCT: ("matrix product", _matrix_product)}
 
 
 def contender_title(name: str) -> str:

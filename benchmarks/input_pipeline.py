@@ -38,17 +38,16 @@ import jax
 import numpy as np
 import PIL.Image
 from absl import app, flags
-from ensemble_jax.models import make_network
 
-from benchmarks.collection import make_members
 from benchmarks.environment import ROOT, describe_environment, provenance, usable_cores
+from benchmarks.jax_networks import Planned, forced_plan, make_kit, make_members
 from benchmarks.summary import Spread, markdown
-from benchmarks.workloads import Workload
-from ensemble_jax.collection import place, use_all_cores
+from ensemble_jax.collection import use_all_cores
 from ensemble_jax.data import StoredInputs, load_dataset
 from ensemble_jax.data.image_files import ImageForm, fit_encoded_image
 from ensemble_jax.data.pools import Pools
-from ensemble_jax.ops import convolution_by_layer, make_augmentation
+from ensemble_jax.networks import as_network
+from ensemble_jax.ops import make_augmentation
 from ensemble_jax.options import (
     ArchitectureOptions,
     Model,
@@ -58,11 +57,10 @@ from ensemble_jax.options import (
 from ensemble_jax.options import (
     ImageForm as NetworkForm,
 )
-from ensemble_jax.plan import parse_plan_request
-from ensemble_jax.planning import default_plan
 from ensemble_jax.pool_feed import PoolFeed, PoolName, Shuffle
 from ensemble_jax.runs.files import replace_file
-from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
+from ensemble_jax.training import place_examples
+from ensemble_jax.zoo import make_architecture
 
 _DATASET = flags.DEFINE_string("dataset", "", "imagenet2012; empty for files made here.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where that is prepared.")
@@ -135,42 +133,36 @@ class _Contender:
         held: contextlib.ExitStack,
     ) -> None:
         devices = jax.local_devices()
-        plan = parse_plan_request(_PLAN.value).apply(default_plan(num_members, devices))
-        placement = place(plan, num_members, devices)
-        network = make_network(
+        plan = forced_plan(_PLAN.value, num_members, devices)
+        network = make_architecture(
             _MODEL.value,
             num_classes=_NUM_CLASSES,
             input_shape=inputs.example_shape,
-            mean=127.0,
-            deviation=64.0,
-            convolution=convolution_by_layer(plan.convolution, plan.layer_convolutions),
-            precision=plan.precision,
             options=ArchitectureOptions(
                 width=_WIDTH.value or None,
                 form=None if _FORM.value == "none" else NetworkForm(_FORM.value),
             ),
         )
-        augment = make_augmentation(parse_augmentations(_AUGMENTATION.value), inputs.example_shape)
-        training = make_member_training(
-            network, Optimizer.MOMENTUM, _BATCH_SIZE.value, plan.microbatches, augment
+        kit = make_kit(
+            as_network(network),
+            Optimizer.MOMENTUM,
+            _BATCH_SIZE.value,
+            mean=127.0,
+            std=64.0,
+            steps_per_epoch=-(-len(inputs) // _BATCH_SIZE.value),
+            augment=make_augmentation(
+                parse_augmentations(_AUGMENTATION.value), inputs.example_shape
+            ),
         )
-        workload = Workload(
-            "",
-            _MODEL.value,
-            dataset="",
-            num_images=len(inputs),
-            num_members=num_members,
-            batch_size=_BATCH_SIZE.value,
-            learning_rate=0.01,
-        )
-        members = make_members(workload, num_members, workload.most_steps)
+        planned = Planned.of(kit, plan, num_members, devices)
+        members = make_members(num_members, 0.01)
         pools = Pools.of_at_most(len(inputs), _POOL_IMAGES.value, _BATCH_SIZE.value)
         workers = _WORKERS.value or len(usable_cores())
         self.plan = f"{plan}; {pools}, {workers} workers"
-        self._feed = held.enter_context(PoolFeed(inputs, labels, pools, placement, workers))
-        examples = place_examples(placement, inputs, labels, workers)
-        self._in_memory = CollectionTraining(training, placement, members, examples)
-        self._in_pools = CollectionTraining(training, placement, members, self._feed)
+        self._feed = held.enter_context(PoolFeed(inputs, labels, pools, planned.placement, workers))
+        examples = place_examples(planned.placement, inputs, labels, workers)
+        self._in_memory = planned.compile(members, examples)
+        self._in_pools = planned.compile(members, self._feed)
         # The first epochs pay for what happens once.
         self._states = [
             jax.block_until_ready(t.epoch(t.init(), 0)[0])

@@ -2,8 +2,8 @@
 
 The step is the shortest there is: forward with dropout, cross-entropy, gradient, SGD. It knows
 nothing of diverged members, settings of each member or short batches, so it does less than the
-project's. Its convolutions are XLA's, which is what `nn.Conv` computes with; dropout and pooling
-are the project's, which are faster than Flax's own, in favour of these contenders.
+project's. Its convolutions and pooling are those of `nn.Conv` and `nn.max_pool`; the random numbers
+of dropout are the project's, which are faster than JAX's own, in favour of these contenders.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
-from ensemble_jax.models import Network, TrainingPass, Variables
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from benchmarks.contender import Prepared
-from benchmarks.jax_networks import device_bytes, make_workload_network, temporary_bytes
+from benchmarks.jax_networks import device_bytes, temporary_bytes, workload_kit
 from benchmarks.memory import Memory, peak_resident_bytes
 from benchmarks.workloads import Workload, load_training_set
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.networks import Network, Variables
+from ensemble_jax.ops import fast_key
 
 
 class PlainState(NamedTuple):
@@ -45,19 +45,19 @@ def plain_step(
     key, dropout_key = jax.random.split(state.key)
 
     def loss_of(params):
-        logits, batch_stats = network.train(
-            Variables(params, state.variables.batch_stats),
+        logits, kept = network.apply(
+            Variables(params, state.variables.state),
             images[indices],
-            dropout_key,
-            TrainingPass(),
+            key=fast_key(dropout_key),
+            train=True,
         )
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels[indices])
-        return losses.mean(), batch_stats
+        return losses.mean(), kept
 
     params = state.variables.params
-    (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+    (loss, kept), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
     params = jax.tree.map(lambda p, g: p - learning_rate * g, params, gradient)
-    return PlainState(Variables(params, batch_stats), key), loss
+    return PlainState(Variables(params, kept), key), loss
 
 
 def plain_epoch(
@@ -96,10 +96,10 @@ class PythonLoop:
         self._workload = workload
         data = load_training_set(workload)
         self._data = jax.device_put((data.images, data.labels))
-        network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
+        network = workload_kit(workload, data).member_network(None)
         step = partial(plain_step, network, workload.learning_rate)
         self._step = jax.jit(step, donate_argnums=0)
-        states = _init(network, workload.num_members)
+        states = _init(network, data.images[:1], workload.num_members)
         self._states = [
             jax.tree.map(lambda x, member=member: x[member], states)
             for member in range(workload.num_members)
@@ -139,7 +139,7 @@ class PythonLoop:
 
 
 class CompiledLoop:
-    """A whole epoch of all members as one program, with XLA's convolutions.
+    """A whole epoch of all members as one program.
 
     Args:
         workload: what is trained.
@@ -158,8 +158,8 @@ class CompiledLoop:
         self._over_members = over_members
         data = load_training_set(workload)
         self._data = jax.device_put((data.images, data.labels))
-        self._network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
-        self._states = _init(self._network, num_members)
+        self._network = workload_kit(workload, data).member_network(None)
+        self._states = _init(self._network, data.images[:1], num_members)
 
     def prepare(self, steps: int) -> Prepared:
         """Compile an epoch of so many steps."""
@@ -188,7 +188,7 @@ class CompiledLoop:
         return Memory(peak_resident_bytes(), device_bytes())
 
 
-def _init(network, num_members):
+def _init(network, example, num_members):
     """The states of all members, `[N, ...]`."""
     keys = jax.random.split(jax.random.key(0), num_members)
-    return PlainState(jax.jit(jax.vmap(network.init))(keys), keys)
+    return PlainState(jax.jit(jax.vmap(network.init, (0, None)))(keys, example), keys)

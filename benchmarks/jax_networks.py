@@ -1,67 +1,181 @@
-"""A workload's network in JAX, and what JAX knows of its device."""
+"""What the benchmarks in JAX are made of: networks, members, plans, and what they compile."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
-from ensemble_jax.models import Network, TrainingPass, make_network, network_of
-from ensemble_jax.models.architecture import Architecture
+import numpy as np
 from flax import linen as nn
 
 from benchmarks.workloads import TrainingSet, Workload
-from ensemble_jax import ops
-from ensemble_jax.options import ConvolutionAlgorithm, Precision
+from ensemble_jax.collection import Placement, place
+from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.kit import Kit
+from ensemble_jax.losses import cross_entropy
+from ensemble_jax.membership import members
+from ensemble_jax.networks import Network, as_network
+from ensemble_jax.ops import convolution_by_layer
+from ensemble_jax.optimizers import named_optimizer
+from ensemble_jax.options import Optimizer
+from ensemble_jax.plan import Plan, parse_plan_request
+from ensemble_jax.planning import default_plan
+from ensemble_jax.pool_feed import PoolFeed
+from ensemble_jax.training import (
+    CollectionTraining,
+    Examples,
+    Member,
+    Recipe,
+    StreamIds,
+    make_member_training,
+)
+from ensemble_jax.zoo import make_architecture
+
+# What the main job gives to all members, by default.
+_HYPERPARAMETERS: dict[str, Any] = {
+    "decay_factor": 1.8,
+    "decay_epochs": 20,
+    "momentum": 0.0,
+    "l2": 0.0,
+    "dropout_scale": 1.0,
+}
 
 
-class DenseLayers(Architecture):
+class DenseLayers(nn.Module):
     """Flatten, then hidden dense layers with ReLU, then the output layer.
 
     Attributes:
+        num_classes: K.
         hidden_units: of each hidden layer.
     """
 
-    hidden_units: tuple[int, ...] = ()
+    num_classes: int
+    hidden_units: Sequence[int]
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, training: TrainingPass | None) -> jax.Array:
+    def __call__(self, inputs: jax.Array) -> jax.Array:
         """Logits `[B, K]` of inputs `[B, ...]`."""
         x = inputs.reshape(len(inputs), -1)
         for units in self.hidden_units:
-            x = self.activate(self.connect(x, units))
-        return self.connect(x, self.num_classes)
+            x = nn.relu(nn.Dense(units)(x))
+        return nn.Dense(self.num_classes)(x)
 
 
-def make_workload_network(
-    workload: Workload,
-    data: TrainingSet,
-    convolution: ConvolutionAlgorithm | ops.Convolution,
-    precision: Precision = Precision.FLOAT32,
-) -> Network:
-    """The network of a workload, with its normalisation and one way to compute convolutions."""
+def workload_module(workload: Workload, data: TrainingSet) -> nn.Module:
+    """The architecture of a workload."""
     if workload.hidden_units:
-        return network_of(
-            DenseLayers(data.num_classes, hidden_units=workload.hidden_units),
-            data.images.shape[1:],
-            mean=data.mean,
-            deviation=data.deviation,
-            precision=precision,
-        )
-    return make_network(
+        return DenseLayers(data.num_classes, workload.hidden_units)
+    return make_architecture(
         workload.model,
         num_classes=data.num_classes,
         input_shape=data.images.shape[1:],
-        mean=data.mean,
-        deviation=data.deviation,
-        convolution=convolution,
         options=workload.options,
-        precision=precision,
     )
+
+
+def workload_kit(workload: Workload, data: TrainingSet, network: Any = None) -> Kit:
+    """How a workload is trained, with its normalisation.
+
+    Args:
+        workload: what is trained.
+        data: on what.
+        network: as `as_network` takes it, in place of the workload's architecture.
+    """
+    return make_kit(
+        as_network(network or workload_module(workload, data)),
+        Optimizer.SGD,
+        workload.batch_size,
+        mean=data.mean,
+        std=data.std,
+    )
+
+
+def make_kit(
+    network: Network,
+    optimizer: Optimizer,
+    batch_size: int,
+    *,
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    word_vectors: np.ndarray | None = None,
+    steps_per_epoch: int = 1,
+    augment: Any = None,
+) -> Kit:
+    """How a network is trained by the main job's defaults; see `Kit` and `Recipe`.
+
+    The number of steps changes no speed: it decides when the learning rate falls.
+    """
+    recipe_of = partial(
+        Recipe,
+        optimizer=named_optimizer(optimizer),
+        loss=cross_entropy,
+        batch_size=batch_size,
+        num_steps=steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+        augment=augment,
+    )
+    return Kit(network, mean, std, word_vectors, recipe_of, cross_entropy)
+
+
+def make_members(
+    num_members: int, learning_rate: float, train_indices: np.ndarray | None = None, **others: float
+) -> Member:
+    """N members with the hyperparameters that the main job gives them, but for those given."""
+    made = members(num_members, learning_rate=learning_rate, **_HYPERPARAMETERS | others)
+    streams = StreamIds.own(made.numbers)
+    return Member(made.seeds, streams, dict(made.hyperparameters), train_indices)
+
+
+def forced_plan(text: str, num_members: int, devices: Sequence[Any]) -> Plan:
+    """The default plan with what a text forces; nothing is measured."""
+    return parse_plan_request(text).apply(default_plan(num_members, devices))
+
+
+class Planned(NamedTuple):
+    """The training of one member under a plan, and where all members are."""
+
+    recipe: Recipe
+    placement: Placement
+
+    @classmethod
+    def of(cls, kit: Kit, plan: Plan, num_members: int, devices: Sequence[Any]) -> Planned:
+        """As the main job puts it together."""
+        convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
+        recipe = kit.recipe(convolution, plan.precision, plan.microbatches)
+        return cls(recipe, place(plan, num_members, devices))
+
+    def compile(self, members: Member, examples: Examples | PoolFeed) -> CollectionTraining:
+        """The training of all members."""
+        return CollectionTraining(
+            make_member_training(self.recipe), self.placement, members, examples
+        )
+
+    def compile_evaluation(
+        self,
+        training: CollectionTraining,
+        examples: Mapping[str, Examples],
+        num_classes: int,
+        batch_size: int,
+    ) -> CollectionEvaluation:
+        """The evaluation of all members on every split."""
+        return CollectionEvaluation(
+            make_evaluator(self.recipe.network, num_classes, batch_size),
+            self.placement,
+            training.placed_state_shape.variables,
+            examples,
+        )
 
 
 def temporary_bytes(compiled: Any) -> int:
     """What a compiled program needs beyond its arguments and results."""
     return compiled.memory_analysis().temp_size_in_bytes
+
+
+def tree_bytes(tree: Any) -> int:
+    """What the arrays of a pytree, or their shapes, hold."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def device_bytes() -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.jax_networks import make_workload_network
+from benchmarks.jax_networks import workload_kit
 from benchmarks.summary import Spread, markdown
 from benchmarks.workloads import WORKLOADS, load_training_set
 from ensemble_jax.collection import place
@@ -44,9 +44,7 @@ def time_layers(
     workload = WORKLOADS[workload_name]
     data = load_training_set(workload)
     images = jax.ShapeDtypeStruct((workload.batch_size, *data.images.shape[1:]), data.images.dtype)
-    layers = convolutions_of(
-        lambda convolution: make_workload_network(workload, data, convolution), images
-    )
+    layers = convolutions_of(workload_kit(workload, data).member_network, images)
     devices = jax.local_devices()
     plan = Plan(len(devices), 1, algorithms[0], microbatches=1)
     placement = place(plan, len(devices), devices)

@@ -37,27 +37,25 @@ from typing import Any
 import jax
 import numpy as np
 from absl import app, flags
-from ensemble_jax.models import make_network
-from ensemble_jax.roster import make_roster
 
 from benchmarks.environment import ROOT, describe_environment, provenance
+from benchmarks.jax_networks import Planned, forced_plan, tree_bytes
 from benchmarks.main_job import MainJob, disk_bytes, record_hashes, same_bits
 from benchmarks.memory import peak_resident_bytes
 from benchmarks.summary import markdown
 from ensemble_jax import load_run
-from ensemble_jax.cli.dataset import load_data
 from ensemble_jax.cli.train_config import TrainConfig
-from ensemble_jax.collection import place, use_all_cores
-from ensemble_jax.data import as_array, channel_statistics, load_dataset
-from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.cli.translate import training_of
+from ensemble_jax.collection import use_all_cores
+from ensemble_jax.data import as_array, load_dataset
+from ensemble_jax.kit import make_kit
+from ensemble_jax.membership import on_dataset
 from ensemble_jax.options import Model, Optimizer
-from ensemble_jax.plan import parse_plan_request
-from ensemble_jax.planning import default_plan
 from ensemble_jax.planning.memory import CollectionMemory, program_bytes
 from ensemble_jax.report import run_report  # noqa: F401  # what the job holds as well, Matplotlib above all
 from ensemble_jax.runs.files import npz_content, replace_file
 from ensemble_jax.runs.layout import RECORDS, record_path
-from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
+from ensemble_jax.training import place_examples
 
 _MODEL = flags.DEFINE_enum_class("model", Model.MNIST_NET, Model, "What to train.")
 _MEMBERS = flags.DEFINE_integer("members", 1000, "N.", lower_bound=1)
@@ -174,42 +172,24 @@ def _config_fields() -> dict[str, Any]:
 def plan_memory(config: TrainConfig) -> dict[str, int]:
     """The bytes that the main job will need, by what for, before it has trained anything."""
     use_all_cores()
-    dataset = load_data(config)
-    roster = make_roster((config,), dataset)
-    plan = parse_plan_request(config.plan).apply(default_plan(len(roster.ids), jax.local_devices()))
-    placement = place(plan, len(roster.ids), jax.local_devices())
-    mean, deviation = channel_statistics(dataset.train.inputs)
-    network = make_network(
-        config.model,
-        num_classes=dataset.num_classes,
-        input_shape=dataset.input_shape,
-        mean=mean,
-        deviation=deviation,
-        convolution=plan.convolution,
-    )
+    job = training_of([config])
+    dataset = job.load_data()
+    num_members, devices = len(job.members), jax.local_devices()
+    plan = forced_plan(job.plan, num_members, devices)
+    planned = Planned.of(make_kit(job, dataset), plan, num_members, devices)
     examples = {
-        name: place_examples(placement, split.inputs, split.labels)
+        name: place_examples(planned.placement, split.inputs, split.labels)
         for name, split in dataset.splits.items()
     }
-    training = CollectionTraining(
-        make_member_training(network, config.optimizer, config.batch_size, plan.microbatches),
-        placement,
-        roster.members,
-        examples["train"],
-    )
-    size = plan.evaluation_batch_size(config.batch_size, config.evaluation_batch_size)
-    evaluation = CollectionEvaluation(
-        make_evaluator(network, dataset.num_classes, size),
-        placement,
-        training.placed_state_shape.variables,
-        examples,
-    )
+    members = on_dataset(job.members, dataset, job.batch_size).members
+    training = planned.compile(members, examples["train"])
+    size = plan.evaluation_batch_size(job.batch_size, job.evaluation_batch_size)
+    evaluation = planned.compile_evaluation(training, examples, dataset.num_classes, size)
     programs = [training.compiled_epoch, *evaluation.compiled]
-    state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(training.state_shape))
     collection = CollectionMemory.of(
-        placement,
+        planned.placement,
         data=dataset.num_bytes,
-        state=state // len(roster.ids),
+        state=tree_bytes(training.state_shape) // num_members,
         programs=max(map(program_bytes, programs)),
     )
     return {"libraries and compiler": peak_resident_bytes(), **collection._asdict()}

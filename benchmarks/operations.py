@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
-from ensemble_jax.models import Network
 
-from benchmarks.jax_networks import make_workload_network
+from benchmarks.jax_networks import workload_kit
 from benchmarks.workloads import Workload, load_training_set
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.networks import Network, variable_shapes
 
 # The forward pass, the gradient by the inputs and the gradient by the weights of a layer multiply
 # the same number of times, and every multiplication comes with an addition.
@@ -21,8 +21,7 @@ _TRAINING_FACTOR = 2 * 3
 def training_operations(workload: Workload) -> int:
     """Useful floating-point operations to train one member of a workload on one image."""
     data = load_training_set(workload)
-    network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
-    return network_operations(network, data.images[:1])
+    return network_operations(workload_kit(workload, data).member_network(None), data.images[:1])
 
 
 def network_operations(network: Network, example: Any) -> int:
@@ -34,11 +33,11 @@ def network_operations(network: Network, example: Any) -> int:
     convention; the first layer needs no gradient by its inputs, which is counted all the same.
 
     Args:
-        network: with XLA's convolutions.
+        network: of ordinary layers, without `with_fast_layers`.
         example: `[1, ...]`, or its shape.
     """
-    variables = jax.eval_shape(network.init, jax.random.key(0))
-    return _TRAINING_FACTOR * multiply_adds(network.evaluate, variables, example)
+    evaluate = partial(network.apply, key=None, train=False)
+    return _TRAINING_FACTOR * multiply_adds(evaluate, variable_shapes(network, example), example)
 
 
 def multiply_adds(function: Callable[..., Any], *arguments: Any) -> int:

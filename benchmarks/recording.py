@@ -31,27 +31,17 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from benchmarks.collection import make_members
 from benchmarks.environment import ROOT, describe_environment, provenance
-from benchmarks.jax_networks import make_workload_network
+from benchmarks.jax_networks import Planned, forced_plan, make_members, workload_kit
 from benchmarks.summary import Spread, markdown
 from benchmarks.workloads import Workload, load_training_set
-from ensemble_jax.collection import place, use_all_cores
-from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
-from ensemble_jax.ops import convolution_by_layer
-from ensemble_jax.options import Model, Optimizer
-from ensemble_jax.plan import Plan, parse_plan_request
-from ensemble_jax.planning import default_plan
+from ensemble_jax.collection import use_all_cores
+from ensemble_jax.data import Dataset
+from ensemble_jax.options import Model
+from ensemble_jax.plan import Plan
 from ensemble_jax.runs import DataSummary, ExtentRecord, Manifest, RunWriter, SplitRecord
 from ensemble_jax.runs.files import replace_file
-from ensemble_jax.training import (
-    Checkpoints,
-    CollectionTraining,
-    Saving,
-    make_member_training,
-    place_examples,
-    train,
-)
+from ensemble_jax.training import Checkpoints, Saving, place_examples, train_loop
 
 _MODEL = flags.DEFINE_enum_class("model", Model.ST_VGG, Model, "What to train.")
 _MEMBERS = flags.DEFINE_integer("members", 8, "N.", lower_bound=1)
@@ -87,7 +77,7 @@ def main(_: Sequence[str]) -> None:
     """Measure the rounds, then write."""
     use_all_cores()
     environment = describe_environment()
-    plan = parse_plan_request(_PLAN.value).apply(default_plan(_MEMBERS.value, jax.local_devices()))
+    plan = forced_plan(_PLAN.value, _MEMBERS.value, jax.local_devices())
     recording = _Recording(plan)
     rounds = [recording.measure() for _ in range(_ROUNDS.value)]
     images = _TRAIN_IMAGES.value + _TEST_IMAGES.value
@@ -110,52 +100,39 @@ def main(_: Sequence[str]) -> None:
     print(table)
 
 
-class _Split(NamedTuple):
-    """Examples of a set."""
-
-    inputs: np.ndarray
-    labels: np.ndarray
-    ids: np.ndarray
-
-
 class _Recording:
     """A compiled collection and the loop that trains and records it."""
 
     def __init__(self, plan: Plan) -> None:
-        self._workload = Workload(
+        num_train, num_members = _TRAIN_IMAGES.value, _MEMBERS.value
+        workload = Workload(
             "",
             _MODEL.value,
             dataset="",
-            num_images=_TRAIN_IMAGES.value + _TEST_IMAGES.value,
-            num_members=_MEMBERS.value,
+            num_images=num_train + _TEST_IMAGES.value,
+            num_members=num_members,
             batch_size=_BATCH_SIZE.value,
             learning_rate=0.05,
         )
-        data = load_training_set(self._workload)
-        self._splits = {
-            "train": _split(data, slice(0, _TRAIN_IMAGES.value)),
-            "test": _split(data, slice(_TRAIN_IMAGES.value, None)),
-        }
-        self._num_classes, self._plan = data.num_classes, plan
-        self._placement = place(plan, _MEMBERS.value, jax.local_devices())
-        convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
-        network = make_workload_network(self._workload, data, convolution, plan.precision)
+        data = load_training_set(workload)
+        self._dataset = Dataset.from_arrays(
+            train=(data.images[:num_train], data.labels[:num_train]),
+            test=(data.images[num_train:], data.labels[num_train:]),
+            name="random images",
+            class_names=[str(k) for k in range(data.num_classes)],
+        )
+        self._plan = plan
+        planned = Planned.of(workload_kit(workload, data), plan, num_members, jax.local_devices())
+        self._placement = planned.placement
         examples = {
             name: place_examples(self._placement, split.inputs, split.labels)
-            for name, split in self._splits.items()
+            for name, split in self._dataset.splits.items()
         }
-        self._training = CollectionTraining(
-            make_member_training(network, Optimizer.SGD, _BATCH_SIZE.value, plan.microbatches),
-            self._placement,
-            make_members(self._workload, _MEMBERS.value, self._workload.most_steps),
-            examples["train"],
-        )
-        size = plan.evaluation_batch_size(_BATCH_SIZE.value, _EVALUATION_BATCH_SIZE.value)
-        self._evaluation = CollectionEvaluation(
-            make_evaluator(network, data.num_classes, size),
-            self._placement,
-            self._training.placed_state_shape.variables,
-            examples,
+        members = make_members(num_members, workload.learning_rate)
+        self._training = planned.compile(members, examples["train"])
+        size = plan.evaluation_batch_size(workload.batch_size, _EVALUATION_BATCH_SIZE.value)
+        self._evaluation = planned.compile_evaluation(
+            self._training, examples, data.num_classes, size
         )
         # The first calls pay for what happens once.
         state, _ = self._training.epoch(self._training.init(), 0)
@@ -174,11 +151,13 @@ class _Recording:
         )
         extents = list(range(1, _EPOCHS.value + 1))
         with tempfile.TemporaryDirectory() as folder:
-            writer = RunWriter.create(Path(folder) / "run", self._manifest(extents), self._splits)
+            writer = RunWriter.create(
+                Path(folder) / "run", self._manifest(extents), self._dataset.splits
+            )
             checkpoints = Checkpoints(writer.directory / "checkpoints")
             state = jax.block_until_ready(self._training.init())
             started = time.perf_counter()
-            train(
+            train_loop(
                 training,  # pyright: ignore[reportArgumentType]  # what the loop needs of it
                 state,
                 first_epoch=0,
@@ -194,12 +173,11 @@ class _Recording:
         return Seconds(**spent, whole=whole)
 
     def _manifest(self, extents):
-        sizes = {name: len(split.labels) for name, split in self._splits.items()}
-        names = [str(k) for k in range(self._num_classes)]
-        shape = self._splits["train"].inputs.shape[1:]
+        dataset = self._dataset
+        sizes = {name: len(split) for name, split in dataset.splits.items()}
         return Manifest(
             config={},
-            data=DataSummary("random images", names, sizes, shape),
+            data=DataSummary(dataset.name, dataset.class_names, sizes, dataset.input_shape),
             members=range(_MEMBERS.value),
             extents=extents,
             plan=self._plan.as_plain(),
@@ -214,11 +192,6 @@ class _Silent:
 
     def extent_written(self, measurement) -> None:
         """Says nothing."""
-
-
-def _split(data, part):
-    labels = data.labels[part]
-    return _Split(data.images[part], labels, np.arange(len(labels)))
 
 
 def _timed(function, spent, name):

@@ -154,9 +154,9 @@ class _Batches:
         images = torch.from_numpy(self.data.images).permute(0, 3, 1, 2)
         self._images = images.contiguous(memory_format=memory_format).to(self.device)
         self._labels = torch.from_numpy(self.data.labels).long().to(self.device)
-        self._mean, self._deviation = (
+        self._mean, self._std = (
             torch.from_numpy(values).view(1, -1, 1, 1).to(self.device)
-            for values in (self.data.mean, self.data.deviation)
+            for values in (self.data.mean, self.data.std)
         )
 
     def prepare(self, steps: int) -> Prepared:
@@ -182,7 +182,7 @@ class _Batches:
         return own[torch.randperm(len(own), device=self.device)]
 
     def _read(self, indices):
-        images = (self._images[indices].float() - self._mean) / self._deviation
+        images = (self._images[indices].float() - self._mean) / self._std
         return images.contiguous(memory_format=self._format), self._labels[indices]
 
     def memory(self) -> Memory:

@@ -30,7 +30,7 @@ class TrainingSet(NamedTuple):
     labels: Int[np.ndarray, " M"]
     num_classes: int
     mean: Float32[np.ndarray, " channels"]
-    deviation: Float32[np.ndarray, " channels"]
+    std: Float32[np.ndarray, " channels"]
 
 
 @dataclass(frozen=True)
