@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
@@ -14,19 +15,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ensemble_jax.models import TrainingPass, Variables, count_parameters
 
 from benchmarks import acceptance, memory, operations, remote, results, rounds, summary, workloads
 from benchmarks.contender import Prepared, UnavailableError
 from benchmarks.contenders import CONTENDERS, MATRIX_PRODUCT, make_contender
 from benchmarks.environment import usable_cores
-from benchmarks.jax_networks import make_workload_network
+from benchmarks.jax_networks import workload_kit
 from benchmarks.memory import Memory
 from benchmarks.remote import ContenderError, RemoteContender, Training
 from benchmarks.rounds import Measurement, Outcome, Protocol
 from benchmarks.summary import Benchmark
 from benchmarks.workloads import WORKLOADS, Task, load_training_set
-from ensemble_jax.options import ConvolutionAlgorithm, Model
+from ensemble_jax.networks import Variables, count_parameters, variable_shapes
+from ensemble_jax.options import Model
 from ensemble_jax.planning import Trial
 
 ROOT = Path(__file__).parent.parent
@@ -200,8 +201,8 @@ class TestContenders:
         contender.prepare(2)
         assert np.isfinite([contender.train() for _ in range(2)]).all()
         kept = {
-            "ensemble_jax": lambda: contender._state.variables.batch_stats,
-            "python_loop": lambda: [state.variables.batch_stats for state in contender._states],
+            "ensemble_jax": lambda: contender._state.variables.state,
+            "python_loop": lambda: [state.variables.state for state in contender._states],
             "torch_loop": lambda: [dict(m.named_buffers()) for m, _ in contender._members],
             "torch_func": lambda: contender._buffers,
         }[name]()
@@ -214,9 +215,9 @@ class TestContenders:
         options = dataclasses.replace(WORKLOADS["small_resnet"].options, width=2)
         workload = dataclasses.replace(WORKLOADS["small_resnet"], options=options, num_images=6)
         data = load_training_set(workload)
-        network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
+        network = workload_kit(workload, data).member_network(None)
         module = torch_loops.make_module(workload, data)
-        variables = jax.eval_shape(network.init, jax.random.key(0))
+        variables = variable_shapes(network, data.images)
         params, stats = {}, {}
         for layer in module.modules():
             own = {name: x.detach().numpy() for name, x in layer.named_parameters(recurse=False)}
@@ -233,17 +234,19 @@ class TestContenders:
             if kind == "BatchNorm":
                 stats[f"{kind}_{number}"] = layer
         assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, variables.params)
-        initial = jax.tree.map(lambda x: jnp.zeros(x.shape), variables.batch_stats)
-        logits, kept = jax.jit(network.train, compiler_options=QUICK)(
-            Variables(params, initial), data.images, jax.random.key(0), TrainingPass()
+        initial = jax.tree.map(lambda x: jnp.zeros(x.shape), variables.state["batch_stats"])
+        train = jax.jit(partial(network.apply, train=True), compiler_options=QUICK)
+        logits, kept = train(
+            Variables(params, {"batch_stats": initial}), data.images, key=jax.random.key(0)
         )
-        images = (data.images - data.mean) / data.deviation
+        images = (data.images - data.mean) / data.std
         theirs = module(torch.from_numpy(images.transpose(0, 3, 1, 2)).contiguous())
         np.testing.assert_allclose(logits, theirs.detach(), atol=1e-4)
+        averages = kept["batch_stats"]
         for name, layer in stats.items():
-            np.testing.assert_allclose(kept[name]["mean"], layer.running_mean, atol=1e-4)
+            np.testing.assert_allclose(averages[name]["mean"], layer.running_mean, atol=1e-4)
             # Theirs began at one.
-            np.testing.assert_allclose(kept[name]["var"], layer.running_var - 0.9, atol=1e-4)
+            np.testing.assert_allclose(averages[name]["var"], layer.running_var - 0.9, atol=1e-4)
 
     @pytest.mark.parametrize(("members_per_call", "bounded"), [(2, True), ("all", False)])
     def test_memory_is_bounded_by_the_members_at_once(self, members_per_call, bounded):
@@ -285,9 +288,11 @@ class TestContenders:
     def test_have_the_same_parameters(self, name, torch_loops):
         workload = WORKLOADS[name]
         data = load_training_set(workload)
-        network = make_workload_network(workload, data, ConvolutionAlgorithm.XLA)
+        network = workload_kit(workload, data).member_network(None)
         module = torch_loops.make_module(workload, data)
-        assert sum(x.numel() for x in module.parameters()) == count_parameters(network)
+        assert sum(x.numel() for x in module.parameters()) == count_parameters(
+            network, data.images[:1]
+        )
         images = torch_loops.torch.zeros(3, data.images.shape[3], *data.images.shape[1:3])
         assert module(images).shape == (3, data.num_classes)
 

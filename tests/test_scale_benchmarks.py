@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ensemble_jax.models import Network, Variables
 
 from benchmarks import architecture_costs, main_job, scale
 from benchmarks.memory import Footprint
+from ensemble_jax.networks import Network, Variables
 from ensemble_jax.options import Model
 
 ROOT = Path(__file__).parent.parent
@@ -46,9 +46,9 @@ def test_a_collection_that_is_killed_stays_within_its_memory_and_loses_nothing(t
     assert content["kill"]["after_extent"] == 1
     assert 2 <= content["kill"]["records"] < 5
     assert 0 <= content["resume"]["epoch"] < 4
-    # The network's parameters, two more numbers of each for AdaDelta, and where it diverged.
+    # Parameters, two more numbers of each for AdaDelta, the step, and where it diverged.
     parameters = 64 * 1024 + 1024 + 1024 * 1024 + 1024 + 1024 * 10 + 10
-    assert content["planned_bytes"]["state"] == 8 * (3 * parameters + 1) * 4
+    assert content["planned_bytes"]["state"] == 8 * (3 * parameters + 2) * 4
     assert min(content["peak_bytes"].values()) > 10**8
     records = 8 * 5 * (75 + 600 + 4 + 30)
     assert records < content["disk_bytes"]["records"] < records + 5 * 4096
@@ -103,16 +103,16 @@ class TestArchitectures:
         counted = architecture_costs.count(architecture_costs.TRAINED["fully_connected"])
         weights = 3072 * 1024 + 1024 * 1024 + 1024 * 2
         assert counted.parameters == weights + 1024 + 1024 + 2
-        assert counted.state_bytes == 4 * counted.parameters + 4
+        assert counted.state_bytes == 4 * counted.parameters + 4 + 4
         assert counted.operations == 6 * weights
         # At least what the three products multiply.
         assert counted.kept_bytes >= 4 * (3072 + 1024 + 1024)
 
     def test_what_a_linear_layer_keeps_is_its_input(self):
-        def train(variables, inputs, dropout_key, training):
+        def apply(variables, inputs, *, key, train):
             return inputs @ variables.params, {}
 
-        network = Network(lambda key: Variables(jnp.ones((5, 3)), {}), None, train)
+        network = Network(lambda key, inputs: Variables(jnp.ones((5, 3)), {}), apply)
         one, two = (
             architecture_costs.kept_bytes(network, np.ones((n, 5), np.float32)) for n in (1, 2)
         )
