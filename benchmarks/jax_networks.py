@@ -120,7 +120,7 @@ def make_kit(
 
 
 def make_members(
-    num_members: int, learning_rate: float, train_indices: np.ndarray | None = None, **others: float
+    num_members: int, learning_rate: float, train_indices: np.ndarray | None = None, **others: Any
 ) -> Member:
     """N members with the hyperparameters that the main job gives them, but for those given."""
     made = members(num_members, learning_rate=learning_rate, **_HYPERPARAMETERS | others)

@@ -16,7 +16,9 @@ from ensemble_jax.membership import TrainedOn
 from ensemble_jax.networks import Network, prepared, slow_layers, with_fast_layers
 from ensemble_jax.ops import Convolution, make_augmentation
 from ensemble_jax.options import Precision, parse_augmentations
+from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.training import Recipe
+from ensemble_jax.training.member import check_microbatches
 
 if TYPE_CHECKING:
     from ensemble_jax.task import Training
@@ -104,6 +106,9 @@ class Kit(NamedTuple):
                 f"loss must return one number for each example, [B] = {list(labels.shape)}, got "
                 f"{list(getattr(losses, 'shape', ()))}"
             )
+        check_microbatches(
+            parse_plan_request(training.plan).forced.get("microbatches", 1), variables
+        )
         rule = recipe.optimizer(hp)
         jax.eval_shape(rule.init, variables.params)
         slow = slow_layers(outputs_of, variables, batch, key)
@@ -122,23 +127,23 @@ def make_kit(training: Training, dataset: Dataset) -> Kit:
     mean, std = (np.asarray(x, np.float32) for x in statistics)
     augmentations = parse_augmentations(training.augmentation)
     steps = -(-training.members.num_examples(len(dataset.train)) // training.batch_size)
+    smooths = "label_smoothing" in training.members.hyperparameters
     recipe_of = functools.partial(
         Recipe,
         optimizer=training.optimizer,
-        loss=training.loss,
+        loss=training.loss or (smoothed_by_member if smooths else cross_entropy),
         batch_size=training.batch_size,
-        num_steps=steps * training.extents[-1],
+        num_steps=max(1, steps * training.extents[-1]),
         steps_per_epoch=steps,
         augment=make_augmentation(augmentations, dataset.input_shape) if augmentations else None,
     )
-    smoothed = training.loss is smoothed_by_member
     return Kit(
         training.make_network(dataset),
         mean,
         std,
         dataset.word_vectors,
         recipe_of,
-        cross_entropy if smoothed else training.loss,
+        training.loss or cross_entropy,
     )
 
 

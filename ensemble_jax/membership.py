@@ -250,7 +250,7 @@ def _hyperparameter(name, value, count):
     dtype, limits = (
         (np.float32, np.finfo(np.float32)) if floating else (np.int32, np.iinfo(np.int32))
     )
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         rounded = numbers.astype(dtype)
     vanished = (rounded == 0) & (numbers != 0)
     outside = (numbers < limits.min) | (numbers > limits.max) | vanished
@@ -282,8 +282,6 @@ def on_dataset(members: Members, dataset: Dataset, batch_size: int) -> TrainedOn
         ValueError: if there are more partitions than training examples, or a batch takes more
             examples than a member has.
     """
-    from ensemble_jax.training import Member, StreamIds  # which imports JAX
-
     num_examples = len(dataset.train)
     indices = _train_indices(members, num_examples)
     most = members.num_examples(num_examples)
@@ -293,6 +291,9 @@ def on_dataset(members: Members, dataset: Dataset, batch_size: int) -> TrainedOn
             f"batch_size must lie in 1..{most} ({whose} of {dataset.name}), got {batch_size}"
         )
     labels = _train_labels(members, dataset)
+    # JAX comes after all that can be answered without it: a mistake is answered at once.
+    from ensemble_jax.training import Member, StreamIds
+
     streams = StreamIds(
         *(
             members.stream(source)

@@ -17,7 +17,7 @@ OptimizerFactory = Callable[[Hyperparameters], optax.GradientTransformation]
 
 # What L2 and weight decay apply to, by the last part of a parameter's name.
 _KERNELS = ("kernel", "weight", "embedding")
-_ADAMW_DECAY = 1e-4  # optax's default
+_DEFAULT_DECAY = 1e-4  # that of optax
 
 
 def as_optimizer(optimizer: Any) -> OptimizerFactory:
@@ -86,8 +86,7 @@ def named_optimizer(optimizer: Optimizer, schedule: Schedule = Schedule.STEP) ->
 
     def factory(hp: Hyperparameters) -> optax.GradientTransformation:
         rate = learning_rate_schedule(schedule, hp)
-        decays = optimizer in (Optimizer.ADAMW, Optimizer.LION, Optimizer.MUON)
-        decay = hp.get("weight_decay", _ADAMW_DECAY if decays else None)
+        decay = hp.get("weight_decay", default_weight_decay(optimizer) or None)
         parts = []
         if "l2" in hp:
             parts.append(optax.add_decayed_weights(2 * jnp.asarray(hp.l2), mask=_kernels))
@@ -104,6 +103,12 @@ def named_optimizer(optimizer: Optimizer, schedule: Schedule = Schedule.STEP) ->
         return optax.chain(*parts, optax.scale_by_learning_rate(rate))
 
     return factory
+
+
+def default_weight_decay(optimizer: Optimizer) -> float:
+    """The weight decay of an optimizer where members have no number for it."""
+    decays = optimizer in (Optimizer.ADAMW, Optimizer.LION, Optimizer.MUON)
+    return _DEFAULT_DECAY if decays else 0.0
 
 
 def learning_rate_schedule(schedule: Schedule, hp: Hyperparameters) -> optax.Schedule:
@@ -134,10 +139,9 @@ def learning_rate_schedule(schedule: Schedule, hp: Hyperparameters) -> optax.Sch
         else:
             done = jnp.clip(after / jnp.maximum(num_steps - warmup_steps, 1), 0, 1)
             factor = (1 + jnp.cos(jnp.pi * done)) / 2 if schedule is Schedule.COSINE else 1 - done
-        rising = jnp.clip(step / jnp.maximum(warmup_steps, 1e-9), 0, 1) if warms_up else 1.0
+        rising = jnp.where(step < warmup_steps, step / jnp.maximum(warmup_steps, 1e-9), 1.0)
         return hp.learning_rate * factor * rising
 
-    warms_up = "warmup_epochs" in hp
     return rate
 
 

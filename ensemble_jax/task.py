@@ -36,7 +36,8 @@ class Training:
         load_data: the data set, which is loaded when it is needed.
         members: all N.
         optimizer: from hyperparameters to an optax transformation.
-        loss: of examples.
+        loss: of examples; None for cross-entropy, with the `label_smoothing` of members that have
+            such a hyperparameter.
         batch_size: examples per step.
         extents: the numbers of epochs after which all members are evaluated and recorded.
         config: what is written with the run, and compared when it is continued; its `members` and
@@ -61,7 +62,7 @@ class Training:
     load_data: Callable[[], Dataset]
     members: Members
     optimizer: OptimizerFactory
-    loss: Loss
+    loss: Loss | None
     batch_size: int
     extents: tuple[int, ...]
     config: Mapping[str, Any]
@@ -125,13 +126,13 @@ def make_training(
     Raises:
         ValueError: naming what was given and what is allowed.
     """
-    from ensemble_jax.losses import check_loss, cross_entropy
+    from ensemble_jax.losses import check_loss
     from ensemble_jax.optimizers import as_optimizer
 
     if not isinstance(members, Members):
         members = make_members(members, learning_rate=1e-3)
-    loss = loss or cross_entropy
-    check_loss(loss)
+    if loss is not None:
+        check_loss(loss)
     _check_extents(extents)
     for name, value, least in (
         ("batch_size", batch_size, 1),
@@ -156,7 +157,7 @@ def make_training(
         "network": describe(network),
         "dataset": data.name if isinstance(data, Dataset) else describe(data),
         "optimizer": describe(optimizer),
-        "loss": describe(loss),
+        "loss": "cross_entropy" if loss is None else describe(loss),
         "batch_size": batch_size,
         "extents": list(extents),
         "augmentation": list(augmentation),

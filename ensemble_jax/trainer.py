@@ -83,8 +83,9 @@ def train(
         members: N, or `members(N, seed=0, learning_rate=...)` with what they differ in.
         optimizer: a function of the hyperparameters of a member, `hp -> optax transformation`; a
             transformation; or a name of `options.Optimizer`, which reads `hp.learning_rate`.
-        loss: `(outputs [B, K], labels [B]) -> [B]`, of which the mean is minimised; softmax
-            cross-entropy by default. With a third argument it is given the hyperparameters.
+        loss: `(outputs [B, K], labels [B]) -> [B]`, of which the mean is minimised; by default
+            softmax cross-entropy, smoothed by the hyperparameter `label_smoothing` where members
+            have one. With a third argument it is given the hyperparameters.
         batch_size: examples per step. The last step of an epoch has those that are left.
         extents: increasing numbers of epochs after which all members are evaluated and recorded; 0
             is at initialisation.

@@ -27,6 +27,7 @@ from benchmarks.rounds import Measurement, Outcome, Protocol
 from benchmarks.summary import Benchmark
 from benchmarks.workloads import WORKLOADS, Task, load_training_set
 from ensemble_jax.networks import Variables, count_parameters, variable_shapes
+from ensemble_jax.ops import fast_key
 from ensemble_jax.options import Model
 from ensemble_jax.planning import Trial
 
@@ -234,19 +235,28 @@ class TestContenders:
             if kind == "BatchNorm":
                 stats[f"{kind}_{number}"] = layer
         assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, variables.params)
-        initial = jax.tree.map(lambda x: jnp.zeros(x.shape), variables.state["batch_stats"])
+        initial = jax.tree.map(lambda x: jnp.zeros(x.shape), variables.state)
         train = jax.jit(partial(network.apply, train=True), compiler_options=QUICK)
         logits, kept = train(
-            Variables(params, {"batch_stats": initial}), data.images, key=jax.random.key(0)
+            Variables(params, initial), data.images, key=fast_key(jax.random.key(0))
         )
+        kept = kept["batch_stats"]
         images = (data.images - data.mean) / data.std
+        entries = {}
+
+        def count(layer, inputs):
+            entries[layer] = inputs[0].numel() // inputs[0].shape[1]
+
+        for layer in stats.values():
+            layer.register_forward_pre_hook(count)
         theirs = module(torch.from_numpy(images.transpose(0, 3, 1, 2)).contiguous())
         np.testing.assert_allclose(logits, theirs.detach(), atol=1e-4)
         averages = kept["batch_stats"]
         for name, layer in stats.items():
-            np.testing.assert_allclose(averages[name]["mean"], layer.running_mean, atol=1e-4)
-            # Theirs began at one.
-            np.testing.assert_allclose(averages[name]["var"], layer.running_var - 0.9, atol=1e-4)
+            np.testing.assert_allclose(kept[name]["mean"], layer.running_mean, atol=1e-4)
+            # Theirs began at one, and divide by one entry less.
+            biased = (layer.running_var - 0.9) * (1 - 1 / entries[layer])
+            np.testing.assert_allclose(kept[name]["var"], biased, atol=1e-4)
 
     @pytest.mark.parametrize(("members_per_call", "bounded"), [(2, True), ("all", False)])
     def test_memory_is_bounded_by_the_members_at_once(self, members_per_call, bounded):
@@ -290,9 +300,8 @@ class TestContenders:
         data = load_training_set(workload)
         network = workload_kit(workload, data).member_network(None)
         module = torch_loops.make_module(workload, data)
-        assert sum(x.numel() for x in module.parameters()) == count_parameters(
-            network, data.images[:1]
-        )
+        parameters = sum(x.numel() for x in module.parameters())
+        assert parameters == count_parameters(network, data.images[:1])
         images = torch_loops.torch.zeros(3, data.images.shape[3], *data.images.shape[1:3])
         assert module(images).shape == (3, data.num_classes)
 

@@ -139,7 +139,7 @@ def test_values_of_another_version_are_refused():
         (PLAN, "2 devices, one member at a time each, winograd convolutions"),
         (
             Plan(1, 0, ConvolutionAlgorithm.XLA, 5),
-            "1 device, all members at a time, xla convolutions, batches in 5 parts",
+            "1 device, all members at a time, xla convolutions, batches in 5 microbatches",
         ),
         (
             Plan(1, 8, ConvolutionAlgorithm.PATCHES, 1, Precision.BFLOAT16),
@@ -154,7 +154,7 @@ def test_values_of_another_version_are_refused():
                 PLAN, microbatches=5, layer_convolutions=dict.fromkeys("ab", PLAN.convolution)
             ),
             "2 devices, one member at a time each, winograd convolutions but for 2 shapes of "
-            "layers, batches in 5 parts",
+            "layers, batches in 5 microbatches",
         ),
     ],
 )

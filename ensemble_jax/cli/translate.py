@@ -11,9 +11,13 @@ from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import Dataset
 from ensemble_jax.machine import num_cores
 from ensemble_jax.membership import Members, concatenate, members
+from ensemble_jax.options import Optimizer, Schedule
 from ensemble_jax.task import Training
 
 if TYPE_CHECKING:
+    import optax
+
+    from ensemble_jax.hyperparameters import Hyperparameters
     from ensemble_jax.networks import Network
 
 # What every optimizer's schedule and every network may read.
@@ -31,9 +35,6 @@ def training_of(
         configs: checked; they differ in nothing but what may differ from member to member.
         recorded: what is written as the run's config; that of the only config by default.
     """
-    from ensemble_jax.losses import cross_entropy, smoothed_by_member
-    from ensemble_jax.optimizers import named_optimizer
-
     config = configs[0]
     given = [name for name in _WHERE_GIVEN if any(getattr(c, name) for c in configs)]
     return Training(
@@ -41,8 +42,8 @@ def training_of(
         make_network=functools.partial(network_of, config),
         load_data=functools.partial(load_data, config),
         members=concatenate([members_of(c, [*_ALWAYS, *given]) for c in configs]),
-        optimizer=named_optimizer(config.optimizer, config.schedule),
-        loss=smoothed_by_member if "label_smoothing" in given else cross_entropy,
+        optimizer=functools.partial(_optimizer, config.optimizer, config.schedule),
+        loss=None,
         batch_size=config.batch_size,
         extents=tuple(config.extents),
         config=config.effective() if recorded is None else recorded,
@@ -67,8 +68,30 @@ def members_of(config: TrainConfig, hyperparameters: Sequence[str]) -> Members:
         partitions=config.partitions,
         subset_fraction=config.subset_fraction,
         label_noise=config.member_label_noise,
-        **{name: getattr(config, name) for name in hyperparameters},
+        **{name: _value(config, name) for name in hyperparameters},
     )
+
+
+def _value(config: TrainConfig, name: str) -> float:
+    """A hyperparameter of a config; a weight decay of 0 is the optimizer's own default.
+
+    Not left to the optimizer, for which the members beside one would decide whether there is any.
+    """
+    given = getattr(config, name)
+    if name != "weight_decay" or given:
+        return given
+    from ensemble_jax.optimizers import default_weight_decay
+
+    return default_weight_decay(config.optimizer)
+
+
+def _optimizer(
+    optimizer: Optimizer, schedule: Schedule, hp: Hyperparameters
+) -> optax.GradientTransformation:
+    # JAX comes after all that can be answered without it: a mistake is answered at once.
+    from ensemble_jax.optimizers import named_optimizer
+
+    return named_optimizer(optimizer, schedule)(hp)
 
 
 def network_of(config: TrainConfig, dataset: Dataset) -> Network:

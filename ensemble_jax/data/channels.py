@@ -1,4 +1,4 @@
-"""The mean and deviation by which inputs are normalised."""
+"""The mean and standard deviation by which inputs are normalised."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ _MOST_READ = 4096
 def channel_statistics(
     inputs: Inputs, max_threads: int = 1
 ) -> tuple[Float32[np.ndarray, " channels"], Float32[np.ndarray, " channels"]]:
-    """The mean and standard deviation of each channel, as float32 `[channels]`.
+    """The mean and standard deviation of each channel or feature, as float32.
 
-    Images (`[M, height, width, channels]`) have one value per entry of the last axis, over all
-    examples and positions. Inputs with any other number of axes have one value over everything,
-    `[1]`, because their last axis need not be one of channels. With n values x of a channel:
+    | inputs | one mean and std for | shape |
+    |---|---|---|
+    | images `[M, height, width, channels]` | each channel, over all examples and positions | `[channels]` |
+    | vectors of floats `[M, F]` | each feature, as features may have different units | `[F]` |
+    | all others, vectors of uint8 among them | all values | `[1]` |
+
+    With n values x of a channel:
 
         mean = sum(x) / n
-        deviation = sqrt(sum((x - mean)^2) / n),  1 where that is 0
+        std = sqrt(sum((x - mean)^2) / n),  1 where that is 0
 
-    so that `(x - mean) / deviation` is finite and a constant channel becomes 0. Sums are in
-    float64, in two passes over pieces of the inputs.
+    so that `(x - mean) / std` is finite and a constant channel becomes 0. Sums are in float64, in
+    two passes over pieces of the inputs.
 
     Of inputs that are not in memory, the values are those of 4,096 examples at most, which are
     always the same.
@@ -35,16 +39,17 @@ def channel_statistics(
     Raises:
         ValueError: if there is no value, or no axis besides that of the examples.
 
-    >>> mean, deviation = channel_statistics(np.array([[1, 3], [3, 1]], np.uint8))
-    >>> mean.item(), deviation.item()
-    (2.0, 1.0)
-    """
+    >>> mean, std = channel_statistics(np.array([[1.0, 30.0], [3.0, 30.0]]))
+    >>> mean.tolist(), std.tolist()
+    ([2.0, 30.0], [1.0, 1.0])
+    """  # noqa: E501
     if inputs.ndim < 2 or 0 in inputs.shape:
         raise ValueError(f"inputs must be a non-empty [M, ...], got the shape {inputs.shape}")
     if isinstance(inputs, StoredInputs):
         chosen = random_order(seed_of("channel statistics", 0), len(inputs))[:_MOST_READ]
         inputs = read_inputs(inputs, np.sort(chosen), max_threads=max_threads)
-    channels = inputs.shape[-1] if inputs.ndim == 4 else 1
+    own_units = inputs.ndim == 4 or (inputs.ndim == 2 and inputs.dtype.kind == "f")
+    channels = inputs.shape[-1] if own_units else 1
     examples = inputs.reshape(len(inputs), -1)
     repeats = examples.shape[1] // channels
     # Distances from a value of the channel are exactly 0 if it is constant, whatever the rounding.
@@ -52,8 +57,8 @@ def channel_statistics(
     mean_distance = _mean_power(examples, origin, channels, power=1)
     centre = origin + np.tile(mean_distance, repeats)
     mean = centre[:channels].astype(np.float32)
-    deviation = np.sqrt(_mean_power(examples, centre, channels, power=2)).astype(np.float32)
-    return mean, np.where(deviation == 0, np.float32(1), deviation)
+    std = np.sqrt(_mean_power(examples, centre, channels, power=2)).astype(np.float32)
+    return mean, np.where(std == 0, np.float32(1), std)
 
 
 def _mean_power(

@@ -61,7 +61,7 @@ def add_probes(
     Each may be given another name: `NAME=REQUEST`. In names of folders and data sets, runs of
     characters other than letters, digits, `_`, `-` and `.` become `_`.
 
-    Gaussian noise has independent values from N(mean, deviation^2) of their channel in the train
+    Gaussian noise has independent values from N(mean, std^2) of their channel in the train
     inputs (`channel_statistics`), rounded and clipped to 0..255, or clipped to the range of the
     train inputs where these are floats. All noise is from one fixed seed: it is the same in every
     run, and the first examples of a larger M are those of a smaller one.
@@ -162,10 +162,10 @@ def _number_of_examples(argument: str) -> int:
 def _make_noise(argument: str, dataset: Dataset, folders: Folders) -> Probe:
     from scipy.special import ndtri  # loads slowly
 
-    mean, deviation = channel_statistics(dataset.train.inputs)
+    mean, std = channel_statistics(dataset.train.inputs)
 
     def normal(numbers: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
-        return mean + deviation * ndtri(numbers)
+        return mean + std * ndtri(numbers)
 
     return _noise_of("noise", argument, dataset, normal)
 

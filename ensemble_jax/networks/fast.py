@@ -81,7 +81,7 @@ def fast_layers(
 def slow_layers(function: Callable[..., Any], *args: Any) -> list[str]:
     """The convolutions and poolings that `fast_layers` leaves to XLA, in words.
 
-    For example `['convolution 3x3 with groups (4 times)', 'max pooling 2x2 inside scan']`.
+    For example `['convolution 3x3 with 32 groups (4 times)', 'max pooling 2x2 inside scan']`.
 
     Args:
         function: as `fast_layers` takes it.
@@ -203,8 +203,12 @@ def _pooling(equation):
     others = [axis for axis in range(result.ndim) if axis not in axes]
     order = (*others[:-1], *axes, others[-1])
     size, strides, padding = (
-        _two([params[name][axis] for axis in axes], none)
-        for name, none in (("window_dimensions", 1), ("window_strides", 1), ("padding", (0, 0)))
+        _two([of_axes[axis] for axis in axes], none)
+        for of_axes, none in (
+            (params["window_dimensions"], 1),
+            (_strides(equation), 1),
+            (params["padding"], (0, 0)),
+        )
     )
 
     def pool_axes(inputs):
@@ -215,6 +219,18 @@ def _pooling(equation):
         return [jnp.transpose(outputs, _inverse(order))]
 
     return pool_axes
+
+
+def _strides(equation):
+    """A pooling's strides; the length of an axis where its one window has that length."""
+    params, lengths = equation.params, equation.invars[0].aval.shape
+    sizes, strides, sides = (
+        params[name] for name in ("window_dimensions", "window_strides", "padding")
+    )
+    return tuple(
+        size if size == length and not any(around) else stride
+        for length, size, stride, around in zip(lengths, sizes, strides, sides, strict=True)
+    )
 
 
 def _features_last(axes):
@@ -283,7 +299,7 @@ def _why_not_pooled(equation):
     axes, sizes = _window_axes(params), params["window_dimensions"]
     if len(axes) not in (1, 2) or len(axes) == ndim:
         return f"over {len(axes)} of {ndim} axes"
-    overlap = sizes != params["window_strides"] or any(map(any, params["padding"]))
+    overlap = sizes != _strides(equation) or any(map(any, params["padding"]))
     return "that overlaps" if overlap and math.prod(sizes) > _MOST_ENTRIES else ""
 
 

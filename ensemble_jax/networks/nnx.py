@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from ensemble_jax.networks.calls import call_style
 from ensemble_jax.networks.dropout import scale_dropout
 from ensemble_jax.networks.network import Network, Variables, keep_form
 
-_STATE = nnx.Not(nnx.Any(nnx.Param, nnx.RngState, nnx.Intermediate))
+_STATE = nnx.All(nnx.Variable, nnx.Not(nnx.Any(nnx.Param, nnx.RngState, nnx.Intermediate)))
 
 
 def nnx_network(factory: Callable[..., nnx.Module]) -> Network:
@@ -79,7 +80,9 @@ def nnx_network(factory: Callable[..., nnx.Module]) -> Network:
 def _builder(factory) -> Callable[[jax.Array], nnx.Module]:
     """`key -> module`, given a factory that takes `rngs` by name or as its only argument."""
     name = getattr(factory, "__name__", type(factory).__name__)
-    parameters = inspect.signature(factory).parameters
+    # The signature of a class of modules is that of Flax's metaclass.
+    function = partial(factory.__init__, None) if isinstance(factory, type) else factory
+    parameters = inspect.signature(function).parameters
     first = next(iter(parameters), None)
     taken = "rngs" if "rngs" in parameters else first
     for other, parameter in parameters.items():

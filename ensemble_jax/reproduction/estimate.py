@@ -123,7 +123,7 @@ def describe_seconds(seconds: float) -> str:
     """A time as people say it.
 
     >>> describe_seconds(42), describe_seconds(4000), describe_seconds(1e6)
-    ('1 minute', '1.1 hours', '12 days')
+    ('1 minute', '1.1 hours', '11.6 days')
     """
     minutes = max(1, round(seconds / 60))
     if minutes < 60:

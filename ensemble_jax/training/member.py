@@ -139,6 +139,7 @@ def make_member_training(recipe: Recipe) -> MemberTraining:
     def init(member, inputs):
         key = member_key(member.seed, Stream.INITIALISATION, member.streams.initialisation)
         variables = recipe.network.init(key, inputs)
+        check_microbatches(microbatches, variables)
         rule = recipe.optimizer(recipe.hyperparameters(member))
         return MemberState(variables, rule.init(variables.params), jnp.int32(NOT_DIVERGED))
 
@@ -168,6 +169,19 @@ def make_member_training(recipe: Recipe) -> MemberTraining:
         return state._replace(diverged_at=diverged_at), loss / len(order)
 
     return MemberTraining(init, epoch, recipe.steps_per_epoch)
+
+
+def check_microbatches(microbatches: int, variables: Variables) -> None:
+    """See that a network may be given its batches in parts.
+
+    Raises:
+        ValueError: if it has a state, such as statistics of whole batches.
+    """
+    if microbatches > 1 and jax.tree.leaves(variables.state):
+        raise ValueError(
+            f"microbatches must be 1 where a network takes averages of whole batches, "
+            f"got {microbatches}"
+        )
 
 
 class _EpochKeys(NamedTuple):

@@ -50,18 +50,22 @@ def places(tmp_path_factory, toy_set, toy_arrays):
     places["not_npz"] = f"npz:{folder / 'text.npz'}"
     places["no_file"] = f"npz:{folder / 'nothing.npz'}"
     images = toy_arrays()["train_images"]
+
+    def draw(*shape):
+        return np.random.default_rng(0).permutation(np.prod(shape)).reshape(shape).astype(np.uint8)
+
     save("no_labels", test_labels=None)
     save("other_shape", test_images=np.zeros((30, 7, 7, 1), np.uint8))
     save("other_length", test_labels=np.zeros(29, int))
-    save("other_dtype", train_images=images.astype(np.int64))
+    save("other_dtype", train_images=images.astype(np.int64) + 1)
     save("float_labels", train_labels=np.zeros(60))
     save("not_finite", **{f"{s}_images": np.full((n, 8, 8), np.nan) for s, n in SIZES.items()})
     save("negative", train_labels=np.arange(60) - 1)
     save("outside", class_names=np.array(["one", "two"]))
     save("objects", class_names=np.array(["one", 2, None], object))
-    save("tiny", **{f"{s}_images": np.zeros((n, 3, 3), np.uint8) for s, n in SIZES.items()})
+    save("tiny", **{f"{s}_images": draw(n, 3, 3) for s, n in SIZES.items()})
     without_images = dict.fromkeys(["train_images", "test_images"])
-    flat = {f"{s}_inputs": np.zeros((n, 9), np.float32) for s, n in SIZES.items()}
+    flat = {f"{s}_inputs": np.float32(draw(n, 9)) for s, n in SIZES.items()}
     save("flat", **without_images, **flat)
 
     (folder / "occupied").mkdir()
@@ -132,12 +136,15 @@ OPTIONS = [
     ("--config.dataset={not_npz}", ["{not_npz}", "is not an .npz archive"]),
     ("--config.dataset={no_labels}", ["lacks the array test_labels", "it holds train_images"]),
     ("--config.dataset={other_shape}", ["must have one shape", "(8, 8, 1) and (7, 7, 1)"]),
-    ("--config.dataset={other_length}", ["test_labels", "[30]", "(29,)"]),
-    ("--config.dataset={other_dtype}", ["train_images must be uint8", "got int64"]),
-    ("--config.dataset={float_labels}", ["train_labels must be integers, got float64"]),
-    ("--config.dataset={not_finite}", ["train_images must be finite", "60 of 60"]),
-    ("--config.dataset={negative}", ["train_labels must not be negative, got -1"]),
-    ("--config.dataset={outside}", ["train_labels must lie in 0..1", "got 2"]),
+    ("--config.dataset={other_length}", ["test labels", "[30]", "(29,)"]),
+    (
+        "--config.dataset={other_dtype}",
+        ["train inputs of integers must lie in 0..255", "got int64"],
+    ),
+    ("--config.dataset={float_labels}", ["train labels must be integers or texts, got float64"]),
+    ("--config.dataset={not_finite}", ["train inputs must be finite", "60 of 60"]),
+    ("--config.dataset={negative}", ["train labels must not be negative, got -1"]),
+    ("--config.dataset={outside}", ["train labels must lie in 0..1", "got 2"]),
     ("--config.dataset={objects}", ["class_names holds Python objects", "not read"]),
     # Views and probes.
     ("--config.classes=0,2,3", ["classes of {toy} must be among 0, 1, 2; got '3'"]),
@@ -149,7 +156,7 @@ OPTIONS = [
     ("--config.probes=images:{folder}/nothing", ["probe nothing: ", "nothing is not a folder"]),
     ("--config.probes=images:{folder}/occupied", ["probe occupied: ", "holds no images"]),
     # Run directories.
-    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 3", "upgrade"]),
+    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 4", "upgrade"]),
 ]
 
 

@@ -10,20 +10,22 @@ from urllib.parse import unquote
 import jax
 import numpy as np
 import pytest
-from ensemble_jax.models import make_network
-from ensemble_jax.roster import make_roster
 
-from ensemble_jax import load_run
+from ensemble_jax import load_run, ops
 from ensemble_jax.cli.sweep_config import Combination, SweepConfig, folder_name, groups, parse_vary
 from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.cli.translate import training_of
 from ensemble_jax.collection import Placement
-from ensemble_jax.data import channel_statistics, load_dataset
+from ensemble_jax.data import load_dataset
 from ensemble_jax.evaluation import make_evaluator
+from ensemble_jax.kit import make_kit
+from ensemble_jax.membership import on_dataset
 from ensemble_jax.options import Activation, Model, Optimizer, Schedule
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 
 RATES = [0.002 * 1.2**i for i in range(20)]
 EXTENTS = (0, 2)
+SHARED = {"model": Model.FULLY_CONNECTED, "extents": EXTENTS}
 
 
 def options(toy_set, *more):
@@ -57,27 +59,19 @@ def test_twenty_learning_rates_are_twenty_runs(rates, toy_set):
     """One compiled step for all, and one for a single member with each of the rates in turn."""
     run = load_run(rates / "all")
     dataset = load_dataset(f"npz:{toy_set}")
-    mean, deviation = channel_statistics(dataset.train.inputs)
-    network = make_network(
-        Model.FULLY_CONNECTED,
-        num_classes=dataset.num_classes,
-        input_shape=dataset.input_shape,
-        mean=mean,
-        deviation=deviation,
-    )
-    evaluate = jax.jit(make_evaluator(network, dataset.num_classes, 500))
-    placement = Placement(1, 1, tuple(jax.devices()[:1]))
-    examples = place_examples(placement, dataset.train.inputs, dataset.train.labels)
-    alone = [
-        make_roster([TrainConfig(num_members=1, batch_size=25, learning_rate=rate)], dataset)
+    trainings = [
+        training_of([TrainConfig(**SHARED, num_members=1, batch_size=25, learning_rate=rate)])
         for rate in RATES
     ]
-    training = CollectionTraining(
-        make_member_training(network, Optimizer.SGD, 25), placement, alone[0].members, examples
-    )
+    recipe = make_kit(trainings[0], dataset).recipe(ops.xla_convolution)
+    evaluate = jax.jit(make_evaluator(recipe.network, dataset.num_classes, 500))
+    placement = Placement(1, 1, tuple(jax.devices()[:1]))
+    examples = place_examples(placement, dataset.train.inputs, dataset.train.labels)
+    alone = [on_dataset(training.members, dataset, 25).members for training in trainings]
+    programs = CollectionTraining(make_member_training(recipe), placement, alone[0], examples)
     np.testing.assert_allclose(run.settings["learning_rate"], RATES, rtol=1e-6)
-    for row, roster in enumerate(alone):
-        single = training.of(roster.members)
+    for row, members in enumerate(alone):
+        single = programs.of(members)
         state = single.init()
         for epoch in range(EXTENTS[-1]):
             state, _ = single.epoch(state, epoch)

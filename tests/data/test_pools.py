@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble_jax.data.pools import NO_LABEL, Pools, ReadAhead, read_pool
+from ensemble_jax.data.pools import Pools, ReadAhead, read_pool
 
 
 @given(st.integers(1, 500), st.integers(1, 600), st.integers(1, 40))
@@ -58,13 +58,12 @@ def test_two_examples_share_a_pool_as_often_as_chance_has_it():
     assert abs(together / epochs - 1 / 5) < 0.03
 
 
-def test_a_pool_is_filled_up():
+def test_a_pool_has_its_examples_and_nothing_else():
     inputs = np.arange(1, 7, dtype=np.uint8)[:, None]
-    pool = read_pool(inputs, 10 * np.arange(6), np.array([5, 2]), 4, max_threads=1)
-    assert pool.inputs.tolist() == [[6], [3], [0], [0]]
-    assert pool.labels.tolist() == [50, 20, NO_LABEL, NO_LABEL]
-    assert pool.positions.tolist() == [5, 2, 0, 0]
-    assert pool.size == 2
+    pool = read_pool(inputs, 10 * np.arange(6), np.array([5, 2]), max_threads=1)
+    assert pool.inputs.tolist() == [[6], [3]]
+    assert pool.labels.tolist() == [50, 20]
+    assert pool.positions.tolist() == [5, 2]
 
 
 class Value:

@@ -7,22 +7,25 @@ import csv
 import jax
 import numpy as np
 import pytest
-from ensemble_jax.models import make_network
 
 from ensemble_jax.collection import Placement
 from ensemble_jax.data import Dataset, Split, channel_statistics, load_dataset
 from ensemble_jax.data import vggface2 as faces
 from ensemble_jax.data.folders import Folders
 from ensemble_jax.data.views import with_random_labels
-from ensemble_jax.options import ArchitectureOptions, Model, Optimizer
+from ensemble_jax.losses import cross_entropy
+from ensemble_jax.membership import members as make_members
+from ensemble_jax.membership import on_dataset
+from ensemble_jax.networks import as_network, prepared
+from ensemble_jax.optimizers import as_optimizer
+from ensemble_jax.options import ArchitectureOptions, Model
 from ensemble_jax.training import (
     CollectionTraining,
-    Member,
-    Settings,
-    StreamIds,
+    Recipe,
     make_member_training,
     place_examples,
 )
+from ensemble_jax.zoo import make_architecture
 
 N, EXAMPLES, BATCH = 3, 20, 8
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -35,29 +38,24 @@ def few(split: Split) -> Split:
     return Split(split.inputs[rows], split.labels[rows], split.ids[rows])
 
 
-def make_members() -> Member:
-    numbers = np.arange(N, dtype=np.uint32)
-    ones = np.ones(N, np.float32)
-    settings = Settings(0.01 * ones, ones, np.ones(N, np.int32), 0 * ones, 0 * ones, ones)
-    return Member(np.zeros_like(numbers), StreamIds.own(numbers), settings)
-
-
 def check_training(dataset: Dataset) -> None:
     """Three members trained together are finite, differ, and are what each is alone."""
     train = few(dataset.train)
     texts = dataset.word_vectors is not None
-    mean, deviation = (0.0, 1.0) if texts else channel_statistics(dataset.train.inputs)
-    network = make_network(
+    architecture = make_architecture(
         Model.BILSTM if texts else Model.FULLY_CONNECTED,
         num_classes=dataset.num_classes,
         input_shape=dataset.input_shape,
-        mean=mean,
-        deviation=deviation,
-        word_vectors=dataset.word_vectors,
         options=ArchitectureOptions(width=4),
     )
-    training = make_member_training(network, Optimizer.SGD, min(BATCH, len(train)))
-    members = make_members()
+    mean, std = (0.0, 1.0) if texts else channel_statistics(dataset.train.inputs)
+    network = prepared(
+        as_network(architecture), mean=mean, std=std, word_vectors=dataset.word_vectors
+    )
+    optimizer = as_optimizer("sgd")
+    recipe = Recipe(network, optimizer, cross_entropy, min(BATCH, len(train)), 3, 3)
+    training = make_member_training(recipe)
+    members = on_dataset(make_members(N, learning_rate=0.01), dataset, 1).members
 
     def trained(of):
         size = len(of.seed)
@@ -182,3 +180,14 @@ def test_a_stand_in_for_stack_overflow(folders, tmp_path):
 
 def test_random_labels():
     check_training(with_random_labels(load_dataset("digits"), seed=0))
+
+
+def test_vectors_of_features_in_their_own_units():
+    rng = np.random.default_rng(0)
+    labels = np.arange(36) % 3
+    features = rng.normal(labels[:, None], size=(36, 5)) * [1, 1e4, 1e-4, 1, 1] + [0, 1e5, 0, 9, 0]
+    check_training(
+        Dataset.from_arrays(
+            train=(features[:24], labels[:24]), test=(features[24:], labels[24:]), name="own"
+        )
+    )

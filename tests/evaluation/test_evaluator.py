@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ensemble_jax.models import Network, Variables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,11 +12,12 @@ from ensemble_jax.data.pools import Pools
 from ensemble_jax.evaluation import (
     CollectionEvaluation,
     join_evaluations,
-    join_predictions,
     make_evaluator,
     make_predictor,
 )
 from ensemble_jax.evaluation.evaluator import smallest_unsigned
+from ensemble_jax.losses import squared_error
+from ensemble_jax.networks import Network, Variables
 from ensemble_jax.pool_feed import PoolFeed
 from ensemble_jax.training import Examples, place_examples
 
@@ -28,13 +28,23 @@ def unused(*_):
     raise AssertionError("evaluation must only evaluate")
 
 
+def network_of(evaluate) -> Network:
+    """A network that can only be evaluated, without a key."""
+
+    def apply(variables, inputs, *, key, train):
+        assert (key, train) == (None, False)
+        return evaluate(variables, inputs), variables.state
+
+    return Network(unused, apply)
+
+
 def linear_network() -> Network:
-    return Network(unused, lambda variables, inputs: inputs @ variables.params, unused)
+    return network_of(lambda variables, inputs: inputs @ variables.params)
 
 
 def lookup_network(logits: np.ndarray) -> Network:
     """The logits of an example are the row that its input names."""
-    return Network(unused, lambda _, inputs: jnp.asarray(logits)[inputs[:, 0]], unused)
+    return network_of(lambda _, inputs: jnp.asarray(logits)[inputs[:, 0]])
 
 
 def naive_evaluation(logits, labels):
@@ -92,7 +102,7 @@ def test_like_naive_for_every_kind_of_batch_size(num_examples, batch_size):
         seen.append(len(inputs))
         return inputs @ variables.params
 
-    evaluator = make_evaluator(Network(unused, evaluate, unused), 3, batch_size)
+    evaluator = make_evaluator(network_of(evaluate), 3, batch_size)
     evaluation = jax.jit(evaluator)(Variables(weights, {}), inputs, labels)
     assert_like_naive(evaluation, inputs @ weights, labels)
     assert max(seen) <= batch_size
@@ -223,7 +233,7 @@ def test_sets_of_one_size_are_compiled_once():
         traced.append(inputs.shape)
         return inputs @ variables.params
 
-    predict = make_predictor(Network(unused, evaluate, unused), 4, batch_size=10)
+    predict = make_predictor(network_of(evaluate), 4, batch_size=10)
     probes = {"a": inputs, "b": -inputs, "c": inputs[:2]}
     placed = {name: (placement.share(array),) for name, array in probes.items()}
     variables = placement.spread(Variables(weights, {}))
@@ -266,20 +276,12 @@ def test_a_set_in_pools_is_evaluated_as_in_memory(size):
         np.testing.assert_allclose(one, two, rtol=0 if size == 21 else 1e-6)
 
 
-def test_a_probe_in_pools_is_predicted_as_in_memory():
-    placement = Placement(1, 1, tuple(jax.devices()[:1]))
-    inputs, weights, _ = make_examples(11, 4)
-    variables = placement.spread(Variables(weights, {}))
-
-    def predict(variables, inputs, _):
-        return make_predictor(linear_network(), 4, batch_size=4)(variables, inputs)
-
-    feed = PoolFeed(inputs, None, Pools(11, 8), placement, max_threads=1)
-    evaluation = CollectionEvaluation(
-        predict, placement, variables, {"noise": feed}, join_predictions
-    )
-    result = placement.gather(evaluation(variables))["noise"]
-    np.testing.assert_array_equal(result, np.argmax(inputs @ weights, -1))
+def test_the_loss_is_the_one_that_is_given():
+    inputs, [weights], labels = make_examples(7, 3)
+    evaluate = make_evaluator(linear_network(), 3, 4, loss=squared_error)
+    evaluation = jax.jit(evaluate)(Variables(weights, {}), inputs, labels)
+    expected = ((inputs @ weights - np.eye(3)[labels]) ** 2).sum(-1).mean()
+    np.testing.assert_allclose(evaluation.loss, expected, rtol=1e-5)
 
 
 def test_pools_whose_bits_do_not_fit_together_are_refused():

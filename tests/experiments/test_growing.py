@@ -15,12 +15,12 @@ import pytest
 
 from ensemble_jax import load_run, trainer
 from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.cli.translate import training_of
 from ensemble_jax.interruption import Interrupted
 from ensemble_jax.options import Model
 from ensemble_jax.processes.group import Alone
 from ensemble_jax.processes.parts import make_layout, train_collection
 from ensemble_jax.runs import lock_run
-from ensemble_jax.trainer import Job
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,7 +47,7 @@ def config(toy_set):
 
 def grow(config, workdir, **changes):
     """Train the config with some fields changed."""
-    return train_collection(Job.of(dataclasses.replace(config, **changes)), workdir, Alone())
+    return train_collection(training_of([dataclasses.replace(config, **changes)]), workdir, Alone())
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def test_what_cannot_be_grown_is_left_alone(config, workdir, contents):
     ],
 )
 def test_members_are_divided_evenly(config, tmp_path, num_members, num_processes, shares):
-    job = Job.of(dataclasses.replace(config, num_members=num_members))
+    job = training_of([dataclasses.replace(config, num_members=num_members)])
     layout = make_layout(job, tmp_path, num_processes)
     assert [(piece.first, piece.end) for piece in layout.pieces] == shares
     assert [piece.further for piece in layout.pieces] == [False] + [True] * (len(shares) - 1)
@@ -210,7 +210,7 @@ def test_new_members_are_divided_and_parts_in_work_stay(config, workdir):
     shutil.copytree(workdir, workdir / "parts" / "4-6")
     manifest = workdir / "parts" / "4-6" / "run.json"
     manifest.write_text(manifest.read_text().replace('"members": [0, 1]', '"members": [4, 5]'))
-    job = Job.of(dataclasses.replace(config, num_members=9))
+    job = training_of([dataclasses.replace(config, num_members=9)])
     layout = make_layout(job, workdir, 2)
     assert [(piece.first, piece.end) for piece in layout.joining] == [
         (4, 6),

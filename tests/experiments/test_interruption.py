@@ -97,13 +97,14 @@ def test_a_signal_that_the_process_ignores_stays_ignored():
 
 
 BINARY = """
-import signal
+import signal, types
 from ensemble_jax.cli import binary
 signal.signal(NUMBER, signal.SIG_DFL)  # a shell may have had it ignored
 def main():
     print("begun")
     signal.raise_signal(NUMBER)
-binary.run(main)
+verb = types.SimpleNamespace(__name__="verb", __doc__="", define_options=lambda: None, main=main)
+binary.run(verb, [])
 """
 
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jax import lax
 
 from ensemble_jax import ops
@@ -194,3 +198,55 @@ def test_members_are_pooled_as_alone():
         for window in ((2, 2, 0), (3, 2, 1)):
             f = jax.grad(lambda x, p=pool, w=window: (p(x, *w) ** 2).sum())
             np.testing.assert_array_equal(jax.vmap(f)(inputs)[1], f(inputs[1]))
+
+
+_SIZES = st.tuples(st.integers(1, 5), st.integers(1, 5))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.tuples(st.integers(5, 11), st.integers(5, 11)),
+    _SIZES,
+    st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2),
+)
+def test_rectangular_windows_are_xlas(image, size, strides, padding):
+    """With padding of its own on each side; exactly, and the gradients to rounding."""
+    inputs = distinct((2, *image, 3))
+
+    def xla(initial, operation, x):
+        window, steps = (1, *size, 1), (1, *strides, 1)
+        sides = ((0, 0), *padding, (0, 0))
+        return lax.reduce_window(x, np.float32(initial), operation, window, steps, sides)
+
+    pools = [
+        (ops.max_pool, partial(xla, -np.inf, lax.max)),
+        (ops.sum_pool, partial(xla, 0, lax.add)),
+    ]
+    for pool, reference in pools:
+        outputs, pull_back = jax.vjp(lambda x, p=pool: p(x, size, strides, padding), inputs)
+        expected, expected_pull_back = jax.vjp(reference, inputs)
+        np.testing.assert_array_equal(outputs, expected)
+        cotangent = distinct(outputs.shape)
+        if np.isinf(expected).any():  # a window of padding alone; XLA's gradient goes astray
+            continue
+        np.testing.assert_allclose(
+            pull_back(cotangent)[0], expected_pull_back(cotangent)[0], rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("size", [5, (5, 4), (10, 8)])
+def test_large_windows_are_xlas(size):
+    inputs = distinct((2, 11, 9, 3))
+    height, width = (size, size) if isinstance(size, int) else size
+    window = (1, height, width, 1)
+    for pool, initial, operation in ((ops.max_pool, -np.inf, lax.max), (ops.sum_pool, 0, lax.add)):
+        np.testing.assert_array_equal(
+            pool(inputs, size),
+            lax.reduce_window(inputs, np.float32(initial), operation, window, window, "VALID"),
+        )
+    outputs, pull_back = jax.vjp(lambda x: ops.max_pool(x, size), np.zeros_like(inputs))
+    [gradient] = pull_back(np.ones_like(outputs))
+    covered = gradient[:, : 11 // height * height, : 9 // width * width]
+    np.testing.assert_allclose(covered, 1 / (height * width))
+    assert np.sum(gradient, dtype=float) == pytest.approx(np.sum(covered, dtype=float))

@@ -9,7 +9,6 @@ import time
 import jax
 import numpy as np
 import pytest
-from ensemble_jax.models import make_network
 
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.plan import Plan, parse_plan_request
@@ -37,7 +36,14 @@ FIRST = Plan(2, 1, WINOGRAD, microbatches=1)
 
 
 def choose(
-    speed, *, first=FIRST, request="auto", num_members=20, seconds=60.0, passes=(5,), layers=None
+    speed,
+    *,
+    first=FIRST,
+    request="auto",
+    num_members=20,
+    seconds=60.0,
+    microbatches=(5,),
+    layers=None,
 ):
     """The choice where `speed(plan)` images/s are measured; None where the plan does not fit."""
 
@@ -50,7 +56,7 @@ def choose(
         try_plan,
         num_members=num_members,
         request=parse_plan_request(request),
-        alternatives=Alternatives((WINOGRAD, PATCHES), passes),
+        alternatives=Alternatives((WINOGRAD, PATCHES), microbatches),
         budget_seconds=seconds,
         choose_layers=layers,
     )
@@ -104,7 +110,7 @@ def test_what_a_machine_has_is_left(with_a_compiler):
 
 
 @pytest.mark.parametrize(
-    ("model", "batch_size", "platform", "algorithms", "passes"),
+    ("model", "batch_size", "platform", "algorithms", "microbatches"),
     [
         (Model.FULLY_CONNECTED, 100, "cpu", [], []),
         (Model.SMALL_ST_VGG, 100, "cpu", ON_CPU, [10, 5, 2]),
@@ -114,12 +120,12 @@ def test_what_a_machine_has_is_left(with_a_compiler):
         (Model.SMALL_ST_VGG, 100, "gpu", [a for a in ConvolutionAlgorithm if a is not FUSED], []),
     ],
 )
-def test_alternatives(model, batch_size, platform, algorithms, passes, with_a_compiler):
-    network = make_network(
-        model, num_classes=3, input_shape=(8, 8, 1), mean=np.zeros(1), deviation=np.ones(1)
-    )
-    found = alternatives_for(network, batch_size, platform)
-    assert (list(found.algorithms), list(found.passes)) == (algorithms, passes)
+def test_alternatives(
+    model, batch_size, platform, algorithms, microbatches, with_a_compiler, zoo_network
+):
+    batch = jax.ShapeDtypeStruct((batch_size, 8, 8, 1), np.uint8)
+    found = alternatives_for(zoo_network(model, (8, 8, 1)), batch, platform)
+    assert (list(found.algorithms), list(found.microbatches)) == (algorithms, microbatches)
 
 
 def test_entries_are_changed_one_after_another():
@@ -191,10 +197,10 @@ def test_other_convolutions_in_some_layers_are_tried_after_passes(gain, taken):
 
 
 @pytest.mark.parametrize(
-    ("with_layers", "passes", "layers"), [(1.2, 1, LAYERS), (1.05, 5, {}), (0.9, 5, {})]
+    ("with_layers", "microbatches", "layers"), [(1.2, 1, LAYERS), (1.05, 5, {}), (0.9, 5, {})]
 )
-def test_passes_that_gain_little_are_taken_after_layers(with_layers, passes, layers):
-    """Five passes gain a tenth, but not with other layers."""
+def test_passes_that_gain_little_are_taken_after_layers(with_layers, microbatches, layers):
+    """Five microbatches gain a tenth, but not with other layers."""
 
     def speed(plan):
         if plan.layer_convolutions:
@@ -206,7 +212,9 @@ def test_passes_that_gain_little_are_taken_after_layers(with_layers, passes, lay
         return LAYERS
 
     choice = choose(speed, layers=choose_layers)
-    assert choice.plan == dataclasses.replace(FIRST, microbatches=passes, layer_convolutions=layers)
+    assert choice.plan == dataclasses.replace(
+        FIRST, microbatches=microbatches, layer_convolutions=layers
+    )
     assert len(set(map(str, (t.plan.as_plain() for t in choice.tried)))) == len(choice.tried)
 
 
@@ -215,7 +223,7 @@ def test_after_passes_that_gain_much_layers_come_before_other_passes():
         lambda plan: (
             {1: 1.0, 10: 1.3, 5: 1.4}[plan.microbatches] + 0.1 * bool(plan.layer_convolutions)
         ),
-        passes=(10, 5),
+        microbatches=(10, 5),
         layers=lambda plan, seconds: LAYERS,
     )
     tried = [(t.plan.microbatches, bool(t.plan.layer_convolutions)) for t in choice.tried]

@@ -8,20 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ensemble_jax.models import TrainingPass, Variables, make_network
 
 from ensemble_jax import ops
 from ensemble_jax.collection import place
+from ensemble_jax.losses import cross_entropy
+from ensemble_jax.networks import Variables, variable_shapes
+from ensemble_jax.optimizers import as_optimizer
 from ensemble_jax.options import (
     ArchitectureOptions,
     ConvolutionAlgorithm,
     ImageForm,
     Model,
-    Optimizer,
 )
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning import PlanningTask, fastest_by_layer, layers
-from ensemble_jax.training import Member, Settings, StreamIds
+from ensemble_jax.training import Member, Recipe, StreamIds
 
 PATCHES, XLA = ConvolutionAlgorithm.PATCHES, ConvolutionAlgorithm.XLA
 WINOGRAD, WINOGRAD_4 = ConvolutionAlgorithm.WINOGRAD, ConvolutionAlgorithm.WINOGRAD_4
@@ -29,43 +30,39 @@ FIRST, SECOND = "3x3x3->2 8x8 s1", "3x3x2->2 8x8 s1"
 TINY = ArchitectureOptions(width=2, depth=1, dense=4)
 
 
-def tiny_network(convolution, precision=None):
-    return make_network(
-        Model.SMALL_ST_VGG,
-        num_classes=3,
-        input_shape=(8, 8, 3),
-        convolution=convolution,
-        options=TINY,
-    )
+@pytest.fixture(scope="module")
+def tiny_network(zoo_network):
+    return partial(zoo_network, Model.SMALL_ST_VGG, (8, 8, 3), options=TINY)
 
 
 def images_of(*shape):
     return jax.ShapeDtypeStruct(shape, np.uint8)
 
 
-def make_task(num_members=2, num_devices=1):
-    values = np.ones(num_members, np.float32)
-    settings = Settings(
-        values, values, np.ones(num_members, np.int32), 0 * values, 0 * values, values
-    )
-    ids = np.arange(num_members, dtype=np.uint32)
-    return PlanningTask(
-        tiny_network,
-        Optimizer.SGD,
-        Member(ids, StreamIds.own(ids), settings),
-        inputs=np.zeros((8, 8, 8, 3), np.uint8),
-        labels=np.zeros(8, np.int32),
-        batch_size=4,
-        shared_bytes=0,
-        devices=jax.devices()[:num_devices],
-    )
+@pytest.fixture(scope="module")
+def make_task(tiny_network):
+    def recipe(convolution, precision, microbatches):
+        optimizer = as_optimizer("sgd")
+        return Recipe(tiny_network(convolution), optimizer, cross_entropy, 4, 2, 2, microbatches)
+
+    def make(num_members=2, num_devices=1):
+        ids = np.arange(num_members, dtype=np.uint32)
+        rates = {"learning_rate": np.ones(num_members, np.float32)}
+        return PlanningTask(
+            recipe,
+            Member(ids, StreamIds.own(ids), rates),
+            inputs=np.zeros((8, 8, 8, 3), np.uint8),
+            labels=np.zeros(8, np.int32),
+            shared_bytes=0,
+            devices=jax.devices()[:num_devices],
+        )
+
+    return make
 
 
-def test_convolutions_of_st_vgg():
+def test_convolutions_of_st_vgg(zoo_network):
     found = layers.convolutions_of(
-        lambda convolution: make_network(
-            Model.ST_VGG, num_classes=5, input_shape=(32, 32, 3), convolution=convolution
-        ),
+        partial(zoo_network, Model.ST_VGG, (32, 32, 3)),
         images_of(50, 32, 32, 3),
     )
     assert [layer.name for layer in found] == [
@@ -83,16 +80,10 @@ def test_convolutions_of_st_vgg():
     assert [layer.reads_images for layer in found] == [True] + [False] * 7
 
 
-def test_a_shape_is_named_once():
+def test_a_shape_is_named_once(zoo_network):
     options = ArchitectureOptions(width=8, depth=3, form=ImageForm.CIFAR)
     found = layers.convolutions_of(
-        lambda convolution: make_network(
-            Model.RESNET50,
-            num_classes=5,
-            input_shape=(16, 16, 3),
-            convolution=convolution,
-            options=options,
-        ),
+        partial(zoo_network, Model.RESNET50, (16, 16, 3), options=options),
         images_of(4, 16, 16, 3),
     )
     names = [layer.name for layer in found]
@@ -108,17 +99,15 @@ def test_a_shape_is_named_once():
     assert "1x1x32->64 16x16 s2" in names
 
 
-def test_a_network_without_convolutions_has_none():
+def test_a_network_without_convolutions_has_none(zoo_network):
     found = layers.convolutions_of(
-        lambda convolution: make_network(
-            Model.FULLY_CONNECTED, num_classes=5, input_shape=(4,), convolution=convolution
-        ),
+        partial(zoo_network, Model.FULLY_CONNECTED, (4,)),
         images_of(2, 4),
     )
     assert found == []
 
 
-def test_layers_are_computed_as_named(monkeypatch):
+def test_layers_are_computed_as_named(tiny_network, monkeypatch):
     used = []
     for algorithm, convolution in list(ops.CONVOLUTIONS.items()):
 
@@ -128,23 +117,23 @@ def test_layers_are_computed_as_named(monkeypatch):
 
         monkeypatch.setitem(ops.CONVOLUTIONS, algorithm, note)
     mixed = tiny_network(ops.convolution_by_layer(XLA, {SECOND: PATCHES}))
-    variables = jax.eval_shape(mixed.init, jax.random.key(0))
+    variables = variable_shapes(mixed, images_of(1, 8, 8, 3))
     used.clear()
-    jax.eval_shape(mixed.evaluate, variables, images_of(1, 8, 8, 3))
+    jax.eval_shape(partial(mixed.apply, key=None, train=False), variables, images_of(1, 8, 8, 3))
     assert used == [(FIRST, XLA), (SECOND, PATCHES)]
 
 
-def test_other_convolutions_give_the_same_results():
+def test_other_convolutions_give_the_same_results(tiny_network):
     uniform = tiny_network(ops.convolution_by_layer(XLA, {}))
     mixed = tiny_network(ops.convolution_by_layer(XLA, {FIRST: PATCHES, SECOND: WINOGRAD}))
     images = np.random.default_rng(0).integers(0, 3, (4, 8, 8, 3), np.uint8)
-    variables = uniform.init(jax.random.key(0))
+    variables = uniform.init(jax.random.key(0), images)
 
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def gradients(params):
         def loss(network, params):
-            logits, _ = network.train(
-                Variables(params, {}), images, jax.random.key(1), TrainingPass()
+            logits, _ = network.apply(
+                Variables(params, {}), images, key=jax.random.key(1), train=True
             )
             return (jnp.sin(logits)).sum()
 
@@ -162,7 +151,7 @@ def test_other_convolutions_give_the_same_results():
         ({XLA: 1.0, PATCHES: 1.1}, {}),
     ],
 )
-def test_what_is_clearly_faster_is_chosen(seconds, expected, monkeypatch):
+def test_what_is_clearly_faster_is_chosen(seconds, expected, make_task, monkeypatch):
     """Algorithms are told apart by the operations that they lower to."""
     timed = []
 
@@ -187,7 +176,7 @@ def test_what_is_clearly_faster_is_chosen(seconds, expected, monkeypatch):
 @pytest.mark.parametrize(
     ("num_devices", "members_per_call", "members"), [(1, 1, 2), (1, 0, 3), (2, 1, 4), (2, 0, 4)]
 )
-def test_layers_are_timed_for_real(num_devices, members_per_call, members, monkeypatch):
+def test_layers_are_timed_for_real(num_devices, members_per_call, members, make_task, monkeypatch):
     """For one call, on every device that the plan has, and room for another member in a loop."""
     lower, shapes = layers._lower, []
 

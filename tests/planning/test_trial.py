@@ -7,37 +7,33 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from ensemble_jax.models import make_network
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
+from ensemble_jax.losses import cross_entropy
+from ensemble_jax.optimizers import as_optimizer
+from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning import PlanningTask, Trials, memory, trial, try_plan
-from ensemble_jax.training import Member, Settings, StreamIds
+from ensemble_jax.training import Member, Recipe, StreamIds
 
 N, M, BATCH = 6, 90, 20
 
 
 @pytest.fixture(scope="module")
-def task() -> PlanningTask:
+def task(zoo_network) -> PlanningTask:
     rng = np.random.default_rng(0)
-    network = make_network(
-        Model.FULLY_CONNECTED,
-        num_classes=3,
-        input_shape=(5,),
-        mean=np.zeros(5, np.float32),
-        deviation=np.ones(5, np.float32),
-        options=ArchitectureOptions(width=8),
-    )
-    values = np.ones(N, np.float32)
-    settings = Settings(values, values, np.ones(N, np.int32), 0 * values, 0 * values, values)
+    network = zoo_network(Model.FULLY_CONNECTED, (5,), options=ArchitectureOptions(width=8))
+
+    def recipe(convolution, precision, microbatches):
+        return Recipe(network, as_optimizer("sgd"), cross_entropy, BATCH, 5, 5, microbatches)
+
+    ids = np.arange(N, dtype=np.uint32)
+    rates = {"learning_rate": np.ones(N, np.float32)}
     return PlanningTask(
-        lambda convolution, precision: network,
-        Optimizer.SGD,
-        Member(np.zeros(N, np.uint32), StreamIds.own(np.arange(N, dtype=np.uint32)), settings),
+        recipe,
+        Member(np.zeros(N, np.uint32), StreamIds.own(ids), rates),
         inputs=rng.normal(size=(M, 5)).astype(np.float32),
         labels=rng.integers(0, 3, M),
-        batch_size=BATCH,
         shared_bytes=1000,
         devices=jax.devices()[:4],
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax.runs import DataSummary, Manifest
-from ensemble_jax.runs.layout import FORMAT_WITHOUT_PARTS
+from ensemble_jax.runs.layout import FORMAT_VERSION
 from ensemble_jax.runs.manifest import format_manifest, read_manifest
 from ensemble_jax.version import __version__
 
@@ -28,7 +28,7 @@ def test_sequences_become_lists(toy):
 def test_it_says_how_the_run_was_made(toy):
     content = json.loads(format_manifest(toy.manifest()))
     assert content["kind"] == "ensemble_jax run"
-    assert content["format"] == FORMAT_WITHOUT_PARTS == 2
+    assert content["format"] == FORMAT_VERSION == 4
     assert content["versions"]["ensemble_jax"] == __version__
     assert {"jax", "flax", "numpy"} <= set(content["versions"])
     assert content["python"] == platform.python_version()
@@ -118,7 +118,7 @@ def test_a_run_json_of_something_else(folder, text):
 def test_newer_format(folder):
     write(folder, format=7, invented_later=True)
     message = (
-        rf"written in format 7, this ensemble_jax {__version__} reads formats up to 3: upgrade"
+        rf"written in format 7, this ensemble_jax {__version__} reads formats up to 4: upgrade"
     )
     with pytest.raises(ValueError, match=message):
         read_manifest(folder)

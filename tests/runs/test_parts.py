@@ -90,13 +90,12 @@ def test_what_a_run_of_parts_says_of_itself(toy, tmp_path):
     assert own.train_images_per_second[1] == 1234.5
 
 
-def test_only_runs_with_parts_need_a_new_reader(toy, tmp_path):
+def test_what_is_written_of_parts(toy, tmp_path):
     write_parts(toy, tmp_path)
     content = json.loads((tmp_path / "run.json").read_text())
-    assert (content["format"], content["parts"]) == (3, [[0, 3], [5, 7]])
+    assert (content["format"], content["parts"]) == (4, [[0, 3], [5, 7]])
     content = json.loads((part_path(tmp_path, 0, 3) / "run.json").read_text())
-    assert content["format"] == 2
-    assert "parts" not in content
+    assert (content["format"], content["parts"]) == (4, [])
 
 
 def test_extents_are_those_finished_in_all_parts(toy, tmp_path):

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ensemble_jax.models import Network, Variables
+from flax import linen as nn
 
-from ensemble_jax import ops
 from ensemble_jax.collection import Placement
-from ensemble_jax.options import Optimizer
+from ensemble_jax.losses import Loss, cross_entropy
+from ensemble_jax.networks import Network, as_network
+from ensemble_jax.ops import Augment
+from ensemble_jax.optimizers import OptimizerFactory, named_optimizer
+from ensemble_jax.options import Optimizer, Schedule
 from ensemble_jax.training import (
     CollectionTraining,
     Member,
     MemberState,
-    Settings,
+    MemberTraining,
+    Recipe,
     StreamIds,
     make_member_training,
     place_examples,
@@ -27,37 +33,23 @@ from ensemble_jax.training import (
 
 NUM_EXAMPLES, NUM_INPUTS, NUM_HIDDEN, NUM_CLASSES = 10, 5, 8, 3
 BATCH_SIZE = 4
+MOST_EPOCHS = 3
+
+
+class TinyModule(nn.Module):
+    """One hidden layer with dropout, and a running mean of its inputs."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        mean = self.variable("averages", "mean", jnp.zeros, x.shape[1])
+        if train:
+            mean.value = 0.9 * mean.value + 0.1 * x.mean(0)
+        x = jnp.tanh(nn.Dense(NUM_HIDDEN)(x))
+        return nn.Dense(NUM_CLASSES)(nn.Dropout(0.5)(x, deterministic=not train))
 
 
 def make_tiny_network() -> Network:
-    """One hidden layer with dropout, and a running mean of its inputs."""
-
-    def init(key):
-        keys = [jax.random.fold_in(key, i) for i in range(2)]
-        shapes = [(NUM_INPUTS, NUM_HIDDEN), (NUM_HIDDEN, NUM_CLASSES)]
-        layers = {
-            name: {"kernel": jax.random.normal(k, shape) / 2, "bias": jnp.zeros(shape[1])}
-            for name, k, shape in zip(("Dense_0", "Dense_1"), keys, shapes, strict=True)
-        }
-        return Variables(layers, {"mean": jnp.zeros(NUM_INPUTS)})
-
-    def hidden(params, inputs):
-        return jnp.tanh(inputs @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"])
-
-    def output(params, x):
-        return x @ params["Dense_1"]["kernel"] + params["Dense_1"]["bias"]
-
-    def evaluate(variables, inputs):
-        return output(variables.params, hidden(variables.params, inputs))
-
-    def train(variables, inputs, dropout_key, training):
-        x = hidden(variables.params, inputs)
-        rate = 0.5 * training.dropout_scale
-        x = ops.dropout(x, rate, dropout_key, training.first_example)
-        mean = 0.9 * variables.batch_stats["mean"] + 0.1 * inputs.mean(0)
-        return output(variables.params, x), {"mean": mean}
-
-    return Network(init, evaluate, train)
+    return as_network(TinyModule())
 
 
 def make_examples() -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +58,7 @@ def make_examples() -> tuple[np.ndarray, np.ndarray]:
     return inputs, rng.integers(0, NUM_CLASSES, NUM_EXAMPLES)
 
 
-def make_settings(num_members: int, **values) -> Settings:
+def make_hyperparameters(num_members: int, **values) -> dict[str, np.ndarray]:
     """`[N]` of each; a value is one number for all or one for each member."""
     defaults = {
         "learning_rate": 0.1,
@@ -76,26 +68,51 @@ def make_settings(num_members: int, **values) -> Settings:
         "l2": 0.01,
         "dropout_scale": 1.0,
     }
-    assert values.keys() <= defaults.keys()
     types = {"decay_epochs": np.int32}
-    return Settings(
-        **{
-            name: np.broadcast_to(np.asarray(value, types.get(name, np.float32)), num_members)
-            for name, value in (defaults | values).items()
-        }
-    )
+    return {
+        name: np.broadcast_to(np.asarray(value, types.get(name, np.float32)), num_members)
+        for name, value in (defaults | values).items()
+    }
 
 
-def make_members(ids, seed: int = 0, **settings) -> Member:
+def make_members(ids, seed: int = 0, **hyperparameters) -> Member:
     """`[N]` members with the randomness of their numbers."""
     numbers = np.array(ids, np.uint32)
     seeds = np.full_like(numbers, seed)
-    return Member(seeds, StreamIds.own(numbers), make_settings(len(ids), **settings))
+    return Member(seeds, StreamIds.own(numbers), make_hyperparameters(len(ids), **hyperparameters))
 
 
-def make_member(number: int, seed: int = 0, **settings) -> Member:
+def make_member(number: int, seed: int = 0, **hyperparameters) -> Member:
     """One member, as no collection has it."""
-    return jax.tree.map(lambda x: x[0], make_members([number], seed, **settings))
+    return jax.tree.map(lambda x: x[0], make_members([number], seed, **hyperparameters))
+
+
+def make_training(
+    *,
+    network: Network | None = None,
+    optimizer: Optimizer | OptimizerFactory = Optimizer.MOMENTUM,
+    schedule: Schedule = Schedule.STEP,
+    loss: Loss = cross_entropy,
+    num_examples: int = NUM_EXAMPLES,
+    microbatches: int = 1,
+    augment: Augment | None = None,
+) -> MemberTraining:
+    """One member's training of `MOST_EPOCHS` epochs, if a schedule asks."""
+    if isinstance(optimizer, Optimizer):
+        optimizer = named_optimizer(optimizer, schedule)
+    steps = -(-num_examples // BATCH_SIZE)
+    return make_member_training(
+        Recipe(
+            network or make_tiny_network(),
+            optimizer,
+            loss,
+            BATCH_SIZE,
+            num_steps=MOST_EPOCHS * steps,
+            steps_per_epoch=steps,
+            microbatches=microbatches,
+            augment=augment,
+        )
+    )
 
 
 class Trained(NamedTuple):
@@ -110,7 +127,7 @@ class Tiny:
 
     network = staticmethod(make_tiny_network)
     examples = staticmethod(make_examples)
-    settings = staticmethod(make_settings)
+    make_training = staticmethod(make_training)
     members = staticmethod(make_members)
     member = staticmethod(make_member)
     batch_size = BATCH_SIZE
@@ -123,18 +140,23 @@ class Tiny:
         members_per_call: int = 1,
         devices: int = 1,
         seed: int = 0,
-        optimizer: Optimizer = Optimizer.MOMENTUM,
-        network: Network | None = None,
         examples: tuple[np.ndarray, np.ndarray] | None = None,
         members: Member | None = None,
-        **settings,
+        recipe: Mapping[str, Any] = MappingProxyType({}),
+        **hyperparameters,
     ) -> tuple[Placement, CollectionTraining]:
+        """The recipe is what `make_training` takes."""
         placement = Placement(len(ids), members_per_call, tuple(jax.devices()[:devices]))
+        inputs, labels = examples or make_examples()
+        members = members or make_members(ids, seed, **hyperparameters)
+        num_examples = len(labels)
+        if members.train_indices is not None:
+            num_examples = members.train_indices.shape[1]
         return placement, CollectionTraining(
-            make_member_training(network or make_tiny_network(), optimizer, BATCH_SIZE),
+            make_training(num_examples=num_examples, **recipe),
             placement,
-            members or make_members(ids, seed, **settings),
-            place_examples(placement, *(examples or make_examples())),
+            members,
+            place_examples(placement, inputs, labels),
         )
 
     @staticmethod

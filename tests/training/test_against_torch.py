@@ -16,11 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from ensemble_jax.models import Network, Variables, make_network
 
-from ensemble_jax.optimizers import Settings, make_update_rule
-from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer
-from ensemble_jax.training.member import NOT_DIVERGED, Batch, MemberState, train_step
+from ensemble_jax.hyperparameters import Hyperparameters
+from ensemble_jax.losses import cross_entropy
+from ensemble_jax.networks import Network, Variables, as_network, prepared, with_fast_layers
+from ensemble_jax.ops import CONVOLUTIONS, fast_key
+from ensemble_jax.optimizers import named_optimizer
+from ensemble_jax.options import ConvolutionAlgorithm, Model, Optimizer, Schedule
+from ensemble_jax.training import NOT_DIVERGED, MemberState, Recipe
+from ensemble_jax.training.member import _StepOfMember
+from ensemble_jax.zoo import make_architecture
 
 torch = pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
 functional = torch.nn.functional
@@ -31,10 +36,17 @@ BATCH_SIZE = 16
 NUM_CLASSES = 5
 LARGE, SMALL = (32, 32, 3), (8, 8, 3)
 MEAN = np.array([120.0, 128.0, 110.0], np.float32)
-DEVIATION = np.array([60.0, 70.0, 65.0], np.float32)
+STD = np.array([60.0, 70.0, 65.0], np.float32)
 
 Tensors = Mapping[str, np.ndarray]
 Forward = Callable[..., Any]
+
+
+class Batch(NamedTuple):
+    """What one step reads."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
 
 
 class Trace(NamedTuple):
@@ -47,26 +59,28 @@ class Trace(NamedTuple):
     params: list[Tensors]
 
 
-def build(model: Model, convolution: ConvolutionAlgorithm) -> Network:
-    return make_network(
-        model,
-        num_classes=NUM_CLASSES,
-        input_shape=LARGE if model is Model.ST_VGG else SMALL,
-        mean=MEAN,
-        deviation=DEVIATION,
-        convolution=convolution,
-    )
+def build(model: Model, convolution: ConvolutionAlgorithm | None = None) -> Network:
+    shape = LARGE if model is Model.ST_VGG else SMALL
+    architecture = make_architecture(model, num_classes=NUM_CLASSES, input_shape=shape)
+    network = prepared(as_network(architecture), mean=MEAN, std=STD)
+    return network if convolution is None else with_fast_layers(network, CONVOLUTIONS[convolution])
 
 
 def init(model: Model) -> Variables:
     # Compile time is all the time there is, so nothing is optimised that is run once.
     quick = {"xla_backend_optimization_level": 0}
-    network = build(model, ConvolutionAlgorithm.XLA)
-    return jax.jit(network.init, compiler_options=quick)(jax.random.key(3))
+    images = np.zeros((1, *(LARGE if model is Model.ST_VGG else SMALL)), np.uint8)
+    return jax.jit(build(model).init, compiler_options=quick)(jax.random.key(3), images)
 
 
-def make_settings(learning_rate: float, momentum: float = 0.0) -> Settings:
-    return Settings(learning_rate, 1.0, 1, momentum, l2=0.01, dropout_scale=0.0)
+def make_hyperparameters(learning_rate: float, momentum: float = 0.0) -> Hyperparameters:
+    values = {
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "l2": 0.01,
+        "dropout_scale": 0.0,
+    }
+    return Hyperparameters(values, num_steps=STEPS, steps_per_epoch=STEPS)
 
 
 def recording(rule: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -84,16 +98,18 @@ def recording(rule: optax.GradientTransformation) -> optax.GradientTransformatio
 def train_here(
     network: Network,
     optimizer: Optimizer,
-    settings: Settings,
+    hp: Hyperparameters,
     start: Variables,
     batches: list[Batch],
 ) -> Trace:
-    rule = recording(make_update_rule(optimizer, settings, settings.learning_rate))
+    rule = recording(named_optimizer(optimizer, Schedule.CONSTANT)(hp))
     state = MemberState(start, rule.init(start.params), jnp.int32(NOT_DIVERGED))
+    recipe = Recipe(network, lambda hp: rule, cross_entropy, BATCH_SIZE, STEPS, STEPS)
+    step_of_member = _StepOfMember(recipe, rule, cross_entropy, hp)
 
     @jax.jit
     def step(state, batch):
-        return train_step(network, rule, state, batch, jax.random.key(0), settings.dropout_scale)
+        return step_of_member(state, batch.inputs, batch.labels, fast_key(jax.random.key(0)))
 
     trace = Trace(start, batches, [], [], [])
     for batch in batches:
@@ -189,13 +205,11 @@ def clear_batch(rng: np.random.Generator, forward: Forward) -> Batch:
 
 def to_batch(rng: np.random.Generator, images: np.ndarray) -> Batch:
     labels = rng.integers(0, NUM_CLASSES, BATCH_SIZE, np.int32)
-    return Batch(images, labels, np.ones(BATCH_SIZE, np.float32))
+    return Batch(images, labels)
 
 
 def normalise(images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(
-        ((images - MEAN.astype(float)) / DEVIATION).transpose(0, 3, 1, 2).copy()
-    )
+    return torch.from_numpy(((images - MEAN.astype(float)) / STD).transpose(0, 3, 1, 2).copy())
 
 
 def by_name(params: Any) -> dict[str, np.ndarray]:
@@ -254,36 +268,34 @@ def st_vgg_reference() -> Trace:
 def test_three_steps_of_st_vgg(convolution, st_vgg_reference):
     network = build(Model.ST_VGG, convolution)
     start, batches, *_ = st_vgg_reference
-    ours = train_here(network, Optimizer.SGD, make_settings(0.05), start, batches)
+    ours = train_here(network, Optimizer.SGD, make_hyperparameters(0.05), start, batches)
     assert ours.params[0]["Conv_6.kernel"].shape == (2, 2, 128, 256)
     assert_equal_training(ours, st_vgg_reference)
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "settings", "make_optimizer"),
+    ("optimizer", "hp", "make_optimizer"),
     [
-        (Optimizer.SGD, make_settings(0.04), partial(torch.optim.SGD, lr=0.04)),
+        (Optimizer.SGD, make_hyperparameters(0.04), partial(torch.optim.SGD, lr=0.04)),
         (
             Optimizer.MOMENTUM,
-            make_settings(0.01, momentum=0.9),
+            make_hyperparameters(0.01, momentum=0.9),
             partial(torch.optim.SGD, lr=0.01, momentum=0.9),
         ),
-        (Optimizer.ADAM, make_settings(0.001), partial(torch.optim.Adam, lr=0.001)),
+        (Optimizer.ADAM, make_hyperparameters(0.001), partial(torch.optim.Adam, lr=0.001)),
         (
             Optimizer.ADADELTA,
-            make_settings(1.0),
+            make_hyperparameters(1.0),
             partial(torch.optim.Adadelta, lr=1.0, rho=0.95, eps=1e-7),
         ),
     ],
-    ids=[optimizer.value for optimizer in Optimizer],
+    ids=["sgd", "momentum", "adam", "adadelta"],
 )
-def test_three_steps_of_each_optimizer(optimizer, settings, make_optimizer):
+def test_three_steps_of_each_optimizer(optimizer, hp, make_optimizer):
     start = init(Model.FULLY_CONNECTED)
-    theirs = train_in_torch(
-        start, fully_connected_in_torch, make_optimizer, random_batch, settings.l2
-    )
-    network = build(Model.FULLY_CONNECTED, ConvolutionAlgorithm.XLA)
-    ours = train_here(network, optimizer, settings, start, theirs.batches)
+    theirs = train_in_torch(start, fully_connected_in_torch, make_optimizer, random_batch, hp.l2)
+    network = build(Model.FULLY_CONNECTED)
+    ours = train_here(network, optimizer, hp, start, theirs.batches)
     assert_equal_training(ours, theirs)
     initial = by_name(start.params)
     kernels = [name for name in initial if name.endswith("kernel")]

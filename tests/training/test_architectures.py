@@ -1,4 +1,4 @@
-"""Every architecture trains: its members are who they are alone, and padding does not count."""
+"""Every architecture trains: its members are who they are alone."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
-from ensemble_jax.models import Network, make_network
 
-from ensemble_jax.optimizers import make_update_rule
-from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model, Optimizer
-from ensemble_jax.training import Examples, make_member_training
-from ensemble_jax.training.member import NOT_DIVERGED, Batch, MemberState, train_step
+from ensemble_jax.hyperparameters import Hyperparameters
+from ensemble_jax.networks import Network, as_network, prepared, variable_shapes
+from ensemble_jax.optimizers import named_optimizer
+from ensemble_jax.options import ArchitectureOptions, Model, Optimizer, Schedule
+from ensemble_jax.training import NOT_DIVERGED, Examples
+from ensemble_jax.zoo import make_architecture
 
 # Compile time is all the time there is.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
-NUM_EXAMPLES, BATCH_SIZE, NUM_CLASSES = 7, 4, 3  # so that the last batch has padding
+NUM_EXAMPLES, NUM_CLASSES = 7, 3  # so that the last batch of four is short
 WORD_VECTORS = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
 
 
@@ -55,14 +56,12 @@ NORMALISED = [Model.VGG16, Model.RESNET50, Model.DENSENET121]
 
 
 def build(model: Model) -> Network:
-    return make_network(
-        model,
-        num_classes=NUM_CLASSES,
-        input_shape=CASES[model].shape,
-        word_vectors=WORD_VECTORS if model is Model.BILSTM else None,
-        convolution=ConvolutionAlgorithm.XLA,  # the least to compile
-        options=CASES[model].options,
+    case = CASES[model]
+    architecture = make_architecture(
+        model, num_classes=NUM_CLASSES, input_shape=case.shape, options=case.options
     )
+    words = WORD_VECTORS if model is Model.BILSTM else None
+    return prepared(as_network(architecture), word_vectors=words)
 
 
 def make_examples(model: Model) -> Examples:
@@ -76,11 +75,11 @@ def make_examples(model: Model) -> Examples:
 
 @pytest.mark.parametrize("model", Model)
 def test_a_member_of_three_is_what_it_is_alone(tiny, model):
-    training = make_member_training(build(model), Optimizer.MOMENTUM, BATCH_SIZE)
+    training = tiny.make_training(network=build(model), num_examples=NUM_EXAMPLES)
     examples = make_examples(model)
 
     def train(member, examples):
-        state = training.init(member)
+        state = training.init(member, examples.inputs[:1])
         trained, loss = training.epoch(state, member, 0, examples)
         return state, trained, loss
 
@@ -101,46 +100,28 @@ def test_a_member_of_three_is_what_it_is_alone(tiny, model):
         assert changed.all(), before.shape
 
 
-def test_a_batch_with_padding_is_the_batch_without(tiny):
+def test_a_short_batch_has_its_own_statistics(tiny):
+    """No step sees padding: an epoch of one short batch is that batch, and nothing beside it."""
     network, examples = build(Model.VGG16), make_examples(Model.VGG16)
-    settings = tiny.member(0).settings._replace(learning_rate=0.1)
-    rule = make_update_rule(Optimizer.SGD, settings, 0.1)
-    variables = jax.device_get(quick_jit(network.init)(jax.random.key(0)))
-    start = MemberState(variables, rule.init(variables.params), np.int32(NOT_DIVERGED))
+    short = Examples(examples.inputs[:3], examples.labels[:3])
+    training = tiny.make_training(network=network, optimizer=Optimizer.SGD, num_examples=3)
+    member = tiny.member(0, dropout_scale=0.0)
+    start = quick_jit(training.init)(member, short.inputs)
+    end, _ = jax.device_get(quick_jit(training.epoch)(start, member, 0, short))
 
-    @quick_jit
-    def compiled(state, batch):
-        return train_step(network, rule, state, batch, jax.random.key(0), 0.0)
+    def statistics(variables):
+        return network.apply(variables, short.inputs, key=jax.random.key(0), train=True)[1]
 
-    def step(batch):
-        return jax.device_get(compiled(start, batch))
-
-    size = 5
-    inputs, labels = examples.inputs[:size], examples.labels[:size]
-    whole, loss, _ = step(Batch(inputs, labels, np.ones(size, np.float32)))
-    for padding in (np.zeros_like(inputs[:2]), 100 * inputs[:2]):
-        padded, padded_loss, _ = step(
-            Batch(
-                np.concatenate([inputs, padding]),
-                np.concatenate([labels, labels[:2]]),
-                np.float32([1] * size + [0, 0]),
-            )
-        )
-        assert_close((padded, padded_loss), (whole, loss))
-    for before, after in zip(*map(jax.tree.leaves, (variables, whole.variables)), strict=True):
-        assert (before != after).any()
-
-    nothing, loss, finite = step(Batch(inputs, labels, np.zeros(size, np.float32)))
-    jax.tree.map(np.testing.assert_array_equal, nothing.variables, variables)
-    assert (loss, finite) == (0, True)
+    # In another order than it was trained on, which statistics do not depend on.
+    assert_close(end.variables.state, jax.device_get(quick_jit(statistics)(start.variables)))
 
 
 @pytest.mark.parametrize("model", NORMALISED)
 def test_l2_leaves_scales_and_biases_alone(tiny, model):
-    params = jax.eval_shape(build(model).init, jax.random.key(0)).params
+    params = variable_shapes(build(model), make_examples(model).inputs).params
     ones = jax.tree.map(lambda x: np.ones(x.shape, np.float32), params)
-    settings = tiny.member(0).settings._replace(l2=0.25)
-    rule = make_update_rule(Optimizer.SGD, settings, 1.0)
+    hp = Hyperparameters({"learning_rate": 1.0, "l2": 0.25}, num_steps=1, steps_per_epoch=1)
+    rule = named_optimizer(Optimizer.SGD, Schedule.CONSTANT)(hp)
     zeros = jax.tree.map(np.zeros_like, ones)
     updates, _ = quick_jit(rule.update)(zeros, rule.init(ones), ones)
     for layer in updates.values():
@@ -149,6 +130,7 @@ def test_l2_leaves_scales_and_biases_alone(tiny, model):
 
 
 @pytest.mark.parametrize("model", NORMALISED)
-def test_batches_of_what_is_normalised_stay_whole(model):
+def test_batches_of_what_is_normalised_stay_whole(tiny, model):
+    training = tiny.make_training(network=build(model), microbatches=2)
     with pytest.raises(ValueError, match="microbatches must be 1 where a network takes"):
-        make_member_training(build(model), Optimizer.SGD, BATCH_SIZE, microbatches=2)
+        jax.eval_shape(training.init, tiny.member(0), make_examples(model).inputs[:1])

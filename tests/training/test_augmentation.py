@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ensemble_jax.models import Network, Variables
 
 from ensemble_jax.collection import Placement
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.networks import Network, Variables
 from ensemble_jax.ops import make_augmentation
 from ensemble_jax.options import Optimizer, parse_augmentations
-from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
+from ensemble_jax.training import CollectionTraining, place_examples
 
 IDS = [0, 3, 4]
 SHAPE = (3, 5, 1)
@@ -26,23 +26,25 @@ LABELS = rng.integers(0, 3, 10)
 
 
 def linear() -> Network:
-    def logits(variables, inputs):
-        return inputs.reshape(len(inputs), -1) @ variables.params["kernel"]
-
-    def init(key):
+    def init(key, inputs):
         return Variables({"kernel": jax.random.normal(key, (15, 3))}, {})
 
-    return Network(init, logits, lambda variables, inputs, *_: (logits(variables, inputs), {}))
+    def apply(variables, inputs, *, key, train):
+        return inputs.reshape(len(inputs), -1) @ variables.params["kernel"], variables.state
+
+    return Network(init, apply)
 
 
 def kernels(state):
     return state.variables.params["kernel"]
 
 
-def compile_training(tiny, members, passes=1, texts=("crop:1", "flip")):
+def compile_training(tiny, members, microbatches=1, texts=("crop:1", "flip")):
     placement = Placement(len(members.seed), 1, tuple(jax.devices()[:1]))
     augment = make_augmentation(parse_augmentations(texts), SHAPE) if texts else None
-    training = make_member_training(linear(), Optimizer.SGD, 4, passes, augment)
+    training = tiny.make_training(
+        network=linear(), optimizer=Optimizer.SGD, microbatches=microbatches, augment=augment
+    )
     examples = place_examples(placement, INPUTS, LABELS)
     return placement, CollectionTraining(training, placement, members, examples)
 
@@ -66,7 +68,7 @@ def test_a_member_has_the_same_bits_alone_and_resumed(tiny, trained):
 
 
 def test_a_batch_in_parts_is_changed_as_the_whole(tiny, trained):
-    in_parts = tiny.run(*compile_training(tiny, tiny.members(IDS), passes=2), 2)
+    in_parts = tiny.run(*compile_training(tiny, tiny.members(IDS), microbatches=2), 2)
     np.testing.assert_allclose(
         kernels(in_parts.states[2]), kernels(trained.states[2]), rtol=1e-4, atol=1e-6
     )

@@ -15,8 +15,7 @@ from ensemble_jax.training import (
     Checkpoints,
     MemberState,
     Saving,
-    make_member_training,
-    train,
+    train_loop,
 )
 
 # Orbax leaves coroutines of a reading that failed, and Python complains when it collects them.
@@ -31,8 +30,8 @@ def collect_what_orbax_leaves():
 
 def make_state(tiny, optimizer: Optimizer) -> MemberState:
     """A real state of three members with numbers that differ everywhere."""
-    init = make_member_training(tiny.network(), optimizer, tiny.batch_size).init
-    shapes = jax.eval_shape(init, tiny.member(0))
+    init = tiny.make_training(optimizer=optimizer).init
+    shapes = jax.eval_shape(init, tiny.member(0), tiny.examples()[0][:1])
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda x: (100 * rng.normal(size=(3, *x.shape))).astype(x.dtype), shapes)
 
@@ -220,7 +219,7 @@ def test_a_training_stopped_between_extents_goes_on_from_there_to_the_same_bits(
 
     def run(first_epoch, state, stop_asked=lambda: False, saving=None):
         measured = {}
-        reached = train(
+        reached = train_loop(
             training,
             state,
             first_epoch=first_epoch,

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ensemble_jax.data.sampling import shuffled_batches
-from ensemble_jax.models import Network, Variables
+from flax import linen as nn
 
 from ensemble_jax import ops
-from ensemble_jax.data.subsets import stack_padded
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.networks import Network, Variables, as_network, with_fast_layers
 from ensemble_jax.options import Optimizer
 from ensemble_jax.training import (
     NOT_DIVERGED,
@@ -21,8 +20,6 @@ from ensemble_jax.training import (
     Member,
     Stream,
     StreamIds,
-    Subset,
-    make_member_training,
     place_examples,
 )
 from ensemble_jax.training.keys import member_key
@@ -88,8 +85,8 @@ def test_a_resumed_training_has_the_bits_of_one_never_interrupted(
 class Single:
     """One member in a Python loop over epochs, compiled without any lifting."""
 
-    def __init__(self, tiny, optimizer: Optimizer) -> None:
-        training = make_member_training(tiny.network(), optimizer, tiny.batch_size)
+    def __init__(self, tiny) -> None:
+        training = tiny.make_training()
         self._init, self._epoch = jax.jit(training.init), jax.jit(training.epoch)
         self._inputs, self._labels = tiny.examples()
 
@@ -97,7 +94,7 @@ class Single:
         examples = Examples(
             self._inputs if inputs is None else inputs, self._labels.astype(np.int32)
         )
-        state, losses = self._init(member), []
+        state, losses = self._init(member, examples.inputs[:1]), []
         for epoch in range(epochs):
             state, loss = self._epoch(state, member, np.int32(epoch), examples)
             losses.append(loss)
@@ -106,10 +103,10 @@ class Single:
 
 @pytest.fixture(scope="module")
 def single(tiny):
-    return Single(tiny, Optimizer.MOMENTUM)
+    return Single(tiny)
 
 
-DIFFERENT_SETTINGS = {
+DIFFERENT = {
     "learning_rate": [0.3, 0.1, 0.05, 0.2, 0.1, 0.1],
     "decay_factor": [1.0, 3.0, 1.5, 2.0, 1.5, 1.5],
     "decay_epochs": [1, 1, 2, 20, 2, 2],
@@ -119,22 +116,22 @@ DIFFERENT_SETTINGS = {
 }
 
 
-def test_members_of_different_settings_are_single_trainings(tiny, single):
-    together = tiny.train(IDS, EPOCHS, members_per_call=0, **DIFFERENT_SETTINGS)
-    collection = tiny.members(IDS, **DIFFERENT_SETTINGS)
+def test_members_of_different_hyperparameters_are_single_trainings(tiny, single):
+    together = tiny.train(IDS, EPOCHS, members_per_call=0, **DIFFERENT)
+    collection = tiny.members(IDS, **DIFFERENT)
     for i in IDS:
         state, losses = single.train(members(collection, i), EPOCHS)
         assert_close(members(together.states[-1], i), state)
         assert_close([loss[i] for loss in together.losses], losses)
 
 
-@pytest.mark.parametrize("name", DIFFERENT_SETTINGS)
-def test_every_setting_matters(tiny, single, name):
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_every_hyperparameter_matters(tiny, single, name):
     usual, changed = (
         single.train(tiny.member(0, **values), EPOCHS)[0]
         for values in (
             {},
-            {name: DIFFERENT_SETTINGS[name][1] * 0.9 if name != "decay_epochs" else 1},
+            {name: DIFFERENT[name][1] * 0.9 if name != "decay_epochs" else 1},
         )
     )
     kernels = [state.variables.params["Dense_0"]["kernel"] for state in (usual, changed)]
@@ -156,31 +153,32 @@ def test_another_seed_gives_another_member(tiny, single):
 
 
 def test_one_epoch_is_the_sum_of_its_batches(tiny, single):
-    """Steps on exact batches, the last one short, with plain gradients and no weights."""
+    """Steps on exact batches, the last one short, with plain gradients; nothing is padded."""
     network, (inputs, labels) = tiny.network(), tiny.examples()
     values = {"dropout_scale": 0.0, "momentum": 0.0, "learning_rate": 0.5, "l2": 0.02}
     state, [loss] = single.train(tiny.member(3, **values), 1)
 
-    params = network.init(member_key(0, Stream.INITIALISATION, 3)).params
+    variables = network.init(member_key(0, Stream.INITIALISATION, 3), inputs[:1])
     key = jax.random.fold_in(member_key(0, Stream.ORDER, 3), 0)
-    order = np.asarray(shuffled_batches(key, len(labels), len(labels)).indices).ravel()
+    order = np.asarray(jax.random.permutation(key, len(labels)))
     batches = [order[:4], order[4:8], order[8:]]
     assert [len(batch) for batch in batches] == [4, 4, 2]
 
     @jax.jit
     @jax.value_and_grad
     def loss_of(params, inputs, labels):
-        logits = network.evaluate(Variables(params, {}), inputs)
+        logits, _ = network.apply(Variables(params, variables.state), inputs, key=None, train=False)
         return -jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels].mean()
 
-    total = 0.0
+    params, total, mean = variables.params, 0.0, 0.0
     for batch in batches:
         value, gradient = loss_of(params, inputs[batch], labels[batch])
         total += float(value) * len(batch)
+        mean = 0.9 * mean + 0.1 * inputs[batch].mean(0)
         params = jax.tree.map(
             lambda p, g: p - 0.5 * (g + (2 * 0.02 * p if p.ndim == 2 else 0)), params, gradient
         )
-    assert_close(state.variables.params, params)
+    assert_close(state.variables, Variables(params, {"averages": {"mean": mean}}))
     assert float(loss) == pytest.approx(total / len(labels), rel=1e-5)
 
 
@@ -248,6 +246,7 @@ def test_more_epochs_compile_nothing(tiny, one_by_one, counted_compilations):
 def test_what_a_collection_says_of_itself(tiny, one_by_one):
     placement, training = one_by_one
     assert training.num_images == 6 * 10
+    assert training.steps_per_epoch == 3
     assert training.compile_seconds > 0
     state = placement.gather(training.init())
     assert_equal(
@@ -267,35 +266,21 @@ def test_an_epoch_uses_its_state_up(one_by_one):
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.variables))
 
 
-def make_convolutional_network() -> Network:
+class ConvolutionalModule(nn.Module):
     """What st-VGG consists of, small enough to be compiled in a second."""
-    shapes = {"Conv_0": (3, 3, 1, 8), "Conv_1": (3, 3, 8, 8), "Dense_0": (4 * 4 * 8, 3)}
 
-    def init(key):
-        keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(shapes)}
-        return Variables(
-            {
-                name: {"kernel": jax.random.uniform(keys[name], shape, minval=-0.2, maxval=0.2)}
-                for name, shape in shapes.items()
-            },
-            {},
-        )
+    @nn.compact
+    def __call__(self, x, train):
+        x = x.astype(jnp.float32) / 128 - 1
+        for _ in range(2):
+            x = nn.elu(nn.Conv(8, (3, 3))(x))
+        x = nn.max_pool(x, (2, 2), (2, 2))
+        x = nn.Dropout(0.25)(x, deterministic=not train)
+        return nn.Dense(3)(x.reshape(len(x), -1))
 
-    def evaluate(variables, inputs, drop=lambda x: x):
-        kernels = {name: layer["kernel"] for name, layer in variables.params.items()}
-        x = inputs.astype(jnp.float32) / 128 - 1
-        for name in ("Conv_0", "Conv_1"):
-            x = jax.nn.elu(ops.patches_convolution(x, kernels[name], (1, 1), ((1, 1), (1, 1))))
-        return drop(ops.max_pool(x)).reshape(len(x), -1) @ kernels["Dense_0"]
 
-    def train(variables, inputs, dropout_key, training):
-        def drop(x):
-            rate = 0.25 * training.dropout_scale
-            return ops.dropout(x, rate, dropout_key, training.first_example)
-
-        return evaluate(variables, inputs, drop), {}
-
-    return Network(init, evaluate, train)
+def make_convolutional_network() -> Network:
+    return with_fast_layers(as_network(ConvolutionalModule()), ops.patches_convolution)
 
 
 class Convolutional:
@@ -307,7 +292,10 @@ class Convolutional:
         labels = rng.integers(0, 3, tiny.num_examples)
         network = make_convolutional_network()
         placement, self.training = tiny.compile(
-            ids, network=network, examples=(images, labels), optimizer=Optimizer.SGD, **options
+            ids,
+            examples=(images, labels),
+            recipe={"network": network, "optimizer": Optimizer.SGD},
+            **options,
         )
         state = self.training.init()
         evaluation = CollectionEvaluation(
@@ -347,68 +335,38 @@ def test_convolutions_are_close_on_other_devices(one_after_another, on_four_devi
     assert np.unpackbits(bits).sum() <= 1
 
 
-def subset_of(*subsets: list[int]) -> Subset:
-    return Subset(*stack_padded([np.array(subset) for subset in subsets]))
-
-
-def trained(training, position):
-    """What steps change; the averages that the tiny network keeps count padding as well."""
-    state = members(training.states[-1], position)
-    return state.variables.params, state.optimizer
-
-
-SUBSETS = ([0, 2, 3, 5, 9], [1], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [4, 5, 6, 7])
+SUBSETS = np.array([[0, 2, 3, 5, 9], [1, 2, 3, 4, 5], [5, 6, 7, 8, 9], [1, 4, 6, 7, 8]])
 
 
 def test_members_of_different_subsets_are_trained_on_these_alone(tiny):
     """Each as if its subset were the training set of a collection of its own."""
-    together = tiny.train(
-        IDS[:4], EPOCHS, members=tiny.members(IDS[:4])._replace(subset=subset_of(*SUBSETS))
-    )
+    ids = IDS[:4]
+    together = tiny.train(ids, EPOCHS, members=tiny.members(ids)._replace(train_indices=SUBSETS))
     inputs, labels = tiny.examples()
     for i, subset in enumerate(SUBSETS):
-        # Nothing but its subset is there; what fills up is not read.
-        nothing = np.full_like(inputs, np.nan)
-        nothing[subset] = inputs[subset]
-        padded = members(subset_of(subset, list(range(tiny.batch_size))), [0])
-        alone = tiny.train(
-            [i],
-            EPOCHS,
-            members=tiny.members([i])._replace(subset=padded),
-            examples=(nothing, labels),
-        )
-        assert_close(trained(together, i), trained(alone, 0))
-        assert_close([loss[i] for loss in together.losses], [loss[0] for loss in alone.losses])
+        alone = tiny.train([i], EPOCHS, examples=(inputs[subset], labels[subset]))
+        assert_close(members(together, i), members(alone, 0))
 
 
-def test_a_subset_of_everything_sees_every_example_once(tiny):
-    whole = tiny.members([0], learning_rate=1e-30, l2=0.0, dropout_scale=0.0)
-    subset = subset_of(list(range(tiny.num_examples)))
-    all_at_once, as_subset = (
-        tiny.train([0], 1, members=member) for member in (whole, whole._replace(subset=subset))
+def test_a_subset_of_everything_is_everything(tiny, reference):
+    whole = tiny.members([0])._replace(train_indices=np.arange(tiny.num_examples)[None])
+    assert_close(tiny.train([0], EPOCHS, members=whole), members(reference, [0]))
+
+
+def test_the_images_of_an_epoch_are_those_of_the_subsets(tiny):
+    _, training = tiny.compile(
+        [0, 1], members=tiny.members([0, 1])._replace(train_indices=SUBSETS[:2])
     )
-    assert_close(all_at_once.losses, as_subset.losses)
-
-
-def test_steps_on_padding_alone_change_nothing(tiny):
-    """Adam and momentum move on by themselves where they are asked to."""
-    long, short = (
-        tiny.train(
-            [0],
-            EPOCHS,
-            optimizer=Optimizer.ADAM,
-            members=tiny.members([0])._replace(subset=members(subset_of([3, 4], longest), [0])),
-        )
-        for longest in (list(range(10)), list(range(tiny.batch_size)))
-    )
-    assert_close(trained(long, 0), trained(short, 0))
+    assert (training.num_images, training.steps_per_epoch) == (10, 2)
 
 
 def test_members_learn_labels_of_their_own(tiny):
     inputs, labels = tiny.examples()
     other = (labels + 1) % 3
     taught = np.stack([labels, other]).astype(np.int32)
-    together = tiny.train([0, 1], EPOCHS, members=tiny.members([0, 1])._replace(labels=taught))
+    together = tiny.train(
+        [0, 1], EPOCHS, members=tiny.members([0, 1])._replace(train_labels=taught)
+    )
     for i, own in enumerate((labels, other)):
         alone = tiny.train([i], EPOCHS, examples=(inputs, own))
         assert_close(members(together.states[-1], i), members(alone.states[-1], 0))

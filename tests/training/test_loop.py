@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ensemble_jax.training import Saving, train
+from ensemble_jax.training import Saving, train_loop
 
 
 class Counts(NamedTuple):
@@ -80,7 +80,7 @@ class Journal:
 
 def run(journal, training=None, *, first_epoch=0, extents=(0, 1, 3), **more):
     training = training or CountingTraining()
-    return train(
+    return train_loop(
         training,
         Counts(jnp.full(3, first_epoch), jnp.array([-1, 0, -1])),
         first_epoch=first_epoch,

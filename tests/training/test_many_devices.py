@@ -18,14 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ensemble_jax.models import network_of
-from ensemble_jax.models.architecture import Architecture
-from ensemble_jax.models.layers import BatchNorm
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ensemble_jax.collection import Placement
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.networks import as_network
 from ensemble_jax.training import CollectionTraining, place_examples
 
 NUMBERS = (5, 8, 13)
@@ -48,13 +46,13 @@ assert_equal = partial(jax.tree.map, np.testing.assert_array_equal)
 assert_close = partial(jax.tree.map, partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5))
 
 
-class Normalised(Architecture):
+class Normalised(nn.Module):
     """Averages of the batch and dropout, of which each member has its own."""
 
     @nn.compact
-    def __call__(self, x, training):
-        x = self.activate(BatchNorm()(self.connect(x, 6), training))
-        return self.connect(self.drop(x, 0.5, training), self.num_classes)
+    def __call__(self, x, train):
+        x = nn.relu(nn.BatchNorm(not train, use_fast_variance=False)(nn.Dense(6)(x)))
+        return nn.Dense(3)(nn.Dropout(0.5, deterministic=not train)(x))
 
 
 class Done(NamedTuple):
@@ -103,7 +101,7 @@ def make_members(tiny):
 def compiled(tiny, make_members):
     """A function that compiles a collection under a plan, once."""
     inputs, labels = tiny.examples()
-    network = network_of(Normalised(num_classes=3), inputs.shape[1:])
+    network = as_network(Normalised())
 
     @functools.cache
     def compile_for(num_members, devices, members_per_call):
@@ -111,7 +109,7 @@ def compiled(tiny, make_members):
             range(num_members),
             members_per_call=members_per_call,
             devices=devices,
-            network=network,
+            recipe={"network": network},
             members=make_members(range(num_members)),
         )
         evaluation = CollectionEvaluation(

@@ -6,26 +6,26 @@ import threading
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from ensemble_jax.data.sampling import shuffled_subset_batches
 
+from ensemble_jax import ops
 from ensemble_jax.collection import Placement
 from ensemble_jax.data.pools import Pools
 from ensemble_jax.data.stored import StoredInputs
-from ensemble_jax.optimizers import decayed_learning_rate, make_update_rule
+from ensemble_jax.hyperparameters import Hyperparameters
+from ensemble_jax.losses import cross_entropy
+from ensemble_jax.networks import Variables, scaled_dropout
+from ensemble_jax.optimizers import named_optimizer
 from ensemble_jax.options import Optimizer
 from ensemble_jax.pool_feed import PoolFeed
 from ensemble_jax.training import (
     CollectionTraining,
     Stream,
-    Subset,
-    make_member_training,
-    train,
+    train_loop,
 )
 from ensemble_jax.training.keys import member_key
-from ensemble_jax.training.member import Batch, train_step
 
 IDS = [0, 3, 4]
 EPOCHS = 3
@@ -51,7 +51,7 @@ def feed(tiny, placement, pools=POOLS, read=None):
 def compile_pools(tiny, ids, pools=POOLS, members=None, read=None, **options):
     placement = Placement(len(ids), 1, tuple(jax.devices()[:1]))
     return placement, CollectionTraining(
-        make_member_training(tiny.network(), Optimizer.MOMENTUM, tiny.batch_size),
+        tiny.make_training(),
         placement,
         members or tiny.members(ids, **options),
         feed(tiny, placement, pools, read),
@@ -77,24 +77,20 @@ def naive_epochs(tiny, member, taught, seed=0):
     """Pools and batches of one member one after another in Python; the losses and the order."""
     network = tiny.network()
     inputs, _ = tiny.examples()
-    state = make_member_training(network, Optimizer.MOMENTUM, tiny.batch_size).init(member)
-    step = jax.jit(
-        lambda state, batch, key, epoch: train_step(
-            network,
-            make_update_rule(
-                Optimizer.MOMENTUM,
-                member.settings,
-                decayed_learning_rate(member.settings, epoch),
-            ),
-            state,
-            batch,
-            key,
-            member.settings.dropout_scale,
-        )
-    )
+    hp = Hyperparameters(member.hyperparameters, num_steps=9, steps_per_epoch=3)
+    rule = named_optimizer(Optimizer.MOMENTUM)(hp)
+    variables = network.init(member_key(seed, Stream.INITIALISATION, member.streams.order), inputs)
+    optimizer = rule.init(variables.params)
+
+    def loss_of(params, state, images, labels, key):
+        with scaled_dropout(member.hyperparameters["dropout_scale"]):
+            outputs, state = network.apply(Variables(params, state), images, key=key, train=True)
+        return cross_entropy(outputs, labels).mean(), state
+
+    gradient_of = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
     losses, seen = [], []
     for epoch in range(EPOCHS):
-        total, number, seen_now = 0.0, 0, []
+        total, seen_now = 0.0, []
         order, dropout = (
             jax.random.fold_in(member_key(seed, stream, whose), epoch)
             for stream, whose in (
@@ -104,22 +100,20 @@ def naive_epochs(tiny, member, taught, seed=0):
         )
         for pool in range(POOLS.count):
             positions = POOLS.shuffled(seed, epoch, pool)
-            key = jax.random.fold_in(order, pool)
-            entries = jnp.arange(POOLS.size)
-            batches = shuffled_subset_batches(key, entries, len(positions), tiny.batch_size)
-            for indices, weights in zip(*map(np.asarray, batches), strict=True):
-                rows = positions[indices[weights > 0]]
-                seen_now += rows.tolist()
-                fill = np.resize(rows, tiny.batch_size)
-                # What fills up in the data is zeros; in a batch norm it has no weight.
-                images = np.where(weights[:, None] > 0, inputs[fill], 0)
-                batch = Batch(images, taught[fill], weights)
-                state, loss, _ = step(state, batch, jax.random.fold_in(dropout, number), epoch)
-                total += float(loss) * len(rows)
-                number += 1
+            place = jax.random.permutation(jax.random.fold_in(order, pool), len(positions))
+            # One batch: pools are as large, and the last is a short one.
+            rows = positions[np.asarray(place)]
+            key = ops.fast_key(jax.random.fold_in(dropout, pool * 3))
+            (loss, state), gradient = gradient_of(
+                variables.params, variables.state, inputs[rows], taught[rows], key
+            )
+            updates, optimizer = rule.update(gradient, optimizer, variables.params)
+            variables = Variables(optax.apply_updates(variables.params, updates), state)
+            total += float(loss) * len(rows)
+            seen_now += rows.tolist()
         losses.append(total / 10)
         seen.append(seen_now)
-    return state, losses, seen
+    return (variables, optimizer), losses, seen
 
 
 @pytest.mark.parametrize("own_labels", [False, True])
@@ -128,14 +122,14 @@ def test_training_is_that_of_a_python_loop(tiny, reference, own_labels):
     members = tiny.members(IDS)
     if own_labels:
         taught = np.stack([np.roll(labels, shift) for shift in range(len(IDS))]).astype(np.int32)
-        members = members._replace(labels=taught)
+        members = members._replace(train_labels=taught)
         reference = tiny.run(*compile_pools(tiny, IDS, members=members), EPOCHS)
     else:
         taught = np.stack([labels.astype(np.int32)] * len(IDS))
     for place in range(2):
-        member = pick(members._replace(labels=None), place)
+        member = pick(members._replace(train_labels=None), place)
         state, losses, seen = naive_epochs(tiny, member, taught[place])
-        assert_close(pick(reference.states[-1], place), state)
+        assert_close(tuple(pick(reference.states[-1], place))[:2], state)
         np.testing.assert_allclose(np.array(reference.losses)[:, place], losses, rtol=1e-4)
         assert all(sorted(order) == list(range(10)) for order in seen)
         assert len(set(map(tuple, seen))) == EPOCHS
@@ -199,7 +193,7 @@ def test_two_pools_at_most_are_in_memory_through_epochs_and_extents(tiny, monkey
     placement = Placement(1, 1, tuple(jax.devices()[:1]))
     fed = PoolFeed(inputs, np.zeros(70, np.int32), Pools(70, 12), placement, max_threads=1)
     training = CollectionTraining(
-        make_member_training(tiny.network(), Optimizer.SGD, tiny.batch_size),
+        tiny.make_training(optimizer=Optimizer.SGD, num_examples=70),
         placement,
         tiny.members([0]),
         fed,
@@ -211,7 +205,7 @@ def test_two_pools_at_most_are_in_memory_through_epochs_and_extents(tiny, monkey
         evaluated.append(sum(array.shape == (12, 5) for array in jax.live_arrays()))
         return ()
 
-    train(
+    train_loop(
         training,
         training.init(),
         first_epoch=0,
@@ -244,9 +238,9 @@ def test_the_next_pool_is_read_while_one_is_trained_on(tiny):
 
 
 def test_subsets_and_different_seeds_are_refused(tiny):
-    subset = Subset(np.zeros((3, 5), np.int32), np.full(3, 5))
+    indices = np.zeros((3, 5), np.int32)
     with pytest.raises(ValueError, match=r"pool_images must be 0 .* their own subsets"):
-        compile_pools(tiny, IDS, members=tiny.members(IDS)._replace(subset=subset))
+        compile_pools(tiny, IDS, members=tiny.members(IDS)._replace(train_indices=indices))
     members = tiny.members(IDS)._replace(seed=np.array([0, 0, 1], np.uint32))
     with pytest.raises(ValueError, match=r"seed must be the same for all members .* got 0, 1"):
         compile_pools(tiny, IDS, members=members)

@@ -5,10 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import pytest
-from ensemble_jax.models import make_network
 
 from ensemble_jax.cli.train_config import TrainConfig
-from ensemble_jax.ops import xla_convolution
 from ensemble_jax.options import ConvolutionAlgorithm, Model
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.planning import default_plan
@@ -86,10 +84,10 @@ def test_a_run_goes_on_with_its_plan():
     ],
 )
 def test_who_could_have_faster_convolutions_is_told(
-    model, request_, platform, told, without_a_compiler
+    model, request_, platform, told, without_a_compiler, zoo_network
 ):
-    network = make_network(model, num_classes=3, input_shape=(8, 8, 1), convolution=xla_convolution)
+    network, batch = zoo_network(model, (8, 8, 1)), jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.uint8)
     request = parse_plan_request(request_)
-    answer = lack_of_fused(network, request, request.apply(PLAN), platform)
+    answer = lack_of_fused(network, batch, request, request.apply(PLAN), platform)
     expected = "convolutions are not fused, which would be faster: no compiler"
     assert answer == (expected if told else None)

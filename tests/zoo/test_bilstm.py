@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ensemble_jax.models import Network, TrainingPass, make_network
-from ensemble_jax.models.bilstm import Attention, BidirectionalLSTM, Sequences
 
+from ensemble_jax.networks import Network, Sequences, as_network, prepared, scaled_dropout
 from ensemble_jax.options import ArchitectureOptions, Model
+from ensemble_jax.zoo import check_word_vectors, make_architecture
+from ensemble_jax.zoo.bilstm import Attention, BidirectionalLSTM
 
 # Compile time is all the time there is, so nothing is optimised that is run once.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -36,13 +37,13 @@ def sequences() -> Sequences:
 
 
 def build(**options) -> Network:
-    return make_network(
+    module = make_architecture(
         Model.BILSTM,
         num_classes=3,
         input_shape=(L,),
-        word_vectors=VECTORS,
         options=ArchitectureOptions(width=H, dense=4, **options),
     )
+    return prepared(as_network(module), word_vectors=VECTORS)
 
 
 def sigmoid(x):
@@ -120,44 +121,53 @@ def test_attention_is_a_mean_of_words_by_their_scores():
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    """With its functions compiled."""
-    return Network(*map(quick_jit, build()))
+    return build()
+
+
+@pytest.fixture(scope="module")
+def evaluate(network):
+    """The logits of texts, compiled."""
+    compiled = quick_jit(partial(network.apply, key=None, train=False))
+    return lambda params, texts: compiled(params, texts)[0]
 
 
 @pytest.fixture(scope="module")
 def params(network):
-    return network.init(jax.random.key(0))
+    return quick_jit(network.init)(jax.random.key(0), make_texts())
 
 
-def test_padding_changes_nothing(network, params):
+def test_padding_changes_nothing(evaluate, params):
     texts = make_texts()
     longer = np.concatenate([texts, np.zeros((B, 3), np.int32)], axis=1)
-    ours, theirs = (network.evaluate(params, t) for t in (texts, longer))
+    ours, theirs = (evaluate(params, t) for t in (texts, longer))
     np.testing.assert_allclose(ours[:3], theirs[:3], rtol=1e-4, atol=1e-6)
     assert np.isfinite(theirs).all()
 
 
-def test_the_order_of_the_words_matters(network, params):
+def test_the_order_of_the_words_matters(evaluate, params):
     texts = make_texts()[:1]
-    logits = network.evaluate(params, np.concatenate([texts, texts[:, ::-1]]))
+    logits = evaluate(params, np.concatenate([texts, texts[:, ::-1]]))
     assert np.abs(logits[0] - logits[1]).max() > 1e-4
 
 
-def test_a_part_of_a_batch_has_the_masks_of_the_whole(network, params):
+def test_every_text_has_masks_of_its_own_and_no_dropout_is_evaluation(network, evaluate, params):
     texts, key = make_texts()[[0, 0, 0, 0]], jax.random.key(1)
-    whole, _ = network.train(params, texts, key, TrainingPass())
-    part, _ = network.train(params, texts[2:], key, TrainingPass(first_example=2))
-    np.testing.assert_allclose(whole[2:], part, rtol=1e-4, atol=1e-6)
-    assert np.abs(whole[0] - whole[1]).max() > 1e-3
-    without, _ = network.train(params, texts, key, TrainingPass(dropout_scale=0.0))
-    evaluated = network.evaluate(params, texts)
-    np.testing.assert_allclose(without, evaluated, rtol=1e-4, atol=1e-6)
+
+    @quick_jit
+    def train(scale):
+        with scaled_dropout(scale):
+            return network.apply(params, texts, key=key, train=True)[0]
+
+    dropped = train(1.0)
+    assert np.abs(dropped[0] - dropped[1]).max() > 1e-3
+    np.testing.assert_allclose(train(0.0), evaluate(params, texts), rtol=1e-4, atol=1e-6)
 
 
-def test_word_vectors_are_neither_trained_nor_copied_for_members(params):
+def test_word_vectors_are_neither_trained_nor_copied_for_members(network, params):
     assert all(V not in leaf.shape for leaf in jax.tree.leaves(params))
     stacked = jax.tree.map(lambda x: jnp.stack([x] * 3), params)
-    program = jax.make_jaxpr(jax.vmap(build().evaluate, (0, None)))(stacked, make_texts())
+    evaluate = partial(network.apply, key=None, train=False)
+    program = jax.make_jaxpr(jax.vmap(evaluate, (0, None)))(stacked, make_texts())
     tables = re.findall(rf"f32\[(?:\d+,)*{V},{D}\]", str(program))
     assert tables
     assert set(tables) == {f"f32[{V},{D}]"}
@@ -170,13 +180,22 @@ def test_what_is_no_text_is_refused(shape):
         f"{shape}"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        make_network(Model.BILSTM, num_classes=3, input_shape=shape, word_vectors=VECTORS)
+        make_architecture(Model.BILSTM, num_classes=3, input_shape=shape)
+
+
+def test_texts_need_their_vectors():
+    network = as_network(make_architecture(Model.BILSTM, num_classes=3, input_shape=(L,)))
+    message = "^model bilstm needs Sequences of word vectors, got "
+    with pytest.raises(ValueError, match=message):
+        network.init(jax.random.key(0), jnp.zeros((1, L)))
 
 
 def test_texts_have_word_vectors_and_images_have_none():
     message = "^model bilstm reads text, so that word_vectors must be given$"
     with pytest.raises(ValueError, match=message):
-        make_network(Model.BILSTM, num_classes=3, input_shape=(L,))
+        check_word_vectors(Model.BILSTM, None)
     message = "^model st_vgg reads no text, so that word_vectors must not be given$"
     with pytest.raises(ValueError, match=message):
-        make_network(Model.ST_VGG, num_classes=3, input_shape=(32, 32, 3), word_vectors=VECTORS)
+        check_word_vectors(Model.ST_VGG, VECTORS)
+    check_word_vectors(Model.BILSTM, VECTORS)
+    check_word_vectors(Model.ST_VGG, None)

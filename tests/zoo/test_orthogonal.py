@@ -3,8 +3,9 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from ensemble_jax.models.orthogonal import random_orthogonal
 from scipy import stats
+
+from ensemble_jax.zoo.orthogonal import random_orthogonal
 
 
 def draw(size: int, count: int) -> np.ndarray:

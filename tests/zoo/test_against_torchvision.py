@@ -11,9 +11,10 @@ from types import ModuleType
 import jax
 import numpy as np
 import pytest
-from ensemble_jax.models import Variables, make_network
 
-from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, ImageForm, Model
+from ensemble_jax.networks import Variables, as_network
+from ensemble_jax.options import ArchitectureOptions, ImageForm, Model
+from ensemble_jax.zoo import make_architecture
 
 torch = pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
 if find_spec("torchvision") is None:
@@ -73,7 +74,7 @@ def to_variables(module: torch.nn.Module, last_size: int) -> Variables:
         else:
             continue
         params[name] = tensors
-    return Variables(params, kept)
+    return Variables(params, {"batch_stats": kept} if kept else {})
 
 
 @pytest.mark.parametrize(("model", "make", "size"), CASES, ids=[c[0].value for c in CASES])
@@ -82,19 +83,23 @@ def test_logits_are_torchvisions(model, make, size):
     module.eval()
     randomise(module)
     variables = to_variables(module, {Model.VGG16: 7, Model.ALEXNET: 6}.get(model, 1))
-    network = make_network(
-        model,
-        num_classes=NUM_CLASSES,
-        input_shape=(size, size, 3),
-        convolution=ConvolutionAlgorithm.XLA,
-        options=ArchitectureOptions(form=ImageForm.IMAGENET),
+    network = as_network(
+        make_architecture(
+            model,
+            num_classes=NUM_CLASSES,
+            input_shape=(size, size, 3),
+            options=ArchitectureOptions(form=ImageForm.IMAGENET),
+        )
     )
-    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), images)
     assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, shapes)
 
-    images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
-    quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    ours = quick_jit(network.evaluate)(variables, images)
+    evaluate = jax.jit(
+        partial(network.apply, key=None, train=False),
+        compiler_options={"xla_backend_optimization_level": 0},
+    )
+    ours, _ = evaluate(variables, images)
     with torch.no_grad():
         theirs = module(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
     assert np.abs(theirs[0] - theirs[1]).max() > 1e-3 * np.abs(theirs).max()
