@@ -251,7 +251,6 @@ class TestContenders:
             layer.register_forward_pre_hook(count)
         theirs = module(torch.from_numpy(images.transpose(0, 3, 1, 2)).contiguous())
         np.testing.assert_allclose(logits, theirs.detach(), atol=1e-4)
-        averages = kept["batch_stats"]
         for name, layer in stats.items():
             np.testing.assert_allclose(kept[name]["mean"], layer.running_mean, atol=1e-4)
             # Theirs began at one, and divide by one entry less.
