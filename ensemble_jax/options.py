@@ -133,7 +133,7 @@ class ArchitectureOptions:
     """What of an architecture may be other than published; None leaves it as it is.
 
     No architecture has all of these. What they mean exactly is said by the architectures, in
-    `ensemble_jax.models`.
+    `ensemble_jax.zoo`.
 
     Attributes:
         width: filters of the first convolutions, the others in proportion; units of the hidden

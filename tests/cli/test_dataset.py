@@ -63,6 +63,7 @@ def test_the_experiments_differ_from_their_base_in_few_fields(config_file):
     assert changed in ({"random_labels", "dropout_scale", "extents"}, {"probes"})
 
 
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
 def test_the_experiments_have_their_data(real_data):
     data_dir = str(real_data / "tensorflow_datasets")
     config = random_labels.get_config()
