@@ -7,7 +7,17 @@ from typing import NamedTuple
 
 from benchmarks.contenders import PROJECT, contender_title
 from benchmarks.rounds import Outcome
-from benchmarks.summary import LOOPS, TORCH_LOOPS, Benchmark, fastest, markdown, speed, speedup
+from benchmarks.summary import (
+    LOOPS,
+    TORCH_LOOPS,
+    Benchmark,
+    fastest,
+    markdown,
+    paired,
+    speed,
+    speedup,
+)
+from benchmarks.workloads import WORKLOADS
 
 
 class Promise(NamedTuple):
@@ -35,6 +45,9 @@ PROMISES = (
     Promise("small_cnn_digits", ("vmap_of_scan",), "naive jit(vmap(scan))", 20.0, 40.0),
     Promise("mlp_digits", LOOPS, "the best loop of any kind", 1.0, 2.0),
 )
+
+# Of the speed of a network of the zoo, that of the same network in plain layers.
+LEAST_PLAIN_RATIO = 0.95
 
 _FEW, _MANY = 8, 64
 _LEAST_SHARE = 0.9  # of the speed with few members, that is a cost within about 10 %
@@ -65,6 +78,25 @@ def make_acceptance_table(verdicts: Sequence[Verdict]) -> str:
     rows = [(v.what, v.promised, v.measured, words[v.held]) for v in verdicts]
     header = ("what", "promised", "measured", "verdict")
     return "\n".join(["## What is promised", "", *markdown(header, rows), ""])
+
+
+def plain_rows(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, ...]]:
+    """Of each outcome: workload, network, images/s, ratio to the project's own, verdict."""
+    built_in = {o.task.workload_name: o for o in outcomes if o.task.contender == PROJECT}
+    for outcome in outcomes:
+        name, contender = outcome.task.workload_name, outcome.task.contender
+        title = "zoo" if contender == PROJECT else contender_title(contender).split()[-1]
+        heading = (WORKLOADS[name].title.split(",")[0], title)
+        if not outcome.measurements:
+            yield *heading, "", "", f"{outcome.state}: {outcome.reason}"
+            continue
+        images = speed(outcome).written("{:.4g}")
+        ratio = paired(outcome, built_in[name], lambda own, of: own / of)
+        if contender == PROJECT or ratio is None:
+            yield *heading, images, "", ""
+        else:
+            verdict = "PASS" if ratio.median >= LEAST_PLAIN_RATIO else "SHORT"
+            yield *heading, images, ratio.written("{:.3f}"), verdict
 
 
 def _judge(promise: Promise, benchmark: Benchmark | None) -> Verdict:

@@ -1,9 +1,9 @@
 """What a JAX user writes without this project: loops over members around one plain step.
 
 The step is the shortest there is: forward with dropout, cross-entropy, gradient, SGD. It knows
-nothing of diverged members, settings of each member or short batches, so it does less than the
-project's. Its convolutions and pooling are those of `nn.Conv` and `nn.max_pool`; the random numbers
-of dropout are the project's, which are faster than JAX's own, in favour of these contenders.
+nothing of diverged members, hyperparameters of each member or short batches, so it does less than
+the project's. Its layers are Flax's own; the random numbers of dropout are the project's, which are
+faster than JAX's own, in favour of these contenders.
 """
 
 from __future__ import annotations

@@ -71,7 +71,14 @@ class LinenResNet(nn.Module):
         """Logits `[B, K]` of images `[B, H, W, C]`."""
 
         def convolve(x, features, size, strides=1):
-            x = nn.Conv(features, (size, size), strides, use_bias=False, kernel_init=_GLOROT)(x)
+            x = nn.Conv(
+                features,
+                (size, size),
+                strides,
+                padding=size // 2,
+                use_bias=False,
+                kernel_init=_GLOROT,
+            )(x)
             return nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
 
         x = nn.relu(convolve(x, self.width, 3))

@@ -14,9 +14,11 @@ normalised in every step; SGD without momentum, float32. Nothing is evaluated or
 digits are those of scikit-learn; st-VGG is given random images of the shape of small_mammals, 400
 of them. Of C-score's MLP every member has images of its own, half of all; the small ResNet takes
 statistics of batches. All have all cores or one accelerator. This project measures its plans while
-it warms up, as the main job does. The loops in JAX have its dropout and pooling, which are faster
-than Flax's, XLA's convolutions, and a step without what the project's does for diverged members and
-settings of each member. `lax.map` trains two of the st-VGG, since its speed does not depend on N.
+it warms up, as the main job does. The loops in JAX have the layers of Flax, the project's random
+numbers, with which dropout is faster than with JAX's, and a step without what the project's does
+for diverged members and hyperparameters of each member. (Results stored before `plain_layers` was
+there are of loops that had the project's pooling as well, which made that of small st-VGG 1.3 times
+as fast.) `lax.map` trains two of the st-VGG, since its speed does not depend on N.
 
 How: each contender is a process that lives for the whole workload and waits while another works.
 First each compiles, warms up and chooses as many steps as take `--seconds`. Then come rounds: every

@@ -16,12 +16,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import acceptance, memory, operations, remote, results, rounds, summary, workloads
+from benchmarks import (
+    acceptance,
+    memory,
+    operations,
+    remote,
+    results,
+    rounds,
+    summary,
+    workloads,
+)
 from benchmarks.contender import Prepared, UnavailableError
 from benchmarks.contenders import CONTENDERS, MATRIX_PRODUCT, make_contender
 from benchmarks.environment import usable_cores
 from benchmarks.jax_networks import workload_kit
 from benchmarks.memory import Memory
+from benchmarks.plain_networks import plain_network
 from benchmarks.remote import ContenderError, RemoteContender, Training
 from benchmarks.rounds import Measurement, Outcome, Protocol
 from benchmarks.summary import Benchmark
@@ -376,6 +386,57 @@ class TestWorker:
     def test_limit_of_time_ends_it(self):
         with pytest.raises(ContenderError, match=r"took longer than 0\.01 s"):
             RemoteContender(tiny_task(MATRIX_PRODUCT), 0.01)
+
+
+class TestPlainLayers:
+    @pytest.mark.parametrize(
+        ("name", "library"), [("st_vgg", "linen"), ("st_vgg", "nnx"), ("small_resnet", "linen")]
+    )
+    def test_are_the_networks_of_the_zoo(self, name, library):
+        workload = dataclasses.replace(WORKLOADS[name], num_images=4)
+        data = load_training_set(workload)
+        zoo, plain = (
+            workload_kit(workload, data, network).member_network(None)
+            for network in (None, plain_network(workload, library))
+        )
+        variables = jax.jit(zoo.init, compiler_options=QUICK)(jax.random.key(0), data.images)
+        of_plain = variable_shapes(plain, data.images)
+        if library == "nnx":
+            layers = [*of_plain.params.pop("convolutions").values(), *of_plain.params.values()]
+            flat = [variables.params[f"Conv_{i}"] for i in range(8)]
+            flat += [variables.params["Dense_0"], variables.params["Dense_1"]]
+            own = {str(i): layer for i, layer in enumerate(flat[:8])}
+            given = Variables({"convolutions": own, "hidden": flat[8], "output": flat[9]}, {})
+            assert [jax.tree.map(jnp.shape, x) for x in flat] == [
+                jax.tree.map(jnp.shape, x) for x in layers
+            ]
+        else:
+            assert jax.tree.map(jnp.shape, of_plain) == jax.tree.map(jnp.shape, variables)
+            given = variables
+        outputs, expected = (
+            jax.jit(partial(network.apply, key=None, train=False), compiler_options=QUICK)(
+                of_network, data.images
+            )[0]
+            for network, of_network in ((plain, given), (zoo, variables))
+        )
+        np.testing.assert_allclose(outputs, expected, atol=1e-4)
+
+    @pytest.mark.parametrize(
+        ("speeds", "ratio", "verdict"),
+        [
+            ([95.0, 190.0, 90.0], "0.950 (0.900-0.950)", "PASS"),
+            ([94.0, 200.0, 90.0], "0.940 (0.900-1.000)", "SHORT"),
+        ],
+    )
+    def test_ratios_are_those_of_rounds(self, speeds, ratio, verdict):
+        zoo = make_outcome("ensemble_jax", [100.0, 200.0, 100.0])
+        first, second = acceptance.plain_rows([zoo, make_outcome("plain_nnx", speeds)])
+        assert first[1:] == ("zoo", "100 (100-200)", "", "")
+        assert (second[1], *second[-2:]) == ("flax.nnx", ratio, verdict)
+
+    def test_what_failed_is_told(self):
+        outcome = Outcome(tiny_task("plain_linen"), state="failed", reason="it died")
+        assert next(acceptance.plain_rows([outcome]))[-1] == "failed: it died"
 
 
 class FakeRemote:
