@@ -202,6 +202,7 @@ class TestSources:
     def test_stand_ins_are_for_sets_of_recipes(self):
         assert STAND_INS.keys() <= {recipe.paper.dataset for recipe in RECIPES.values()}
 
+    @pytest.mark.filterwarnings("ignore:.*are train examples, too")
     def test_of_a_real_stand_in(self, real_data):
         """Nothing but CIFAR-100, Fashion-MNIST and TREC is there."""
         sources = Sources(
