@@ -35,7 +35,7 @@ from ensemble_jax.task import Training, make_training
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
-    from ensemble_jax.evaluation import Evaluations
+    from ensemble_jax.extent import Evaluations
     from ensemble_jax.kit import Kit
     from ensemble_jax.losses import Loss
     from ensemble_jax.planning import PlanChoice
@@ -233,7 +233,6 @@ def _train(
     from ensemble_jax.collection import place, use_all_cores
     from ensemble_jax.evaluation import (
         CollectionEvaluation,
-        Evaluations,
         join_evaluations,
         make_evaluator,
         make_predictor,

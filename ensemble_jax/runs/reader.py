@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt, UInt8
 
+from ensemble_jax.extent import ExtentRecord, SplitRecord
 from ensemble_jax.runs.examples import TRAIN
 from ensemble_jax.runs.manifest import Manifest
 from ensemble_jax.runs.metrics import metric_names
@@ -26,7 +27,7 @@ from ensemble_jax.runs.parts import (
     read_part,
     read_parts,
 )
-from ensemble_jax.runs.records import SPLIT_QUANTITIES, ExtentRecord, SplitRecord, array_specs
+from ensemble_jax.runs.records import array_specs
 
 if TYPE_CHECKING:
     import xarray
@@ -207,7 +208,7 @@ class Run:
         return ExtentRecord(
             extent,
             {
-                split: SplitRecord(*(read(f"{name}_{split}") for name in SPLIT_QUANTITIES))
+                split: SplitRecord(*(read(f"{name}_{split}") for name in SplitRecord._fields))
                 for split in self.splits
             },
             read("diverged_at"),

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from ensemble_jax.extent import ExtentRecord
 from ensemble_jax.runs.examples import (
     Examples,
     NamedExamples,
@@ -38,7 +39,7 @@ from ensemble_jax.runs.layout import (
 from ensemble_jax.runs.lock import is_locked, locked
 from ensemble_jax.runs.manifest import Manifest, format_manifest, read_manifest
 from ensemble_jax.runs.metrics import metrics_line
-from ensemble_jax.runs.records import ExtentRecord, record_arrays
+from ensemble_jax.runs.records import record_arrays
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 # What a creation that was killed can leave behind.

@@ -6,12 +6,11 @@ from types import MappingProxyType, SimpleNamespace
 import numpy as np
 import pytest
 
+from ensemble_jax.extent import ExtentRecord, SplitRecord
 from ensemble_jax.runs import (
     DataSummary,
-    ExtentRecord,
     Manifest,
     RunWriter,
-    SplitRecord,
     pack_correct,
 )
 
