@@ -15,7 +15,7 @@ def make_dataset(run: Run, extents: tuple[int, ...]) -> xarray.Dataset:
     """Label the arrays of some extents of a run; see `Run.to_xarray` for what it contains."""
     rows = [run.extents.index(extent) for extent in extents]
     coords = {"extent": np.array(extents, int), "member": run.members}
-    coords |= {name: ("member", values) for name, values in run.settings.items()}
+    coords |= {name: ("member", values) for name, values in run.hyperparameters.items()}
     variables = {"train_images_per_second": ("extent", run.train_images_per_second[rows])}
     for split in run.splits:
         example = f"example_{split}"

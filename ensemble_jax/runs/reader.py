@@ -99,29 +99,29 @@ class Run:
         return tuple(self.manifest.data.probe_sizes)
 
     @property
-    def settings(self) -> dict[str, Shaped[np.ndarray, " N"]]:
-        """What differs between members: `[N]` values for each setting."""
+    def hyperparameters(self) -> dict[str, Shaped[np.ndarray, " N"]]:
+        """What differs between members: `[N]` values by name, among them `seed`."""
         kept = np.isin(self.manifest.members, self.members)
         return {
             name: np.array(list(itertools.compress(values, kept)))
-            for name, values in self.manifest.settings.items()
+            for name, values in self.manifest.hyperparameters.items()
         }
 
     @cached_property
-    def trained_on(self) -> Bool[np.ndarray, "N M"]:
+    def train_mask(self) -> Bool[np.ndarray, "N M"]:
         """`[N, M]`, whether each member was trained on each example of the split `train`."""
         sets = joined_training_sets(self.parts)
         if sets is None:
             return np.ones((len(self.members), len(self.labels[TRAIN])), bool)
-        return sets.trained_on[self._rows]
+        return sets.train_mask[self._rows]
 
     @cached_property
-    def taught_labels(self) -> Int[np.ndarray, "N M"]:
+    def train_labels(self) -> Int[np.ndarray, "N M"]:
         """`[N, M]`, the label that each member was taught of each example of the split `train`."""
         sets = joined_training_sets(self.parts)
-        if sets is None or sets.taught_labels is None:
+        if sets is None or sets.train_labels is None:
             return np.broadcast_to(self.labels[TRAIN], (len(self.members), len(self.labels[TRAIN])))
-        return sets.taught_labels[self._rows]
+        return sets.train_labels[self._rows]
 
     @cached_property
     def metrics(self) -> dict[str, Float[np.ndarray, "E N"]]:
@@ -253,8 +253,8 @@ class Run:
         """The run as a labelled Dataset.
 
         Dimensions `extent`, `member`, `example_SPLIT` and `example_PROBE`, whose coordinates are
-        the epochs, the members' ids and the examples' ids; `label_SPLIT` and the members' settings
-        are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT` and
+        the epochs, the members' ids and the examples' ids; `label_SPLIT` and the members'
+        hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT` and
         `predictions_PROBE` (extent, member, example), `loss_SPLIT` and `accuracy_SPLIT` (extent,
         member), `train_images_per_second` (extent). Class names, data set, protocol and the members
         that diverged are attributes. Votes are left out: they follow from the predictions, and are

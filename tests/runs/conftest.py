@@ -57,7 +57,7 @@ def make_manifest(
         ),
         "members": [*members],
         "extents": [*extents],
-        "settings": {"learning_rate": [0.1 * member for member in members]},
+        "hyperparameters": {"learning_rate": [0.1 * member for member in members]},
         "plan": {"members_per_call": 2, "precision": "float32"},
         "devices": ["cpu:0"],
     }
