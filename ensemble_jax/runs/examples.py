@@ -36,7 +36,7 @@ class NamedExamples(Protocol):
 
 
 @runtime_checkable
-class Examples(NamedExamples, Protocol):
+class LabelledExamples(NamedExamples, Protocol):
     """Anything that knows its examples' labels too, as `ensemble_jax.data.Split` does."""
 
     @property
@@ -46,7 +46,7 @@ class Examples(NamedExamples, Protocol):
 
 
 def example_arrays(
-    splits: Mapping[str, Examples], probes: Mapping[str, NamedExamples], data: DataSummary
+    splits: Mapping[str, LabelledExamples], probes: Mapping[str, NamedExamples], data: DataSummary
 ) -> dict[str, Shaped[np.ndarray, " M"]]:
     """The arrays by the names they are written under, checked.
 

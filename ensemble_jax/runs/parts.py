@@ -12,7 +12,7 @@ from jaxtyping import Int, Shaped
 
 from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import TRAIN, TrainingSets, read_examples, read_training_sets
-from ensemble_jax.runs.layout import MANIFEST, part_path, record_path
+from ensemble_jax.runs.layout import CHECKPOINTS, MANIFEST, part_path, record_path
 from ensemble_jax.runs.manifest import Manifest, read_manifest
 from ensemble_jax.runs.records import array_specs, read_arrays
 from ensemble_jax.runs.writer import finished_extents
@@ -59,6 +59,11 @@ class Part:
         specs = array_specs(self.manifest.data, self.manifest.num_members)
         (array,) = read_arrays(record_path(self.directory, extent), [name], specs)
         return array
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the training states, which need not be there."""
+        return self.directory / CHECKPOINTS
 
     def diverged_members(self) -> dict[int, int]:
         """The earliest epoch in which each member diverged, by id.

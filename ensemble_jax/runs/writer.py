@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ensemble_jax.extent import ExtentRecord
 from ensemble_jax.runs.examples import (
-    Examples,
+    LabelledExamples,
     NamedExamples,
     TrainingSets,
     example_arrays,
@@ -73,7 +73,7 @@ class RunWriter:
         cls,
         directory: str | os.PathLike,
         manifest: Manifest,
-        splits: Mapping[str, Examples],
+        splits: Mapping[str, LabelledExamples],
         training_sets: TrainingSets | None = None,
         probes: Mapping[str, NamedExamples] = MappingProxyType({}),
     ) -> RunWriter:
