@@ -90,7 +90,7 @@ class Members:
         )
 
     @property
-    def settings(self) -> dict[str, list[Any]]:
+    def recorded_values(self) -> dict[str, list[Any]]:
         """What a run records of each: `[N]` values by name."""
         values = {name: x.tolist() for name, x in self.hyperparameters.items()}
         parts = {"part": (self.numbers % self.partitions).tolist()} if self.partitions else {}

@@ -398,7 +398,7 @@ def _differences(run: Run) -> list[Block]:
     else:
         blocks.append(Facts("Members", _members(run)))
     rows = []
-    for name, values in run.settings.items():
+    for name, values in run.hyperparameters.items():
         counts = Counter(values.tolist())
         if len(counts) > _MOST_VALUES:
             rows.append((name, f"{len(counts)} values, {min(counts)} to {max(counts)}"))
