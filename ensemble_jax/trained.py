@@ -59,7 +59,7 @@ def _variables_of_part(part: Part) -> Variables:
     directory = part.directory / CHECKPOINTS
     if not directory.is_dir():
         raise ValueError(f"{part.directory} has no checkpoint, from which members could be taken")
-    checkpoints = Checkpoints(directory)
+    checkpoints = Checkpoints(directory, part.manifest.run_id)
     try:
         latest = checkpoints.read_latest()
     finally:

@@ -22,7 +22,8 @@ from pathlib import Path
 
 KIND = "ensemble_jax run"
 # Raised whenever an older reader would misread what is written; 2 brought the probes, 3 the
-# parts, 4 the digests of the inputs and the numbers by which these are normalised.
+# parts, 4 the digests of the inputs, the numbers by which these are normalised and
+# the id that records and checkpoints bear.
 FORMAT_VERSION = 4
 
 MANIFEST = "run.json"

@@ -8,6 +8,7 @@ import platform
 import re
 import shlex
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -105,6 +106,11 @@ def command_line() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
+def new_run_id() -> str:
+    """What a run is told by from all others."""
+    return uuid.uuid4().hex
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -138,6 +144,8 @@ class Manifest:
             absent in runs of format 3 and older.
         inputs: a digest of everything that training and evaluation read, by its name; absent in
             runs of format 3 and older.
+        run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 3
+            and older, whose records say nothing.
     """
 
     config: Mapping[str, Any]
@@ -157,6 +165,7 @@ class Manifest:
     plan_reason: str = ""
     normalisation: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
+    run_id: str = field(default_factory=new_run_id)
 
     def __post_init__(self) -> None:
         _make_plain(self)
@@ -242,6 +251,6 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         values: dict[str, Any] = {k: v for k, v in content.items() if k not in ("kind", "format")}
         values["data"] = DataSummary(**values["data"])
-        return Manifest(**values)
+        return Manifest(**{"run_id": ""} | values)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is broken: {error}") from error

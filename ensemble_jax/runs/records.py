@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, UInt, UInt8
 from ensemble_jax.runs.files import read_npz
 from ensemble_jax.runs.manifest import DataSummary, Manifest
 
+_IDENTITY = "identity"
 SPLIT_QUANTITIES = ("bits", "predictions", "loss", "accuracy")
 
 
@@ -77,6 +78,11 @@ def array_specs(data: DataSummary, num_members: int) -> dict[str, _Spec]:
     return specs
 
 
+def identity(manifest: Manifest, extent: int) -> str:
+    """What the record of an extent says of itself: whose it is, and of which extent."""
+    return f"run {manifest.run_id} extent {extent}"
+
+
 def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndarray]:
     """The arrays of a record by the names they are written under, checked.
 
@@ -119,18 +125,30 @@ def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndar
             raise ValueError(
                 f"{where}: predictions_{name} must lie in 0..{data.num_classes - 1}, got {largest}"
             )
+    if manifest.run_id:
+        arrays[_IDENTITY] = np.array(identity(manifest, record.extent))
     return arrays
 
 
 def read_arrays(
-    path: Path, names: Collection[str], specs: Mapping[str, _Spec]
+    path: Path, extent: int, names: Collection[str], manifest: Manifest
 ) -> tuple[np.ndarray, ...]:
     """Read some of a record's arrays and none of the others.
 
     Raises:
-        ValueError: if the file is damaged or an array is not what the manifest says.
+        ValueError: if the file is damaged, is of another run or extent, or an array is not what the
+            manifest says.
     """
-    arrays = read_npz(path, names)
+    specs = array_specs(manifest.data, manifest.num_members)
+    if manifest.run_id:
+        *arrays, found = read_npz(path, [*names, _IDENTITY])
+        if found != np.array(identity(manifest, extent)):
+            raise ValueError(
+                f"{path} does not belong to its run: it must be of "
+                f"{identity(manifest, extent)}, got {str(found)[:80]!r}"
+            )
+    else:
+        arrays = read_npz(path, names)
     for name, array in zip(names, arrays, strict=True):
         if (array.shape, array.dtype) != specs[name]:
             raise ValueError(
@@ -138,7 +156,7 @@ def read_arrays(
                 f"{specs[name].dtype} {list(specs[name].shape)}, "
                 f"got {array.dtype} {list(array.shape)}"
             )
-    return arrays
+    return tuple(arrays)
 
 
 def read_record(path: Path, extent: int, manifest: Manifest) -> ExtentRecord:
@@ -147,8 +165,8 @@ def read_record(path: Path, extent: int, manifest: Manifest) -> ExtentRecord:
     Raises:
         ValueError: if the file is damaged or an array is not what the manifest says.
     """
-    specs = array_specs(manifest.data, manifest.num_members)
-    arrays = dict(zip(specs, read_arrays(path, specs, specs), strict=True))
+    names = array_specs(manifest.data, manifest.num_members)
+    arrays = dict(zip(names, read_arrays(path, extent, names, manifest), strict=True))
     splits = {
         split: SplitRecord(*(arrays[f"{quantity}_{split}"] for quantity in SPLIT_QUANTITIES))
         for split in manifest.data.split_sizes

@@ -35,7 +35,7 @@ from ensemble_jax.runs.layout import (
     RECORDS,
     record_path,
 )
-from ensemble_jax.runs.lock import is_locked, locked
+from ensemble_jax.runs.lock import check_lock, is_locked, locked
 from ensemble_jax.runs.manifest import Manifest, format_manifest, read_manifest
 from ensemble_jax.runs.metrics import metrics_line
 from ensemble_jax.runs.records import ExtentRecord, record_arrays
@@ -100,6 +100,7 @@ class RunWriter:
             arrays |= training_set_arrays(training_sets, manifest)
         examples = npz_content(arrays)
         claim_folder(directory)
+        check_lock(directory / LOCK)
         with _told_if_not_writable(directory):
             _fill_folder(directory, text.encode(), examples)
         return cls(directory, manifest)
@@ -116,6 +117,7 @@ class RunWriter:
         """
         directory = Path(directory)
         writer = cls(directory, read_manifest(directory))
+        check_lock(directory / LOCK)
         for path in (directory / MANIFEST, directory / EXAMPLES, directory / METRICS):
             staged_path(path).unlink(missing_ok=True)
         for extent in writer.manifest.extents:
@@ -156,6 +158,7 @@ class RunWriter:
         self._replace_manifest(replace(self.manifest, parts=both))
 
     def _replace_manifest(self, manifest: Manifest) -> None:
+        check_lock(self.directory / LOCK)
         with _told_if_not_writable(self.directory):
             replace_file(self.directory / MANIFEST, format_manifest(manifest).encode())
         self.manifest = manifest
@@ -172,9 +175,11 @@ class RunWriter:
                 value is not what the manifest says.
             OSError: if the disk is full; every record is then still whole, the old or the new,
                 and the call can be repeated.
+            LostLockError: if the folder is no longer the one that this process has locked.
         """
         arrays = record_arrays(record, self.manifest)
         path = record_path(self.directory, record.extent)
+        check_lock(self.directory / LOCK)
         replace_file(path, npz_content(arrays))
         before = [extent for extent in self.extents if extent < record.extent]
         append, self._metrics_extents = self._metrics_extents == before, None
