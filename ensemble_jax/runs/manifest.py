@@ -251,6 +251,7 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         values: dict[str, Any] = {k: v for k, v in content.items() if k not in ("kind", "format")}
         values["data"] = DataSummary(**values["data"])
-        return Manifest(**{"run_id": ""} | values)
+        values.setdefault("run_id", "")
+        return Manifest(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is broken: {error}") from error
