@@ -67,8 +67,8 @@ def handled(handler: Callable[[int, Any], Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def _to_be_handled() -> list[int]:

@@ -111,7 +111,8 @@ def new_run_id() -> str:
     return uuid.uuid4().hex
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """The time, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -146,6 +147,11 @@ class Manifest:
             runs of format 3 and older.
         run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 3
             and older, whose records say nothing.
+        prng: how members draw random numbers, in JAX's words.
+        environment: settings of JAX and its compilers that can change results and were not as they
+            are by default.
+        continuations: for each time that it was continued with other versions or another
+            environment, `created`, `versions`, `python` and `environment` from then on.
     """
 
     config: Mapping[str, Any]
@@ -159,13 +165,16 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=library_versions)
     python: str = field(default_factory=platform.python_version)
     command: str = field(default_factory=command_line)
-    created: str = field(default_factory=_now)
+    created: str = field(default_factory=utc_now)
     sources: Sequence[Mapping[str, Any]] = ()
     parts: Sequence[Sequence[int]] = ()
     plan_reason: str = ""
     normalisation: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     run_id: str = field(default_factory=new_run_id)
+    prng: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    continuations: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         _make_plain(self)

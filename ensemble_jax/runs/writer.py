@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import (
     Examples,
     NamedExamples,
@@ -36,11 +38,19 @@ from ensemble_jax.runs.layout import (
     record_path,
 )
 from ensemble_jax.runs.lock import check_lock, is_locked, locked
-from ensemble_jax.runs.manifest import Manifest, format_manifest, read_manifest
+from ensemble_jax.runs.manifest import (
+    Manifest,
+    format_manifest,
+    library_versions,
+    read_manifest,
+    utc_now,
+)
 from ensemble_jax.runs.metrics import metrics_line
 from ensemble_jax.runs.records import ExtentRecord, record_arrays
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+# What a run's bits depend on beside its config, data and plan.
+_DECIDES_BITS = ("versions", "python", "environment")
 # What a creation that was killed can leave behind.
 _UNFINISHED = {
     staged_path(Path(MANIFEST)).name,
@@ -156,6 +166,37 @@ class RunWriter:
         """
         both = sorted(map(tuple, [*self.manifest.parts, *parts]))
         self._replace_manifest(replace(self.manifest, parts=both))
+
+    def note_continuation(self, environment: Mapping[str, str]) -> list[str]:
+        """Record with what the run is continued, where that is not what it was before.
+
+        Returns the differences, a line `name: before -> now` for each.
+
+        Args:
+            environment: as in `Manifest`.
+
+        Raises:
+            OSError: if the disk is full; the run is then as before.
+        """
+        manifest = self.manifest
+        before = {name: getattr(manifest, name) for name in _DECIDES_BITS}
+        if manifest.continuations:
+            before = {name: manifest.continuations[-1][name] for name in _DECIDES_BITS}
+        now = {
+            "versions": library_versions(),
+            "python": platform.python_version(),
+            "environment": environment,
+        }
+        # An environment of no variables has no field to differ in.
+        differences = config_differences(
+            *({k: v for k, v in x.items() if v} for x in (before, now))
+        )
+        if differences:
+            entry = {"created": utc_now(), **now}
+            self._replace_manifest(
+                replace(manifest, continuations=[*manifest.continuations, entry])
+            )
+        return differences
 
     def _replace_manifest(self, manifest: Manifest) -> None:
         check_lock(self.directory / LOCK)
