@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from ensemble_jax.data import Dataset
 from ensemble_jax.extent import Evaluations
 from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.membership import Members, TrainedOn, on_dataset
+from ensemble_jax.numerics import PRNG, own_settings, unusual_settings
 from ensemble_jax.resuming import (
     check_continuable,
     check_same_examples,
@@ -253,10 +255,17 @@ def _train(
 
     use_all_cores()
     check_on_its_own()
+    held.enter_context(own_settings())
     kit = make_kit(training, dataset)
     if resumed:
         check_same_examples(workdir, dataset)
         writer = RunWriter.open(workdir)
+        if different := writer.note_continuation(unusual_settings()):
+            warnings.warn(
+                f"{workdir} is continued with other software than before, which may round "
+                f"differently: {'; '.join(different)}",
+                stacklevel=2,
+            )
         if list(training.extents) != list(writer.manifest.extents):
             writer.ask_for(training.extents)
         choice = plan_of_run(writer.manifest.plan)
@@ -337,4 +346,6 @@ def _make_manifest(
         parts=training.parts,
         normalisation={"mean": kit.mean, "std": kit.std},
         inputs=dataset.digests,
+        prng=PRNG,
+        environment=unusual_settings(),
     )
