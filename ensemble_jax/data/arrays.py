@@ -27,7 +27,7 @@ class Labels(NamedTuple):
     """Labels as numbers, and what the numbers stand for.
 
     Attributes:
-        numbers: for each split `[M]` int32, in 0..K-1.
+        numbers: for each split `[M]` int32, in 0..K-1; those of `train true` where they are given.
         class_names: the K names.
     """
 
@@ -44,6 +44,7 @@ def load_npz(name: str, folders: Folders) -> Dataset:
     | `train_labels`, `test_labels` | `[M]` integers in 0..K-1, or texts |
     | `class_names` | optional, K texts; as of `Dataset.from_arrays` |
     | `train_ids`, `test_ids` | optional, `[M]` different integers or texts; else the position |
+    | `train_true_labels` | optional, `[M]` as `train_labels`: `Split.true_labels` |
 
     Other arrays are ignored. No folder is used.
 
@@ -60,6 +61,7 @@ def load_npz(name: str, folders: Folders) -> Dataset:
         {split: _array(name, arrays, f"{split}_labels") for split in _SPLITS},
         {split: arrays.get(f"{split}_ids") for split in _SPLITS},
         arrays.get("class_names"),
+        arrays.get("train_true_labels"),
     )
 
 
@@ -69,6 +71,7 @@ def from_arrays(
     labels: Mapping[str, Any],
     ids: Mapping[str, Any],
     class_names: Sequence[str] | Shaped[np.ndarray, " K"] | None = None,
+    train_true_labels: Any = None,
 ) -> Dataset:
     """The data set of arrays by split, all as `Dataset.from_arrays` takes and checks them."""
     arrays = {split: _inputs(name, f"{split} inputs", inputs[split]) for split in _SPLITS}
@@ -78,12 +81,13 @@ def from_arrays(
             f"got {arrays['train'].dtype} and {arrays['test'].dtype}"
         )
     sizes = {split: len(array) for split, array in arrays.items()}
-    encoded = encode_labels(name, labels, sizes, class_names)
+    encoded = encode_labels(name, labels, sizes, class_names, train_true_labels)
     splits = {
         split: Split(
             arrays[split],
             encoded.numbers[split],
             _ids(name, f"{split} ids", ids.get(split), sizes[split]),
+            encoded.numbers.get(f"{split} true"),
         )
         for split in _SPLITS
     }
@@ -107,6 +111,7 @@ def encode_labels(
     given: Mapping[str, Any],
     sizes: Mapping[str, int],
     class_names: Sequence[str] | Shaped[np.ndarray, " K"] | None = None,
+    train_true_labels: Any = None,
 ) -> Labels:
     """The labels of both splits as numbers, and the names of the classes.
 
@@ -116,14 +121,17 @@ def encode_labels(
     labels = {
         split: _column(name, f"{split} labels", given[split], sizes[split]) for split in _SPLITS
     }
+    if train_true_labels is not None:
+        labels["train true"] = _column(name, "train true labels", train_true_labels, sizes["train"])
     kinds = {
         split: "texts" if array.dtype.kind == "U" else "integers" for split, array in labels.items()
     }
-    if kinds["train"] != kinds["test"]:
-        raise ValueError(
-            f"{name}: train and test labels must both be integers or both be texts, got "
-            f"{kinds['train']} and {kinds['test']}"
-        )
+    for split, kind in kinds.items():
+        if kind != kinds["train"]:
+            raise ValueError(
+                f"{name}: train and {split} labels must both be integers or both be texts, got "
+                f"{kinds['train']} and {kind}"
+            )
     names = _class_names(name, class_names)
     if kinds["train"] == "texts":
         encoded = _numbered(name, labels, names)

@@ -17,8 +17,9 @@ _NAMES_SHOWN = 20
 def select_classes(dataset: Dataset, class_names: Sequence[str]) -> Dataset:
     """The examples of the named classes, from both splits, in the order of the data set.
 
-    Label k is `class_names[k]`, whatever its number was; ids stay. Inputs are copied, so that the
-    rest of the set needs no memory. The result has the data set's own name.
+    Label k is `class_names[k]`, whatever its number was; ids stay, and a true label of another
+    class becomes -1. Inputs are copied, so that the rest of the set needs no memory. The result has
+    the data set's own name.
 
     Raises:
         ValueError: if fewer than two classes are named, or one twice, or one that is not there.
@@ -40,9 +41,11 @@ def select_classes(dataset: Dataset, class_names: Sequence[str]) -> Dataset:
         new_label[label] = number
 
     def selected(split: Split) -> Split:
-        labels = new_label[split.labels]
-        rows = np.flatnonzero(labels >= 0)
-        return Split(split.inputs[rows], labels[rows], split.ids[rows])
+        chosen = split.select(np.flatnonzero(new_label[split.labels] >= 0))
+        true_labels = chosen.true_labels
+        if true_labels is not None:
+            true_labels = np.where(true_labels < 0, -1, new_label[true_labels])
+        return replace(chosen, labels=new_label[chosen.labels], true_labels=true_labels)
 
     return replace(
         dataset,

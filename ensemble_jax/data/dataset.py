@@ -33,11 +33,15 @@ class Split:
         labels: `[M]` int32, in 0..K-1.
         ids: `[M]`, what names an example wherever it appears: the data set's own id where it has
             one (text), else its position in the source (integers). Unique within a split.
+        true_labels: `[M]` int32, what each example really is where `labels` may be wrong, in
+            0..K-1 or -1 for none of the K classes; None where nothing is known. Nothing is trained
+            on them: they are for judging what finds wrong labels.
     """
 
     inputs: Inputs
     labels: Int[np.ndarray, " M"]
     ids: Shaped[np.ndarray, " M"]
+    true_labels: Int[np.ndarray, " M"] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.inputs) == len(self.labels) == len(self.ids):
@@ -45,6 +49,16 @@ class Split:
                 f"inputs, labels and ids must have one entry per example, got "
                 f"{len(self.inputs)}, {len(self.labels)} and {len(self.ids)}"
             )
+        if self.true_labels is not None and len(self.true_labels) != len(self.labels):
+            raise ValueError(
+                f"true_labels must have one entry per example, {len(self.labels)}, got "
+                f"{len(self.true_labels)}"
+            )
+
+    def select(self, rows: Int[np.ndarray, " m"]) -> Split:
+        """The examples at some positions, in that order; inputs in memory are copied."""
+        true_labels = None if self.true_labels is None else self.true_labels[rows]
+        return Split(self.inputs[rows], self.labels[rows], self.ids[rows], true_labels)
 
     def __len__(self) -> int:
         """The number of examples, M."""
@@ -114,6 +128,7 @@ class Dataset:
         class_names: Sequence[str] | None = None,
         train_ids: Any = None,
         test_ids: Any = None,
+        train_true_labels: Any = None,
     ) -> Dataset:
         """The data set of arrays in memory: NumPy's, JAX's, torch's on the CPU, lists.
 
@@ -139,6 +154,8 @@ class Dataset:
             train_ids: `[M]` different integers (less than 2^63) or texts that name the train
                 examples; by default their positions.
             test_ids: the same for the test examples.
+            train_true_labels: `[M]`, what the train examples really are where their labels may be
+                wrong, of the same kind as those; see `Split.true_labels`.
 
         Raises:
             ValueError: if something is not so, there is only one class, or a class has no train
@@ -158,6 +175,7 @@ class Dataset:
             {split: labels for split, (_, labels) in pairs.items()},
             {"train": train_ids, "test": test_ids},
             class_names,
+            train_true_labels,
         )
         return warn_of_meaning(dataset)
 
@@ -310,12 +328,9 @@ class Dataset:
         self._check_encodable("class_names", self.class_names)
         for split_name, split in self.splits.items():
             self._check_encodable(f"{split_name} ids", split.ids)
-            outside = (split.labels < 0) | (split.labels >= self.num_classes)
-            if outside.any():
-                raise ValueError(
-                    f"{self.name}: {split_name} labels must lie in 0..{self.num_classes - 1}, "
-                    f"got {split.labels[outside][0]}"
-                )
+            self._check_labels(f"{split_name} labels", split.labels, least=0)
+            if split.true_labels is not None:
+                self._check_labels(f"{split_name} true labels", split.true_labels, least=-1)
         if self.train.inputs.shape[1:] != self.test.inputs.shape[1:]:
             raise ValueError(
                 f"{self.name}: train and test examples must have one shape, got "
@@ -325,6 +340,14 @@ class Dataset:
             self._check_texts(self.word_vectors)
         for probe_name, probe in self.probes.items():
             self._check_probe(probe_name, probe)
+
+    def _check_labels(self, what: str, labels: Int[np.ndarray, " M"], least: int) -> None:
+        outside = (labels < least) | (labels >= self.num_classes)
+        if outside.any():
+            raise ValueError(
+                f"{self.name}: {what} must lie in {least}..{self.num_classes - 1}, got "
+                f"{labels[outside][0]}"
+            )
 
     def _check_encodable(self, what: str, names: Sequence[str] | Shaped[np.ndarray, " M"]) -> None:
         """Names of files need not be text that can be written, and everything here is written."""

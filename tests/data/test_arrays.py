@@ -215,3 +215,29 @@ def test_archive_of_something_else(tmp_path):
     np.savez(path, a=FLOATS)
     with pytest.raises(ValueError, match=r"lacks the array .* it holds a$"):
         load_dataset(f"npz:{path}")
+
+
+def test_true_labels_of_the_train_examples(load):
+    assert load().train.true_labels is None
+    dataset = load(train_true_labels=np.array([0, 1, 1, 0, 1, 2], np.uint8))
+    assert dataset.train.true_labels.tolist() == [0, 1, 1, 0, 1, 2]
+    assert dataset.train.true_labels.dtype == np.int32
+    assert dataset.test.true_labels is None
+    texts = {"train_labels": np.array(list("abcabc")), "test_labels": np.array(list("cab"))}
+    dataset = load(**texts, train_true_labels=np.array(list("abbaac")))
+    assert dataset.train.true_labels.tolist() == [0, 1, 1, 0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("true_labels", "message"),
+    [
+        (np.arange(5), r"train true labels must have one value per example, [6], got the shape"),
+        (np.array([0, 1, 2, 0, 1, 3]), "every class must have train examples, and none has 3"),
+        (np.array([0, 1, 2, 0, 1, -1]), "train true labels must not be negative, got -1"),
+        (np.array(list("abcabc")), "train and train true labels must both be integers or both be"),
+        (np.ones(6), "train true labels must be integers or texts, got float64"),
+    ],
+)
+def test_true_labels_must_be_as_the_labels(load, true_labels, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load(train_true_labels=true_labels)
