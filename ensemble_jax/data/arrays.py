@@ -13,13 +13,12 @@ from jaxtyping import Int, Shaped
 
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.folders import Folders
+from ensemble_jax.data.wording import first_few, shortened
 
 NPZ_PREFIX = "npz:"
 """What comes before the path in the name of such a data set."""
 
 _SPLITS = ("train", "test")
-# So many names are told in an error; more would hide what it says.
-_NAMES_SHOWN = 5
 _UINT8, _INT64 = np.iinfo(np.uint8), np.iinfo(np.int64)
 
 
@@ -141,7 +140,7 @@ def encode_labels(
     absent = [encoded.class_names[label] for label in np.flatnonzero(counts == 0)]
     if absent and names is None:
         raise ValueError(
-            f"{name}: every class must have train examples, and none has {_first_few(absent)}, of "
+            f"{name}: every class must have train examples, and none has {first_few(absent)}, of "
             f"{len(counts)} classes; integer labels count from 0; class_names allow a class without"
         )
     return encoded
@@ -161,8 +160,8 @@ def _numbered(
         unknown = sorted(set(texts.tolist()) - set(class_names))
         if unknown:
             raise ValueError(
-                f"{name}: {split} labels must be among the classes {_first_few(class_names)}, got "
-                f"{unknown[0]!r}"
+                f"{name}: {split} labels must be among the classes {first_few(class_names)}, got "
+                f"{shortened(unknown[0])}"
             )
     return Labels(
         {
@@ -206,7 +205,9 @@ def _in_range(
 def _check_count(name: str, class_names: Sequence[str]) -> None:
     """An error unless there is something to tell apart."""
     if len(class_names) < 2:
-        raise ValueError(f"{name}: there must be at least two classes, got only {class_names[0]!r}")
+        raise ValueError(
+            f"{name}: there must be at least two classes, got only {shortened(class_names[0])}"
+        )
 
 
 def _read(name: str, path: Path) -> Mapping[str, np.ndarray]:
@@ -335,9 +336,3 @@ def _ids(name: str, what: str, given: Any, size: int) -> Shaped[np.ndarray, " M"
     if len(values) != size:
         raise ValueError(f"{name}: {what} must all differ, got {values[counts > 1][0]} repeatedly")
     return ids
-
-
-def _first_few(names: Sequence[str]) -> str:
-    """Names for an error, which many of them would hide."""
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +14,16 @@ import numpy as np
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.folders import Folders
 from ensemble_jax.data.image_files import IMAGE_SUFFIXES, ImageForm, decode_images, list_images
+from ensemble_jax.data.name_options import FLAG, NameOption, split_name
+from ensemble_jax.data.wording import first_few
 
 FOLDER_PREFIX = "folder:"
 """What comes before the path in the name of such a data set."""
 
-# What each option in a name may be, as a pattern and in words.
 _OPTIONS = {
-    "size": (r"[1-9]\d{0,4}", "a number of pixels"),
-    "channels": ("[13]", "1 or 3"),
-    "skip_broken": ("[01]", "0 or 1"),
+    "size": NameOption(r"[1-9]\d{0,4}", "a number of pixels", lambda s: (int(s), int(s))),
+    "channels": NameOption("[13]", "1 or 3", int),
+    "skip_broken": FLAG,
 }
 # Parts of the data set's definition: other numbers are another split.
 _SPLIT_SEED = 1797
@@ -98,31 +97,13 @@ def parse_folder_name(name: str) -> _FolderName:
     >>> parse_folder_name("folder:photos?size=64").form.size
     (64, 64)
     """
-    path, _, query = name.removeprefix(FOLDER_PREFIX).partition("?")
-    if not path:
-        raise ValueError(f"{name}: no folder is named before the options")
-    values: dict[str, int] = {}
-    for option in query.split("&") if query else []:
-        key, _, value = option.partition("=")
-        if key not in _OPTIONS:
-            close = difflib.get_close_matches(key, _OPTIONS, n=1)
-            suggestion = f", is {close[0]!r} meant?" if close else ""
-            raise ValueError(
-                f"{name}: options must be among {', '.join(_OPTIONS)}, as in "
-                f"{FOLDER_PREFIX}{path}?size=64&skip_broken=1; got {key!r}{suggestion}"
-            )
-        pattern, words = _OPTIONS[key]
-        if not re.fullmatch(pattern, value, re.ASCII):
-            raise ValueError(f"{name}: {key} must be {words}, got {value!r}")
-        if key in values:
-            raise ValueError(f"{name}: {key} is given twice")
-        values[key] = int(value)
+    path, values = split_name(name, FOLDER_PREFIX, _OPTIONS)
     form = ImageForm(
-        size=(values["size"], values["size"]) if "size" in values else None,
+        size=values.get("size"),
         channels=values.get("channels"),
-        skip_broken=bool(values.get("skip_broken", 0)),
+        skip_broken=values.get("skip_broken", False),
         advice="mend or remove it, or add skip_broken=1 to leave such out: "
-        f"{name}{'&' if query else '?'}skip_broken=1",
+        f"{name}{'&' if '?' in name else '?'}skip_broken=1",
     )
     return _FolderName(Path(path).expanduser(), form)
 
@@ -193,7 +174,7 @@ def _split_folders(name: str, path: Path) -> Mapping[str, FilesByClass]:
             folder = {"train": path / "train", "test": test_folder}[there]
             raise ValueError(
                 f"{name}: both splits must have the same classes, and {folder} lacks "
-                f"{_first_few(lacking)}"
+                f"{first_few(lacking)}"
             )
     return files
 
@@ -233,7 +214,7 @@ def _class_folders(name: str, root: Path, folder: Path) -> FilesByClass:
             f"{' '.join(IMAGE_SUFFIXES)}"
         )
     if empty:
-        raise ValueError(f"{name}: class folders of {folder} without images: {_first_few(empty)}")
+        raise ValueError(f"{name}: class folders of {folder} without images: {first_few(empty)}")
     return files
 
 
@@ -274,8 +255,3 @@ def _count_others(path: Path, files: Mapping[str, FilesByClass]) -> int:
         for entry in os.scandir(folder)
     )
     return visible - len(images)
-
-
-def _first_few(names: Sequence[str]) -> str:
-    """Names for an error, which many of them would hide."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

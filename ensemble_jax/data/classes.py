@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ensemble_jax.data.dataset import Dataset, Split
+from ensemble_jax.data.wording import first_few, meant
 
-# So many names are told in an error; more would hide what it says.
 _NAMES_SHOWN = 20
 
 
@@ -62,9 +61,7 @@ def _label(dataset: Dataset, class_name: str) -> int:
         return known.index(class_name)
     if class_name in known:
         raise ValueError(f"{dataset.name} has several classes of the name {class_name}")
-    shown = ", ".join(known[:_NAMES_SHOWN]) + (", ..." if len(known) > _NAMES_SHOWN else "")
-    close = difflib.get_close_matches(class_name, known, n=1)
-    suggestion = f", is {close[0]!r} meant?" if close else ""
     raise ValueError(
-        f"classes of {dataset.name} must be among {shown}; got {class_name!r}{suggestion}"
+        f"classes of {dataset.name} must be among {first_few(known, _NAMES_SHOWN)}; got "
+        f"{class_name!r}{meant(class_name, known)}"
     )

@@ -298,6 +298,8 @@ class Dataset:
         test: tuple[Sequence[str], Any],
         word_vectors: str | Path,
         class_names: Sequence[str] | None = None,
+        train_true_labels: Any = None,
+        characters: bool = False,
         name: str = "texts",
     ) -> Dataset:
         """The data set of texts, as ids of words int32 `[M, L]`, as `text.load_tsv` says.
@@ -307,6 +309,8 @@ class Dataset:
             test: the same of what is not trained on.
             word_vectors: a file of word vectors in GloVe's text format.
             class_names: as of `from_arrays`.
+            train_true_labels: as of `from_arrays`.
+            characters: whether each character is a word, for scripts without blanks between words.
             name: what runs, figures and messages call the set.
 
         Raises:
@@ -321,8 +325,67 @@ class Dataset:
             {split: labels for split, (_, labels) in pairs.items()},
             Path(word_vectors).expanduser(),
             class_names=class_names,
+            train_true_labels=train_true_labels,
+            characters=characters,
         )
         return warn_of_meaning(dataset)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        text: str | int,
+        label: str | int,
+        word_vectors: str | Path,
+        true_label: str | int | None = None,
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        header: bool = True,
+        test: float = 0.2,
+        characters: bool = False,
+        skip_broken: bool = False,
+    ) -> Dataset:
+        """The data set of texts in a CSV file, or in two: `PATH_train.csv`, `PATH_test.csv`.
+
+        What becomes of the texts is as `text.load_tsv` says; nothing is taken out of them.
+
+        Args:
+            path: the file; a leading `~` is expanded.
+            text: the column of the texts: its name, or its number from 1.
+            label: the column of the labels.
+            word_vectors: a file of word vectors in GloVe's text format.
+            true_label: the column of what the texts really are where labels may be wrong; see
+                `Split.true_labels`.
+            delimiter: one character.
+            encoding: any that Python has.
+            header: whether the first row names the columns.
+            test: the share of each class that is tested on, of a single file; in (0, 1).
+            characters: as of `from_texts`.
+            skip_broken: whether rows without a text, or with another number of values than the
+                first, are left out, with a warning.
+
+        Raises:
+            ValueError: if the file is not so, or the vectors cannot be read.
+        """
+        from ensemble_jax.data.folders import resolve_folders
+        from ensemble_jax.data.text import CSV_PREFIX, from_text_files
+        from ensemble_jax.data.text_files import TextFormat
+
+        form = TextFormat(
+            text=str(text),
+            label=str(label),
+            true_label=None if true_label is None else str(true_label),
+            delimiter=delimiter,
+            encoding=encoding,
+            header=header,
+            test=test,
+            characters=characters,
+            skip_broken=skip_broken,
+        )
+        folders = resolve_folders(None, None, word_vectors)
+        name, file = f"{CSV_PREFIX}{path}", Path(path).expanduser()
+        return warn_of_meaning(from_text_files(name, file, form, folders))
 
     def __post_init__(self) -> None:
         self._check_encodable("class_names", self.class_names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -31,9 +30,11 @@ from ensemble_jax.data.text import (
     load_csv,
     load_stack_overflow,
     load_tsv,
+    parse_text_name,
 )
 from ensemble_jax.data.tiny_imagenet import TINY_IMAGENET, load_tiny_imagenet
 from ensemble_jax.data.vggface2 import VGGFACE2, load_vggface2
+from ensemble_jax.data.wording import meant
 
 Loader = Callable[[str, Folders], Dataset]
 """From the whole name as the user gave it, and the folders, to the data set."""
@@ -72,8 +73,8 @@ _PREFIXED: Mapping[str, _Source] = {
     IMAGENET_PREFIX: _Source(load_imagenet, parse_imagenet_name, rest="size=PIXELS"),
     NPZ_PREFIX: _Source(load_npz),
     FOLDER_PREFIX: _Source(load_folder, parse_folder_name),
-    TSV_PREFIX: _Source(load_tsv, of_texts=True),
-    CSV_PREFIX: _Source(load_csv, of_texts=True),
+    TSV_PREFIX: _Source(load_tsv, parse_text_name, of_texts=True),
+    CSV_PREFIX: _Source(load_csv, parse_text_name, of_texts=True),
 }
 
 
@@ -100,8 +101,8 @@ def load_dataset(
     | `stackoverflow` | 40,000 posts of 20 tags; the published file in `data_dir`, see `text.load_stack_overflow`; CC BY-SA | as `csv:PATH` |
     | `npz:PATH` | arrays of the user's own, see `arrays.load_npz` | types, shapes, ranges |
     | `folder:PATH`, `folder:PATH?size=64` | images of the user's own, a folder per class, see `class_folders.load_folder` | layout, sizes, and that each image decodes |
-    | `tsv:PATH` | texts of the user's own, one a line, see `text.load_tsv` | encoding, a label and a text in each line, classes |
-    | `csv:PATH` | posts of the user's own, see `text.load_csv` | encoding, columns, a text in each row, classes |
+    | `tsv:PATH`, `tsv:PATH?text=3` | texts of the user's own, one a line, see `text.load_tsv` | encoding, columns, a text in each line, classes |
+    | `csv:PATH`, `csv:PATH?text=post&label=tag` | posts of the user's own, see `text.load_csv` | encoding, columns, a text in each row, classes |
 
     The same name and files give the same examples in the same order, always. Arrays that come from
     the cache are read-only. What can hardly be meant is a warning, see `check_meaning`.
@@ -176,6 +177,4 @@ def _source(name: str) -> _Source:
             source.check(name)
             return source
     allowed = ", ".join([*_NAMED, *(prefix + source.rest for prefix, source in _PREFIXED.items())])
-    close = difflib.get_close_matches(name.lower(), _NAMED, n=1)
-    suggestion = f", is {close[0]!r} meant?" if close else ""
-    raise ValueError(f"dataset must be one of {allowed}; got {name!r}{suggestion}")
+    raise ValueError(f"dataset must be one of {allowed}; got {name!r}{meant(name.lower(), _NAMED)}")

@@ -268,7 +268,7 @@ def test_no_folder(load, tmp_path):
     [
         (
             "folder:x?siez=3",
-            "options must be among size, channels, skip_broken, as in folder:x?siz",
+            "options must be among size, channels, skip_broken, written as in folder:x?OPTION=",
         ),
         ("folder:x?siez=3", "got 'siez', is 'size' meant?"),
         ("folder:x?size=3&", "got ''"),
@@ -281,7 +281,7 @@ def test_no_folder(load, tmp_path):
         ("folder:x?channels=4", "channels must be 1 or 3, got '4'"),
         ("folder:x?skip_broken=yes", "skip_broken must be 0 or 1, got 'yes'"),
         ("folder:x?size=3&size=4", "size is given twice"),
-        ("folder:?size=3", "no folder is named before the options"),
+        ("folder:?size=3", "no path is named before the options"),
     ],
 )
 def test_wrong_options(ask, name, problem):

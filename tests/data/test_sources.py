@@ -58,9 +58,18 @@ def test_no_suggestion_without_a_close_name():
         check_dataset_name("zzz")
 
 
-@pytest.mark.parametrize("option", ["64", "size=0", "size=big", "side=64", "size=64&x=1"])
-def test_imagenet_has_only_a_size(option):
-    with pytest.raises(ValueError, match=r"^imagenet2012.* must be size=PIXELS.*; got '") as caught:
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("64", "options must be among size, written as in .*; got '64'"),
+        ("size=0", "size must be a number of pixels, got '0'"),
+        ("size=big", "size must be a number of pixels, got 'big'"),
+        ("side=64", "options must be among size, .*; got 'side', is 'size' meant\\?"),
+        ("size=64&x=1", "options must be among size, .*; got 'x'"),
+    ],
+)
+def test_imagenet_has_only_a_size(option, problem):
+    with pytest.raises(ValueError, match=rf"^imagenet2012.*: {problem}") as caught:
         check_dataset_name(f"imagenet2012?{option}")
     assert "\n" not in str(caught.value)
 
