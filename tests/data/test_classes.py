@@ -82,7 +82,7 @@ def test_a_name_of_two_classes_is_refused():
 
 def test_many_classes_are_not_all_told():
     many = tuple(f"class {number}" for number in range(1000))
-    with pytest.raises(ValueError, match=r"class 19, \.\.\.; got 'x'$"):
+    with pytest.raises(ValueError, match=r"class 19 and 980 more; got 'x'$"):
         select_classes(dataset_of([0], [1], many), ["class 3", "x"])
 
 
