@@ -19,6 +19,9 @@ NPZ_PREFIX = "npz:"
 """What comes before the path in the name of such a data set."""
 
 _SPLITS = ("train", "test")
+_CHANNELS = (1, 3, 4)
+# What tables have where a value is missing.
+_MISSING = ("", "nan", "na", "n/a", "none", "null", "<na>")
 _UINT8, _INT64 = np.iinfo(np.uint8), np.iinfo(np.int64)
 
 
@@ -152,6 +155,7 @@ def _numbered(
     """Numbers for labels that are texts."""
     if class_names is None:
         class_names = tuple(np.unique(labels["train"]).tolist())
+        _check_numbers(name, class_names)
     if len(set(class_names)) < len(class_names):
         raise ValueError(f"{name}: class_names must all differ where labels are texts")
     _check_count(name, class_names)
@@ -170,6 +174,27 @@ def _numbered(
         },
         class_names,
     )
+
+
+def _check_numbers(name: str, class_names: Sequence[str]) -> None:
+    """An error where some classes are numbers in two forms, or numbers and missing values."""
+    forms: dict[float, str] = {}
+    missing = [text for text in class_names if text.strip().lower() in _MISSING]
+    for text in class_names:
+        try:
+            number = float(text)
+        except ValueError:
+            continue
+        if text not in missing and (other := forms.setdefault(number, text)) != text:
+            raise ValueError(
+                f"{name}: labels must have one form for each class, got {shortened(other)} and "
+                f"{shortened(text)}, which are one number"
+            )
+    if missing and forms and len(forms) + len(missing) == len(class_names):
+        raise ValueError(
+            f"{name}: labels must not be missing, got {shortened(missing[0])} beside numbers such "
+            f"as {shortened(next(iter(forms.values())))}"
+        )
 
 
 def _in_range(
@@ -250,6 +275,11 @@ def _inputs(name: str, what: str, given: Any) -> Shaped[np.ndarray, "M ..."]:
             f"{name}: {what} must be a non-empty [M, ...], got the shape {inputs.shape}"
         )
     kind = inputs.dtype.kind
+    if inputs.ndim == 4 and has_channels_first(inputs.shape[1:]):
+        raise ValueError(
+            f"{name}: {what} must have their channels last, as [M, height, width, channels], got "
+            f"the shape {inputs.shape}, which looks like channels first: numpy.moveaxis(x, 1, -1)"
+        )
     if inputs.dtype == np.uint8:
         return inputs
     if kind in "iu" and inputs.ndim > 2:
@@ -276,6 +306,15 @@ def _inputs(name: str, what: str, given: Any) -> Shaped[np.ndarray, "M ..."]:
             f"{len(inputs)} examples"
         )
     return inputs
+
+
+def has_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether the shape of an image has its channels before height and width.
+
+    >>> has_channels_first((3, 32, 32)), has_channels_first((32, 32, 3))
+    (True, False)
+    """
+    return shape[0] in _CHANNELS and shape[-1] not in _CHANNELS
 
 
 def _column(name: str, what: str, given: Any, size: int) -> Shaped[np.ndarray, " M"]:

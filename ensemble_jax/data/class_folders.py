@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 import os
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,9 +85,19 @@ def from_folder(name: str, path: Path, form: ImageForm, folders: Folders) -> Dat
     else:
         files = _divided(name, _class_folders(name, path, path))
     dataset = load_classes(name, path, files, form, folders)
-    others = _count_others(path, files)
+    others = _others(path, files)
     if others:
-        dataset = replace(dataset, notes=(*dataset.notes, f"{others} other files passed over"))
+        endings = first_few([f"{suffix or 'no ending'} {n}" for suffix, n in others.items()])
+        note = f"{others.total()} other files passed over ({endings})"
+        dataset = replace(dataset, notes=(*dataset.notes, note))
+        unread = [suffix for suffix in others if _is_of_image(suffix)]
+        if unread:
+            count = sum(others[suffix] for suffix in unread)
+            warnings.warn(
+                f"{name}: {count} images are passed over, as {' '.join(unread)} cannot be read; "
+                f"{' '.join(IMAGE_SUFFIXES)} can",
+                stacklevel=3,
+            )
     return dataset
 
 
@@ -125,17 +138,21 @@ def load_classes(
     }
     decoded = decode_images(name, root, paths, form, folders.cache)
     splits = {}
-    broken = sum(map(len, paths.values())) - sum(len(rows) for _, rows in decoded.values())
-    for split, (images, rows) in decoded.items():
+    for split, of_split in decoded.items():
         sizes = [len(files[split][class_name]) for class_name in class_names]
-        labels = np.repeat(np.arange(len(class_names), dtype=np.int32), sizes)[rows]
+        labels = np.repeat(np.arange(len(class_names), dtype=np.int32), sizes)[of_split.rows]
         lost = np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0)
         if lost.size:
             raise ValueError(
                 f"{name}: all {split} images of the class {class_names[lost[0]]} are broken"
             )
-        splits[split] = Split(images, labels, np.array(paths[split])[rows])
+        splits[split] = Split(of_split.images, labels, np.array(paths[split])[of_split.rows])
+    broken = sum(map(len, paths.values())) - sum(len(split) for split in splits.values())
     notes = (f"{broken} broken images left out",) if broken else ()
+    wide = sum(of_split.num_wide for of_split in decoded.values())
+    if wide:
+        bits = max(of_split.bits for of_split in decoded.values())
+        notes += (f"{wide} images of 16 bits, which use {bits} of them, scaled to 8",)
     return Dataset(name, splits["train"], splits["test"], class_names, notes=notes)
 
 
@@ -245,13 +262,21 @@ def _subfolders(folder: Path) -> list[str]:
         )
 
 
-def _count_others(path: Path, files: Mapping[str, FilesByClass]) -> int:
-    """How many visible files in the folders of the images are no images."""
-    images = {image for by_class in files.values() for of in by_class.values() for image in of}
+def _is_of_image(suffix: str) -> bool:
+    """Whether files with such an ending are images."""
+    return (mimetypes.guess_type(f"x{suffix}")[0] or "").startswith("image/")
+
+
+def _others(path: Path, files: Mapping[str, FilesByClass]) -> Counter[str]:
+    """How many visible files of each ending are in the folders of the images and no images."""
+    images = (image for by_class in files.values() for of in by_class.values() for image in of)
     folders = {(path / image).parent for image in images}
-    visible = sum(
-        not entry.name.startswith(".") and entry.is_file()
+    found = Counter(
+        os.path.splitext(entry.name)[1].lower()
         for folder in folders
         for entry in os.scandir(folder)
+        if not entry.name.startswith(".")
+        and not entry.name.lower().endswith(IMAGE_SUFFIXES)
+        and entry.is_file()
     )
-    return visible - len(images)
+    return Counter(dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))))

@@ -158,8 +158,9 @@ class Dataset:
                 wrong, of the same kind as those; see `Split.true_labels`.
 
         Raises:
-            ValueError: if something is not so, there is only one class, or a class has no train
-                examples and `class_names` are not given.
+            ValueError: if something is not so, there is only one class, a class has no train
+                examples and `class_names` are not given, images have their channels first, or
+                labels that are texts are one number in two forms, or numbers and missing values.
 
         >>> x, y = np.eye(4), ["cat", "dog", "dog", "cat"]
         >>> pets = Dataset.from_arrays(train=(x, y), test=(x[:2] + 1, y[:2]))

@@ -33,6 +33,7 @@ def check_meaning(dataset: Dataset) -> list[str]:
     |---|---|
     | classes without train examples | labels that count from 1; names of another set |
     | images (examples of two axes or more) of one value everywhere | files that did not load |
+    | channels (of images) of one value in all train inputs | transparency that is never used |
     | ranges of train and test inputs that are 10 times apart, or apart altogether | one split scaled and the other not |
     | test examples that are train examples, too, value for value | a split after augmentation; published sets have some as well |
     | words that have no vector of their own, where they are more than 30 % | vectors of another language |
@@ -122,6 +123,13 @@ def _of_numbers(
                 f"{constant[0]} of {len(train)} train and {constant[1]} of {len(test)} test inputs "
                 "have one value everywhere"
             )
+    if train.ndim == 4 and train.shape[-1] > 1:
+        same = [c for c in range(train.shape[-1]) if _is_constant(train[..., c])]
+        if 0 < len(same) < train.shape[-1]:
+            yield (
+                f"{len(same)} of {train.shape[-1]} channels have one value in all train inputs: "
+                f"number {', '.join(map(str, same))}, counted from 0"
+            )
     own, other = _range(train), _range(test)
     narrow, wide = sorted((own[1] - own[0], other[1] - other[0]))
     if wide > _MOST_RATIO * narrow or own[1] < other[0] or other[1] < own[0]:
@@ -165,6 +173,12 @@ def _count_constant(inputs: Shaped[np.ndarray, "M ..."]) -> int:
         examples = inputs[rows].reshape(len(rows), -1)
         count += int((examples == examples[:, :1]).all(axis=1).sum())
     return count
+
+
+def _is_constant(values: Shaped[np.ndarray, "M ..."]) -> bool:
+    """Whether all values are the same; nearly always the first example says that they are not."""
+    first = values[0].flat[0]
+    return bool((values[0] == first).all() and (values == first).all())
 
 
 def _count_shared(train: Shaped[np.ndarray, "M ..."], test: Shaped[np.ndarray, "m ..."]) -> int:
