@@ -257,6 +257,7 @@ def _train(
     kit = make_kit(training, dataset)
     if resumed:
         check_same_examples(workdir, dataset)
+        print(dataset.summary(), flush=True)
         writer = RunWriter.open(workdir)
         if list(training.extents) != list(writer.manifest.extents):
             writer.ask_for(training.extents)
@@ -268,6 +269,7 @@ def _train(
         check_plan_request(training)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
+        print(dataset.summary(), flush=True)
         if training.whole is None:
             choice = plan_training(training, dataset, trained_on.members, kit)
         else:

@@ -159,7 +159,8 @@ def check_word_vectors(name: str, word_vectors: str | Path | None) -> None:
     if of_texts and not word_vectors:
         raise ValueError(
             f"word_vectors must name a file of GloVe's vectors for the texts of {name}, such as "
-            "glove.6B.300d.txt from https://nlp.stanford.edu/projects/glove; got none"
+            "glove.6B.300d.txt from https://nlp.stanford.edu/projects/glove (tables of numbers are "
+            "given as npz:PATH); got none"
         )
     if word_vectors and not of_texts:
         raise ValueError(
@@ -177,4 +178,13 @@ def _source(name: str) -> _Source:
             source.check(name)
             return source
     allowed = ", ".join([*_NAMED, *(prefix + source.rest for prefix, source in _PREFIXED.items())])
-    raise ValueError(f"dataset must be one of {allowed}; got {name!r}{meant(name.lower(), _NAMED)}")
+    raise ValueError(f"dataset must be one of {allowed}; got {name!r}{_meant(name)}")
+
+
+def _meant(name: str) -> str:
+    """A question about what a name may stand for, with a prefix if it is that of a file."""
+    path = Path(name.partition("?")[0])
+    prefix = FOLDER_PREFIX if path.is_dir() else f"{path.suffix.lower().removeprefix('.')}:"
+    if name and prefix in _PREFIXED and path.exists():
+        return f", is {prefix + name!r} meant?"
+    return meant(name.lower(), _NAMED)

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -143,3 +144,22 @@ def test_prepared_sets_need_no_tensorflow(real_folders):
         "assert 'tensorflow_datasets' in sys.modules\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
+
+
+def test_a_path_without_a_prefix_is_recognised(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("own.npz", "posts.CSV", "own.dat"):
+        (tmp_path / name).write_text("")
+    for name, prefix in {
+        "photos": "folder:",
+        "own.npz": "npz:",
+        "posts.CSV?text=1": "csv:",
+    }.items():
+        with pytest.raises(
+            ValueError, match=re.escape(f"got {name!r}, is {prefix + name!r} meant?")
+        ):
+            check_dataset_name(name)
+    for name in ("own.dat", "other.npz", ""):
+        with pytest.raises(ValueError, match=rf"got {name!r}$"):
+            check_dataset_name(name)
