@@ -259,6 +259,7 @@ def _train(
     kit = make_kit(training, dataset)
     if resumed:
         check_same_examples(workdir, dataset)
+        print(dataset.summary(), flush=True)
         writer = RunWriter.open(workdir)
         if different := writer.note_continuation(unusual_settings()):
             warnings.warn(
@@ -276,6 +277,7 @@ def _train(
         check_plan_request(training)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
+        print(dataset.summary(), flush=True)
         if training.whole is None:
             choice = plan_training(training, dataset, trained_on.members, kit)
         else:

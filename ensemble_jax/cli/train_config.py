@@ -116,8 +116,8 @@ class TrainConfig:
             in the training loss (Szegedy et al., 2016).
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
         augmentation: what is done to images at random before they are trained on, each member
-            drawing its own: crop:PIXELS (after a border of so many zeros), flip (left and right),
-            resized_crop (a rectangle of 8 to 100 % of the area, resized).
+            drawing its own: crop:PIXELS (after a border of so many pixels of the mean), flip (left
+            and right), resized_crop (a rectangle of 8 to 100 % of the area, resized).
         tied: the sources of randomness that all members share, of initialisation, order, dropout,
             augmentation, subset and labels; what differs between members comes from the others
             alone.
