@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ensemble_jax.optimizers import OptimizerFactory
     from ensemble_jax.training import Observer
 
+# What runs were trained with that do not say it.
+_ONCE_ABSENT = {"folds": 0}
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Training:
@@ -172,6 +175,7 @@ def make_training(
         "evaluation_batch_size": evaluation_batch_size,
         "hyperparameters": sorted(members.hyperparameters),
         "partitions": members.partitions,
+        "folds": members.folds,
         "subset_fraction": members.subset_fraction,
         "members": list(members.ids),
         "num_members": len(members),
@@ -196,6 +200,7 @@ def make_training(
         checkpoint_extents,
         checkpoint_minutes,
         observer,
+        defaults=_ONCE_ABSENT,
         must_read=must_read,
     )
 

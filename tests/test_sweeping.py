@@ -105,7 +105,7 @@ def test_the_same_call_continues(data, tmp_path, capsys, contents):
     swept = sweep(pure(1), data, grid, **options)
     assert "is finished" in capsys.readouterr().out
     assert contents(tmp_path / "all") == before
-    assert swept.runs[0].settings["momentum"].tolist() == [0, 0, *[np.float32(0.9)] * 2]
+    assert swept.runs[0].hyperparameters["momentum"].tolist() == [0, 0, *[np.float32(0.9)] * 2]
     with pytest.raises(ValueError, match="holds a run with another config"):
         sweep(pure(1), data, grid | {"learning_rate": [0.01, 0.2]}, **options)
     longer = sweep(pure(1), data, grid, **options | {"extents": (0, 2, 3)})
@@ -133,15 +133,15 @@ def test_whatever_else_varies(data):
     }
     swept = sweep(pure(1), data, grid, extents=(0,))
     assert [run.directory.name for run in swept.runs] == ["optimizer=plain", "optimizer=clipped"]
-    assert swept.runs[0].settings["seed"].tolist() == [0] * 4 + [1] * 4
-    assert swept.runs[0].settings["learning_rate"].tolist() == [1, 1, 0.5, 0.5] * 2
+    assert swept.runs[0].hyperparameters["seed"].tolist() == [0] * 4 + [1] * 4
+    assert swept.runs[0].hyperparameters["learning_rate"].tolist() == [1, 1, 0.5, 0.5] * 2
 
     def of(size):
         return ej.Dataset.from_arrays(train=make_arrays(size, 0), test=make_arrays(6, 1))
 
     grid = {"size": [10, 12], "subset_fraction": [0.5, 1.0]}
     swept = sweep(pure(1), of, grid, combination="list", extents=(0,))
-    assert [run.trained_on.sum(-1).tolist() for run in swept.runs] == [[5, 5], [12, 12]]
+    assert [run.train_mask.sum(-1).tolist() for run in swept.runs] == [[5, 5], [12, 12]]
 
 
 def test_losses_and_dropout_read_hyperparameters(data):
@@ -150,7 +150,7 @@ def test_losses_and_dropout_read_hyperparameters(data):
 
     swept = sweep(pure(1), data, {"gamma": [0.0, 2.0], "dropout_scale": [0.0, 1.0]}, loss=loss)
     assert len(swept.runs) == 1
-    gammas = swept.runs[0].settings["gamma"]
+    gammas = swept.runs[0].hyperparameters["gamma"]
     losses = swept.runs[0].metrics["train_loss"][-1]
     # Dropout changes nothing here, but how much hard examples count does.
     np.testing.assert_array_equal(losses[:2], losses[2:4])

@@ -61,7 +61,7 @@ class Sweep:
         """The run of the setting at a position, and `[N]` whether each of its members has it."""
         collection, index = self.places[setting]
         run = self.runs[collection]
-        recorded = run.settings.get("setting", np.zeros(len(run.members), int))
+        recorded = run.hyperparameters.get("setting", np.zeros(len(run.members), int))
         return run, recorded == index
 
     @cached_property
