@@ -87,7 +87,8 @@ def train(
             transformation; or a name of `options.Optimizer`, which reads `hp.learning_rate`.
         loss: `(outputs [B, K], labels [B]) -> [B]`, of which the mean is minimised; by default
             softmax cross-entropy, smoothed by the hyperparameter `label_smoothing` where members
-            have one. With a third argument it is given the hyperparameters.
+            have one. With a third argument it is given the hyperparameters, and what is recorded
+            is the cross-entropy.
         batch_size: examples per step. The last step of an epoch has those that are left.
         extents: increasing numbers of epochs after which all members are evaluated and recorded; 0
             is at initialisation.
@@ -126,7 +127,7 @@ def train(
         loss=loss,
         batch_size=batch_size,
         extents=extents,
-        augmentation=augment,
+        augment=augment,
         plan=plan,
         observer=observer,
         protocol=protocol,
@@ -306,7 +307,6 @@ def _train(
     )
     of_data = (recipe.network, dataset.num_classes, evaluation_size)
     variables = collection.placed_state_shape.variables
-    # Members may smooth the labels they are taught; what is recorded is the loss by the labels.
     splits = CollectionEvaluation(
         make_evaluator(*of_data, kit.recorded_loss),
         placement,
