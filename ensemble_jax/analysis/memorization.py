@@ -17,8 +17,8 @@ from ensemble_jax.analysis.members import member_mean
 
 # Influences that are held at once.
 _BLOCK_SIZE = 1 << 24
-# Shares of examples that count as one: subsets of equal size may differ by rounding.
-_DIGITS = 3
+# Of shares of examples that count as one fraction.
+_DIGITS = 2
 # Of the members, for the choice of a penalty.
 _FOLDS = 5
 
@@ -47,7 +47,11 @@ class TopInfluences(NamedTuple):
     influence: Float[np.ndarray, "M2 k"]
 
 
-def c_score(correct: Shaped[Any, "N M"], train_mask: Shaped[Any, "N M"]) -> Estimate:
+def c_score(
+    correct: Shaped[Any, "N M"],
+    train_mask: Shaped[Any, "N M"],
+    subset_fraction: Shaped[Any, " N"] | None = None,
+) -> Estimate:
     """How well members do on an example without having seen it, whatever the size of their set.
 
     `C(m) = mean_s mean_{n of s, m not in S_n} correct[n, m]` over the subset fractions s that
@@ -58,6 +62,8 @@ def c_score(correct: Shaped[Any, "N M"], train_mask: Shaped[Any, "N M"]) -> Esti
     Args:
         correct: `[N, M]` at the last extent, or probabilities of the labels.
         train_mask: `[N, M]`, whether a member was trained on an example.
+        subset_fraction: `[N]`, s of each member; by default the share of examples that it was
+            trained on, to two digits.
 
     Raises:
         ValueError: outside [0, 1], or not `[N, M]` of the same members and examples.
@@ -69,7 +75,12 @@ def c_score(correct: Shaped[Any, "N M"], train_mask: Shaped[Any, "N M"]) -> Esti
     array([1., 1., 0.])
     """
     values, mask = _of_members(correct, train_mask)
-    fractions = mask.mean(axis=1).round(_DIGITS)
+    if subset_fraction is None:
+        fractions = mask.mean(axis=1).round(_DIGITS)
+    else:
+        fractions = np.asarray(subset_fraction)
+        if fractions.shape != mask.shape[:1]:
+            raise ValueError(f"subset_fraction must be {[len(mask)]}, got {list(fractions.shape)}")
     held_out = [
         member_mean(values[fractions == fraction], ~mask[fractions == fraction])
         for fraction in np.unique(fractions)

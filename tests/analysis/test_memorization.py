@@ -93,6 +93,14 @@ class TestCScore:
         # Example 9: four members of one half are right, the one of another size was trained on it.
         np.testing.assert_allclose(c_score(correct, mask).value, [0] * 5 + [0.5] * 2 + [1] * 3)
 
+    def test_members_that_are_said_to_be_alike_count_alike(self):
+        found = c_score(CORRECT, MASK, subset_fraction=[0.7, 0.5, 0.5, 0.5])
+        np.testing.assert_allclose(found.value, [0.5, 0, np.nan])
+        found = c_score([[1], [0], [0]], [[0], [0], [0]], subset_fraction=[0.1, 0.9, 0.9])
+        assert found.value == 0.5
+        with pytest.raises(ValueError, match=r"subset_fraction must be \[4\], got \[2\]"):
+            c_score(CORRECT, MASK, subset_fraction=[0.5, 0.5])
+
     @settings(deadline=None)
     @given(halves())
     def test_is_what_a_loop_finds(self, given_):
