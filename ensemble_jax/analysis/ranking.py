@@ -20,7 +20,7 @@ class Reliability(NamedTuple):
         members: `[S]`, numbers of members of each of the two.
         extents: `[T]`, numbers of extents that the score is of, the first ones.
         correlations: `[S, T, R]`, Spearman's, of R pairs of each size; NaN where one of them scores
-            all examples alike.
+            all examples alike, and for fewer extents of a score that is of one extent alone.
     """
 
     members: Int[np.ndarray, " S"]
@@ -109,8 +109,12 @@ def reliability(
         [generator.permutation(num_members)[: 2 * count] for _ in range(num_splits)]
         for count in counts
     ]
-    correlations = np.empty((len(counts), len(lengths), num_splits))
+    correlations = np.full((len(counts), len(lengths), num_splits), np.nan)
+    needs = score.needs if isinstance(score, Score) else given
+    has_extents = any(AXES[name][0] == "E" for name in needs)
     for column, length in enumerate(lengths):
+        if length < num_extents and not has_extents:
+            continue
         of_subset = _scorer(score, _first_extents(given, length))
         for row, count in enumerate(counts):
             for split, order in enumerate(orders[row]):

@@ -102,6 +102,11 @@ class TestReliability:
         if name not in {"forgotten_share", "unforgettable", "mutual_information", "memorization"}:
             assert np.median(result.correlations) > 0.1
 
+    def test_of_one_extent_is_known_for_all_of_them(self):
+        result = reliability(SCORES["entropy"], make_arrays(), [2, 12], 0, [1, 4])
+        assert np.isnan(result.correlations[:, 0]).all()
+        assert np.isfinite(result.correlations[:, 1]).all()
+
     def test_halves_have_no_member_in_common(self):
         seen = []
 
