@@ -109,6 +109,7 @@ from ensemble_jax.analysis.ranking import (
     spearman,
     spearman_brown,
 )
+from ensemble_jax.analysis.run_scores import arrays_of_run, example_scores
 from ensemble_jax.analysis.score_table import AXES, SCORES, Score, detect_wrong, score_examples
 from ensemble_jax.analysis.scores import (
     accessibility_score,
@@ -160,6 +161,7 @@ __all__ = [
     "agreement_score",
     "agreement_stop",
     "area_under_margin",
+    "arrays_of_run",
     "auroc",
     "average_precision",
     "bimodality",
@@ -191,6 +193,7 @@ __all__ = [
     "el2n_bounds",
     "ensemble_accuracy",
     "entropy",
+    "example_scores",
     "expected_calibration_error",
     "first_learned",
     "forget_fraction",
