@@ -224,12 +224,13 @@ def top_influences(
     for place, block in blocks:
         rows = np.ascontiguousarray(block.T)
         rows[np.isnan(rows)] = -np.inf
-        top = np.argpartition(rows, num_train - k, axis=1)[:, num_train - k :]
-        found = np.take_along_axis(rows, top, axis=1)
-        # Equal ones in the order of the set.
-        order = np.lexsort((top, -found), axis=1)
-        examples[place] = np.take_along_axis(top, order, axis=1)
-        values[place] = np.take_along_axis(found, order, axis=1)
+        # Partitioning values is many times as fast as partitioning their places.
+        least = np.partition(rows, num_train - k, axis=1)[:, num_train - k]
+        for test, (row, bound) in enumerate(zip(rows, least, strict=True), place.start):
+            candidates = np.flatnonzero(row >= bound)
+            # Equal ones in the order of the set.
+            top = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
+            examples[test], values[test] = top, row[top]
     values[np.isneginf(values)] = np.nan
     return TopInfluences(examples, values)
 
