@@ -75,6 +75,15 @@ def example_scores(
     Raises:
         ValueError: no such split or extent, a score of unknown name, or one that takes more than
             was recorded (`record=` of `train`).
+
+    >>> from types import SimpleNamespace
+    >>> right = np.array([[[1, 0], [0, 0]], [[1, 0], [1, 0]]])
+    >>> run = SimpleNamespace(  # or load_run("runs/mine")
+    ...     extents=(0, 1), labels={"train": np.zeros(2, int)}, train_mask=np.ones((2, 2)),
+    ...     recorded_quantities={"train": ()}, correct=lambda split, extents: right,
+    ...     predictions=lambda split, extents: 1 - right)
+    >>> example_scores(run)["accessibility"].value
+    array([0.75, 0.  ])
     """
     found = score_examples(arrays_of_run(run, split, extents), names, where)
     return {name: of for name, of in found.items() if not np.isnan(of.value).all()}
@@ -95,6 +104,15 @@ def arrays_of_run(
 
     Raises:
         ValueError: no such split or extent, or a record is damaged.
+
+    >>> from types import SimpleNamespace
+    >>> right = np.array([[[1, 0], [0, 0]], [[1, 0], [1, 0]]])
+    >>> run = SimpleNamespace(  # or load_run("runs/mine")
+    ...     extents=(0, 1), labels={"train": np.zeros(2, int)}, train_mask=np.ones((2, 2)),
+    ...     recorded_quantities={"train": ()}, correct=lambda split, extents: right,
+    ...     predictions=lambda split, extents: 1 - right)
+    >>> list(arrays_of_run(run))
+    ['correct', 'predictions', 'labels', 'train_mask']
     """
     chosen = list(run.extents if extents is None else extents)
     arrays = {
