@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from ensemble_jax.extent import ExtentRecord
 from ensemble_jax.runs.examples import (
-    Examples,
+    LabelledExamples,
     NamedExamples,
     TrainingSets,
     example_arrays,
@@ -38,7 +39,7 @@ from ensemble_jax.runs.layout import (
 from ensemble_jax.runs.lock import is_locked, locked
 from ensemble_jax.runs.manifest import Manifest, format_manifest, read_manifest
 from ensemble_jax.runs.metrics import metrics_line
-from ensemble_jax.runs.records import ExtentRecord, record_arrays
+from ensemble_jax.runs.records import record_arrays
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 # What a creation that was killed can leave behind.
@@ -72,7 +73,7 @@ class RunWriter:
         cls,
         directory: str | os.PathLike,
         manifest: Manifest,
-        splits: Mapping[str, Examples],
+        splits: Mapping[str, LabelledExamples],
         training_sets: TrainingSets | None = None,
         probes: Mapping[str, NamedExamples] = MappingProxyType({}),
     ) -> RunWriter:
