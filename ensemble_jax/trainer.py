@@ -242,7 +242,7 @@ def _train(
     )
     from ensemble_jax.feeding import place_splits
     from ensemble_jax.kit import make_kit
-    from ensemble_jax.ops import convolution_by_layer
+    from ensemble_jax.ops import CONVOLUTIONS
     from ensemble_jax.planning.of_training import (
         check_plan_request,
         plan_of_run,
@@ -288,8 +288,7 @@ def _train(
             choice = plan_of_run(whole.manifest.plan)
     plan = choice.plan
     placement = place(plan, len(training.members), jax.local_devices())
-    convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
-    recipe = kit.recipe(convolution, plan.precision, plan.microbatches)
+    recipe = kit.recipe(CONVOLUTIONS[plan.convolution], plan.precision, plan.microbatches)
     if not resumed:
         manifest = _make_manifest(training, dataset, kit, choice, placement)
         writer = RunWriter.create(
