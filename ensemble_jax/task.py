@@ -16,7 +16,7 @@ from ensemble_jax.describing import describe
 from ensemble_jax.machine import num_cores
 from ensemble_jax.membership import Members
 from ensemble_jax.membership import members as make_members
-from ensemble_jax.options import Model, Protocol, parse_augmentations
+from ensemble_jax.options import RECORD, Model, Protocol, parse_augmentations, parse_record
 from ensemble_jax.plan import parse_plan_request
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Training:
         config: what is written with the run, and compared when it is continued; its `members` and
             `num_members` are those of `members`.
         augmentation: as `parse_augmentations` reads it.
+        record: what is recorded of every example, as `parse_record` reads it.
         protocol: one collection measured at all extents, or one for each.
         plan: as `parse_plan_request` reads it.
         evaluation_batch_size: the most examples of a forward pass in evaluation.
@@ -67,6 +68,7 @@ class Training:
     extents: tuple[int, ...]
     config: Mapping[str, Any]
     augmentation: tuple[str, ...] = ()
+    record: tuple[str, ...] = RECORD
     protocol: Protocol = Protocol.TRAJECTORY
     plan: str = "auto"
     evaluation_batch_size: int = 500
@@ -111,6 +113,7 @@ def make_training(
     batch_size: int,
     extents: Sequence[int],
     augmentation: Sequence[str],
+    record: Sequence[str],
     plan: str,
     observer: Observer | None,
     protocol: str,
@@ -149,6 +152,7 @@ def make_training(
     if isinstance(augmentation, str):
         raise ValueError(f"augment must be several texts, such as ('flip',), got {augmentation!r}")
     parse_augmentations(augmentation)
+    parse_record(record)
     protocols = [known.value for known in Protocol]
     if protocol not in protocols:
         raise ValueError(f"protocol must be one of {', '.join(protocols)}, got {protocol!r}")
@@ -161,6 +165,7 @@ def make_training(
         "batch_size": batch_size,
         "extents": list(extents),
         "augmentation": list(augmentation),
+        "record": list(record),
         "plan": plan,
         "protocol": protocol,
         "normalise": normalise,
@@ -183,6 +188,7 @@ def make_training(
         tuple(extents),
         config,
         tuple(augmentation),
+        tuple(record),
         Protocol(protocol),
         plan,
         evaluation_batch_size,

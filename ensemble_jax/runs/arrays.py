@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped, UInt, UInt8
+from jaxtyping import Bool, Float, Float16, Int, Shaped, UInt, UInt8
 
-from ensemble_jax.extent import ExtentRecord, SplitRecord
+from ensemble_jax.extent import ExtentRecord
 from ensemble_jax.runs.examples import TRAIN
 from ensemble_jax.runs.manifest import Manifest
 from ensemble_jax.runs.metrics import metric_names
 from ensemble_jax.runs.packing import unpack_correct
 from ensemble_jax.runs.parts import Part, joined_training_sets
-from ensemble_jax.runs.records import array_specs
+from ensemble_jax.runs.records import array_specs, assemble_record, recorded_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,26 +184,40 @@ class RunArrays:
             votes[i] = count_votes(self.predictions(name, extent)[0], self.num_classes)
         return votes
 
+    @property
+    def recorded_quantities(self) -> dict[str, tuple[str, ...]]:
+        """What `recorded` can read, by the name of the split or probe."""
+        recorded = self.manifest.recorded
+        return {name: tuple(recorded.get(name, ())) for name in self.manifest.data.sizes}
+
+    def recorded(
+        self, quantity: str, name: str, extents: int | Sequence[int] | None = None
+    ) -> Float16[np.ndarray, "E N M ..."]:
+        """`[E, N, M]` or `[E, N, M, K]`, a quantity of every example of a split or probe.
+
+        Which there are is what was asked for by `record=` of `train`; `options.Quantity` says what
+        they are, such as `label_probability`, `margin` and `logits`. Takes `2 E N M` bytes of
+        memory, or K times that.
+
+        Raises:
+            ValueError: if it was not recorded, there is no such split, probe or extent, or a record
+                is damaged.
+        """
+        known = self.recorded_quantities[self._known(name)]
+        if quantity not in known:
+            raise ValueError(
+                f"quantity must be one that {self.directory} recorded of {name}, "
+                f"{', '.join(known) or 'none beside predictions'}, got {quantity!r}"
+            )
+        return self._stack(recorded_array(quantity, name), extents)
+
     def record(self, extent: int) -> ExtentRecord:
         """All that is recorded of `members` at an extent.
 
         Raises:
             ValueError: if there is no such extent, or a record is damaged.
         """
-
-        def read(name):
-            return self._stack(name, extent)[0]
-
-        return ExtentRecord(
-            extent,
-            {
-                split: SplitRecord(*(read(f"{name}_{split}") for name in SplitRecord._fields))
-                for split in self.splits
-            },
-            read("diverged_at"),
-            float(read("train_images_per_second")),
-            {probe: read(f"predictions_{probe}") for probe in self.probes},
-        )
+        return assemble_record(extent, self.manifest, lambda name: self._stack(name, extent)[0])
 
     def ensemble_accuracy(self, split: str = "test") -> Float[np.ndarray, " E"]:
         """`[E]`, the share of examples whose label most members predict; ties go to lower classes.
@@ -222,7 +236,7 @@ class RunArrays:
 
     def _stack(self, name: str, extents: int | Sequence[int] | None) -> np.ndarray:
         """One array of each record, without the members that are left out."""
-        shape, dtype = array_specs(self.manifest.data, self.manifest.num_members)[name]
+        shape, dtype = array_specs(self.manifest)[name]
         selected = self._selected(extents)
         stack = np.empty((len(selected), *((len(self._rows), *shape[1:]) if shape else ())), dtype)
         for i, extent in enumerate(selected):

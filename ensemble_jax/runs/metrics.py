@@ -23,7 +23,7 @@ def metric_names(manifest: Manifest) -> dict[str, str]:
 def metrics_line(path: Path, extent: int, manifest: Manifest) -> bytes:
     """The line of one extent, from its record; what is not finite becomes null."""
     names = metric_names(manifest)
-    specs = array_specs(manifest.data, manifest.num_members)
+    specs = array_specs(manifest)
     *metrics, speed = read_arrays(path, [*names.values(), "train_images_per_second"], specs)
     line = {"extent": extent}
     line |= {name: [_number(x) for x in array] for name, array in zip(names, metrics, strict=True)}

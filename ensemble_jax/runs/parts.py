@@ -56,7 +56,7 @@ class Part:
         Raises:
             ValueError: if the record is damaged or not that of the manifest.
         """
-        specs = array_specs(self.manifest.data, self.manifest.num_members)
+        specs = array_specs(self.manifest)
         (array,) = read_arrays(record_path(self.directory, extent), [name], specs)
         return array
 
@@ -175,6 +175,7 @@ def _shared(manifest: Manifest) -> dict[str, Any]:
         "protocol": manifest.protocol,
         "data": vars(manifest.data),
         "extents": manifest.extents,
+        "recorded": manifest.recorded,
         "names of hyperparameters": sorted(manifest.hyperparameters),
     }
 

@@ -56,8 +56,9 @@ class Run(RunArrays):
         Dimensions `extent`, `member`, `example_SPLIT` and `example_PROBE`, whose coordinates are
         the epochs, the members' ids and the examples' ids; `label_SPLIT` and the members'
         hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT` and
-        `predictions_PROBE` (extent, member, example), `loss_SPLIT` and `accuracy_SPLIT` (extent,
-        member), `train_images_per_second` (extent). Class names, data set, protocol and the members
+        `predictions_PROBE` (extent, member, example), `recorded_QUANTITY_NAME` (the same, and class
+        for some) as float32, `loss_SPLIT` and `accuracy_SPLIT` (extent, member),
+        `train_images_per_second` (extent). Class names, data set, protocol and the members
         that diverged are attributes. Votes are left out: they follow from the predictions, and are
         often larger (see `votes`).
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ensemble_jax.extent import ExtentRecord, SplitRecord
+from ensemble_jax.extent import ExtentRecord, ProbeRecord, SplitRecord
+from ensemble_jax.options import Quantity
 from ensemble_jax.runs.files import read_npz
-from ensemble_jax.runs.manifest import DataSummary, Manifest
+from ensemble_jax.runs.manifest import Manifest
+
+# The arrays that there are of every split.
+_OF_SPLIT = ("bits", "predictions", "loss", "accuracy")
 
 
 class _Spec(NamedTuple):
@@ -20,10 +25,10 @@ class _Spec(NamedTuple):
     dtype: np.dtype
 
 
-def array_specs(data: DataSummary, num_members: int) -> dict[str, _Spec]:
+def array_specs(manifest: Manifest) -> dict[str, _Spec]:
     """The names, shapes and types of a record's arrays."""
-    N = num_members
-    classes = np.min_scalar_type(data.num_classes - 1)
+    data, N, K = manifest.data, manifest.num_members, manifest.data.num_classes
+    classes = np.min_scalar_type(K - 1)
     specs = {}
     for split, M in data.split_sizes.items():
         specs[f"bits_{split}"] = _Spec((N, -(-M // 8)), np.dtype(np.uint8))
@@ -32,9 +37,42 @@ def array_specs(data: DataSummary, num_members: int) -> dict[str, _Spec]:
         specs[f"accuracy_{split}"] = _Spec((N,), np.dtype(np.float32))
     for probe, M in data.probe_sizes.items():
         specs[f"predictions_{probe}"] = _Spec((N, M), classes)
+    for name, quantities in manifest.recorded.items():
+        for quantity in map(Quantity, quantities):
+            shape = (N, data.sizes[name], *([K] if quantity.of_classes else []))
+            specs[recorded_array(quantity.value, name)] = _Spec(shape, np.dtype(np.float16))
     specs["diverged_at"] = _Spec((N,), np.dtype(np.int32))
     specs["train_images_per_second"] = _Spec((), np.dtype(np.float64))
     return specs
+
+
+def recorded_array(quantity: str, name: str) -> str:
+    """What the array of a quantity of every example of a split or probe is called in a record."""
+    return f"recorded_{quantity}_{name}"
+
+
+def extent_bytes(manifest: Manifest) -> int:
+    """The bytes of the arrays that each extent of a run writes.
+
+    For N members and K classes, of which a predicted one takes `c` bytes (1 up to K = 256), each
+    split of M examples takes `N (ceil(M / 8) + c M + 8)`, each probe `N c M`, each quantity of a
+    split or probe that is recorded `2 N M`, or `2 N M K` if it is one of every class, and the whole
+    `4 N + 8`. The file is larger by less than 500 bytes for each array.
+    """
+    return sum(
+        math.prod(spec.shape) * spec.dtype.itemsize for spec in array_specs(manifest).values()
+    )
+
+
+def describe_records(manifest: Manifest) -> str:
+    """What each extent of a run records, and how much that is, in a line."""
+    recorded = [f"{', '.join(some)} of {name}" for name, some in manifest.recorded.items() if some]
+    what = "; ".join(["correctness and predicted classes", *recorded])
+    size = extent_bytes(manifest) / 1e6
+    return (
+        f"{size:.{1 if size >= 1 else 3}f} MB an extent, "
+        f"{size * len(manifest.extents):.1f} MB in all: {what}"
+    )
 
 
 def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndarray]:
@@ -59,14 +97,24 @@ def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndar
     arrays = {
         f"{quantity}_{split}": getattr(record.splits[split], quantity)
         for split in data.split_sizes
-        for quantity in SplitRecord._fields
+        for quantity in _OF_SPLIT
     }
-    arrays |= {f"predictions_{probe}": record.probes[probe] for probe in data.probe_sizes}
+    arrays |= {
+        f"predictions_{probe}": record.probes[probe].predictions for probe in data.probe_sizes
+    }
+    for name, of_set in {**record.splits, **record.probes}.items():
+        wanted = manifest.recorded.get(name, ())
+        if set(of_set.recorded) != set(wanted):
+            raise ValueError(
+                f"{where}: recorded of {name} must be {_listed(wanted)}, "
+                f"got {_listed(of_set.recorded)}"
+            )
+        arrays |= {recorded_array(q, name): of_set.recorded[q] for q in wanted}
     arrays |= {
         "diverged_at": record.diverged_at,
         "train_images_per_second": record.train_images_per_second,
     }
-    specs = array_specs(data, manifest.num_members)
+    specs = array_specs(manifest)
     arrays = {
         name: _conformed(arrays[name], spec, f"{where}: {name}") for name, spec in specs.items()
     }
@@ -101,25 +149,27 @@ def read_arrays(
     return arrays
 
 
-def read_record(path: Path, extent: int, manifest: Manifest) -> ExtentRecord:
-    """Read a whole record.
+def assemble_record(
+    extent: int, manifest: Manifest, read: Callable[[str], np.ndarray]
+) -> ExtentRecord:
+    """A whole record, of what `read` gives for the name of an array."""
 
-    Raises:
-        ValueError: if the file is damaged or an array is not what the manifest says.
-    """
-    specs = array_specs(manifest.data, manifest.num_members)
-    arrays = dict(zip(specs, read_arrays(path, specs, specs), strict=True))
+    def recorded(name):
+        quantities = manifest.recorded.get(name, ())
+        return {quantity: read(recorded_array(quantity, name)) for quantity in quantities}
+
     splits = {
-        split: SplitRecord(*(arrays[f"{quantity}_{split}"] for quantity in SplitRecord._fields))
+        split: SplitRecord(
+            **{array: read(f"{array}_{split}") for array in _OF_SPLIT}, recorded=recorded(split)
+        )
         for split in manifest.data.split_sizes
     }
-    return ExtentRecord(
-        extent,
-        splits,
-        arrays["diverged_at"],
-        float(arrays["train_images_per_second"]),
-        {probe: arrays[f"predictions_{probe}"] for probe in manifest.data.probe_sizes},
-    )
+    probes = {
+        probe: ProbeRecord(read(f"predictions_{probe}"), recorded(probe))
+        for probe in manifest.data.probe_sizes
+    }
+    speed = float(read("train_images_per_second"))
+    return ExtentRecord(extent, splits, read("diverged_at"), speed, probes)
 
 
 def _conformed(value: object, spec: _Spec, what: str) -> np.ndarray:
