@@ -101,6 +101,22 @@ def test_parts_are_dealt_in_turn_and_the_remainder_is_told():
     assert given(members(4, partitions=5)).remarks == ()
 
 
+def test_every_turn_of_folds_holds_out_every_example():
+    made = members(6, folds=3)
+    assert made.settings["fold"] == [0, 1, 2, 0, 1, 2]
+    arrays, training_sets, remarks = given(made)
+    assert arrays.train_indices.shape == (6, 10 - 4)
+    assert remarks == ()
+    held_out = ~training_sets.trained_on
+    for turn in (held_out[:3], held_out[3:]):
+        assert sorted(turn.sum(axis=0).tolist()) == [1] * 8 + [2] * 2
+    assert (held_out[:3] != held_out[3:]).any()
+    alone = given(members(range(4, 5), folds=3)).training_sets.trained_on
+    np.testing.assert_array_equal(alone[0], ~held_out[4])
+    tied = given(members(6, folds=3, tied=("subset",))).training_sets.trained_on
+    np.testing.assert_array_equal(tied[:3], tied[3:])
+
+
 @pytest.mark.parametrize(("tied", "different"), [((), 4), (("subset",), 1)])
 def test_members_draw_subsets(tied, different):
     arrays, training_sets, _ = given(members(4, subset_fraction=0.5, tied=tied))
@@ -142,7 +158,9 @@ def test_a_batch_must_fit_into_what_a_member_has(shares):
         (2, {"tied": ("weights",)}, "tied must be of initialisation, .* got 'weights'"),
         (2, {"partitions": -1}, "partitions must be at least 0, got -1"),
         (2, {"subset_fraction": 0.0}, r"subset_fraction must lie in \(0, 1\], got 0.0"),
-        (2, {"partitions": 2, "subset_fraction": 0.5}, "subset_fraction must be 1 with partitions"),
+        (2, {"folds": 1}, "folds must be 0 or at least 2, got 1"),
+        (2, {"partitions": 2, "subset_fraction": 0.5}, "only one of partitions, folds .* 2, 0 and"),
+        (2, {"folds": 2, "partitions": 3}, "only one of partitions, folds .* 3, 2 and 1"),
         (2, {"label_noise": 1.5}, r"label_noise must lie in \[0, 1\], got 1.5"),
         (2, {"learning_rate": "0.1"}, "learning_rate must be a number or one for each"),
         (2, {"learning_rate": True}, "learning_rate must be a number or one for each"),
