@@ -157,7 +157,7 @@ OPTIONS = [
     ("--config.probes=images:{folder}/nothing", ["probe nothing: ", "nothing is not a folder"]),
     ("--config.probes=images:{folder}/occupied", ["probe occupied: ", "holds no images"]),
     # Run directories.
-    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 4", "upgrade"]),
+    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 5", "upgrade"]),
 ]
 
 
