@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float16, Int, Shaped, UInt, UInt8
 
 from ensemble_jax.extent import ExtentRecord
-from ensemble_jax.runs.examples import TRAIN
+from ensemble_jax.runs.examples import TRAIN, ExampleTable
 from ensemble_jax.runs.manifest import Manifest
 from ensemble_jax.runs.metrics import metric_names
 from ensemble_jax.runs.packing import unpack_correct
@@ -42,8 +42,7 @@ class RunArrays:
         members: `[N]`, the ids of the members in the arrays.
         diverged: the epoch in which the loss of a member became non-finite, by the member's id, for
             every member of the run that diverged, whether it is in the arrays or not.
-        labels: `[M]` int32 by split.
-        ids: `[M]` integers or text by split and probe.
+        examples: the labels and ids of the examples, and the truth where it is known.
         network: what was trained, where `train` has just returned the run or a name stands for it.
     """
 
@@ -53,9 +52,37 @@ class RunArrays:
     extents: tuple[int, ...]
     members: Int[np.ndarray, " N"]
     diverged: Mapping[int, int]
-    labels: Mapping[str, Int[np.ndarray, " M"]]
-    ids: Mapping[str, Shaped[np.ndarray, " M"]]
+    examples: ExampleTable
     network: Any = None
+
+    @property
+    def labels(self) -> Mapping[str, Int[np.ndarray, " M"]]:
+        """`[M]` int32 by split, the labels that members are taught and that decide what is correct.
+
+        Members with noisy labels of their own are taught `train_labels` instead.
+        """
+        return self.examples.labels
+
+    @property
+    def ids(self) -> Mapping[str, Shaped[np.ndarray, " M"]]:
+        """`[M]` integers or text by split and probe."""
+        return self.examples.ids
+
+    def true_labels(self, split: str) -> Int[np.ndarray, " M"] | None:
+        """`[M]` int32, what the examples of a split are, where that may differ from their labels.
+
+        It is what the data set says of them, or what their labels were before `label_noise` or
+        `random_labels` replaced some; -1 where nothing is known. Where members were taught noisy
+        labels of their own (`train_labels`), it is at least the labels of the data set. None where
+        there is no other truth than the labels.
+
+        Raises:
+            ValueError: if there is no such split.
+        """
+        known = self.examples.true_labels.get(self._labelled(split))
+        if known is None and split == TRAIN and self._have_own_labels:
+            return self.labels[split]
+        return known
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -95,6 +122,12 @@ class RunArrays:
             name: np.array(list(itertools.compress(values, kept)))
             for name, values in self.manifest.hyperparameters.items()
         }
+
+    @property
+    def _have_own_labels(self) -> bool:
+        """Whether members were taught other labels than the data set has."""
+        sets = joined_training_sets(self.parts)
+        return sets is not None and sets.train_labels is not None
 
     @cached_property
     def train_mask(self) -> Bool[np.ndarray, "N M"]:

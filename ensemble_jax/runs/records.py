@@ -14,6 +14,7 @@ from ensemble_jax.options import Quantity
 from ensemble_jax.runs.files import read_npz
 from ensemble_jax.runs.manifest import Manifest
 
+_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 # The arrays that there are of every split.
 _OF_SPLIT = ("bits", "predictions", "loss", "accuracy")
 
@@ -66,13 +67,25 @@ def extent_bytes(manifest: Manifest) -> int:
 
 def describe_records(manifest: Manifest) -> str:
     """What each extent of a run records, and how much that is, in a line."""
-    recorded = [f"{', '.join(some)} of {name}" for name, some in manifest.recorded.items() if some]
-    what = "; ".join(["correctness and predicted classes", *recorded])
-    size = extent_bytes(manifest) / 1e6
+    sets: dict[str, list[str]] = {}
+    for name, quantities in manifest.recorded.items():
+        sets.setdefault(", ".join(quantities), []).append(name)
+    further = [f"{quantities} of {', '.join(names)}" for quantities, names in sets.items()]
+    size = extent_bytes(manifest)
     return (
-        f"{size:.{1 if size >= 1 else 3}f} MB an extent, "
-        f"{size * len(manifest.extents):.1f} MB in all: {what}"
+        f"{_written_size(size)} an extent, {_written_size(size * len(manifest.extents))} in all: "
+        f"{'; '.join(['correctness and predicted classes', *further])}"
     )
+
+
+def _written_size(num_bytes: int) -> str:
+    """A number of bytes as text.
+
+    >>> [_written_size(n) for n in (912, 43_210_000, 2_500_000_000)]
+    ['0.9 kB', '43.2 MB', '2.5 GB']
+    """
+    unit, name = next(u for u in _UNITS if num_bytes >= u[0] or u is _UNITS[-1])
+    return f"{num_bytes / unit:.1f} {name}"
 
 
 def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndarray]:
