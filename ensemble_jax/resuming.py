@@ -55,9 +55,11 @@ def _check_same_members(run: Run, training: Training) -> None:
     """What is recorded of the members must be what they have now."""
     rows = {member: row for row, member in enumerate(run.manifest.members)}
     common = [member for member in training.members.ids if member in rows]
-    wanted = training.members.of_ids(range(common[0], common[-1] + 1)).settings if common else {}
+    wanted = (
+        training.members.of_ids(range(common[0], common[-1] + 1)).recorded_values if common else {}
+    )
     for name, values in wanted.items():
-        stored = run.manifest.settings.get(name)
+        stored = run.manifest.hyperparameters.get(name)
         if stored is None:
             continue
         for member, value in zip(common, values, strict=True):

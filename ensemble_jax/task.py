@@ -168,6 +168,7 @@ def make_training(
         "evaluation_batch_size": evaluation_batch_size,
         "hyperparameters": sorted(members.hyperparameters),
         "partitions": members.partitions,
+        "folds": members.folds,
         "subset_fraction": members.subset_fraction,
         "members": list(members.ids),
         "num_members": len(members),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble_jax.data import Dataset
+from ensemble_jax.extent import Evaluations
 from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.membership import Members, TrainedOn, on_dataset
 from ensemble_jax.numerics import PRNG, own_settings, unusual_settings
@@ -37,7 +38,6 @@ from ensemble_jax.task import Training, make_training
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
-    from ensemble_jax.evaluation import Evaluations
     from ensemble_jax.kit import Kit
     from ensemble_jax.losses import Loss
     from ensemble_jax.planning import PlanChoice
@@ -235,7 +235,6 @@ def _train(
     from ensemble_jax.collection import place, use_all_cores
     from ensemble_jax.evaluation import (
         CollectionEvaluation,
-        Evaluations,
         join_evaluations,
         make_evaluator,
         make_predictor,
@@ -339,7 +338,7 @@ def _make_manifest(
         ),
         members=training.members.ids,
         extents=training.extents,
-        settings=training.members.settings,
+        hyperparameters=training.members.recorded_values,
         plan=choice.plan.as_plain(),
         plan_reason=choice.reason,
         protocol=training.protocol.value,

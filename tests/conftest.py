@@ -22,12 +22,11 @@ import pytest
 
 from ensemble_jax import load_run
 from ensemble_jax.data import Probe, Split
+from ensemble_jax.extent import ExtentRecord, SplitRecord
 from ensemble_jax.runs import (
     DataSummary,
-    ExtentRecord,
     Manifest,
     RunWriter,
-    SplitRecord,
     pack_correct,
 )
 

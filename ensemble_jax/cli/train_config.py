@@ -123,6 +123,8 @@ class TrainConfig:
             alone.
         partitions: P, into how many parts the training set is split at random; member i is trained
             on part i % P. 0 trains everyone on everything.
+        folds: K, of a repeated cross-validation: member i is trained on all but fold i % K, and
+            every K members draw folds of their own and hold out every example. 0 for none.
         subset_fraction: the share of the training set that each member is trained on, drawn at
             random for each.
         member_label_noise: the probability with which each label that a member is taught is
@@ -186,6 +188,7 @@ class TrainConfig:
     augmentation: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
     partitions: int = 0
+    folds: int = 0
     subset_fraction: float = 1.0
     member_label_noise: float = 0.0
     protocol: Protocol = Protocol.TRAJECTORY
@@ -295,13 +298,17 @@ class TrainConfig:
         _check_at_least("partitions", self.partitions, 0)
         if not 0 < self.subset_fraction <= 1:
             raise ValueError(f"subset_fraction must lie in (0, 1], got {self.subset_fraction}")
-        if self.partitions and self.subset_fraction != 1:
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"folds must be 0 or at least 2, got {self.folds}")
+        shares = (self.partitions, self.folds, self.subset_fraction)
+        if sum((self.partitions > 0, self.folds > 0, self.subset_fraction != 1)) > 1:
             raise ValueError(
-                f"subset_fraction must be 1 with partitions, got {self.subset_fraction}"
+                f"only one of partitions, folds and subset_fraction can say what members are "
+                f"trained on, got {shares[0]}, {shares[1]} and {shares[2]}"
             )
-        if self.pool_images and (self.partitions or self.subset_fraction != 1):
+        if self.pool_images and shares != (0, 0, 1):
             raise ValueError(
-                f"pool_images must be 0 (all examples at once) with partitions or "
+                f"pool_images must be 0 (all examples at once) with partitions, folds or "
                 f"subset_fraction, got {self.pool_images}"
             )
         if not 0 <= self.member_label_noise <= 1:

@@ -66,6 +66,7 @@ def members_of(config: TrainConfig, hyperparameters: Sequence[str]) -> Members:
         seed=config.seed,
         tied=config.tied,
         partitions=config.partitions,
+        folds=config.folds,
         subset_fraction=config.subset_fraction,
         label_noise=config.member_label_noise,
         **{name: _value(config, name) for name in hyperparameters},

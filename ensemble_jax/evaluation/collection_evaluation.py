@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Num, UInt
+from jaxtyping import Array, Num
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.evaluation.evaluator import Evaluation
 from ensemble_jax.networks import Variables
 from ensemble_jax.pool_feed import PoolFeed, PoolName
 
 Arrays = tuple[Num[Array | np.ndarray, "M ..."], ...]
 """A set of examples on the devices: inputs, and labels where there are any."""
-
-
-class Evaluations(NamedTuple):
-    """What all members do, `[N, ...]`.
-
-    Attributes:
-        splits: on labelled examples, by the name of the split.
-        probes: the predicted classes of examples without labels, by the name of the probe.
-    """
-
-    splits: Mapping[str, Evaluation]
-    probes: Mapping[str, UInt[Array, "N M"]]
 
 
 class CollectionEvaluation:

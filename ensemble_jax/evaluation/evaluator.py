@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Num, UInt, UInt8
+from jaxtyping import Array, Int, Num, UInt
 
+from ensemble_jax.extent import SplitRecord
 from ensemble_jax.losses import Loss, cross_entropy
 from ensemble_jax.networks import Network, Variables
 
-
-class Evaluation(NamedTuple):
-    """What one network does on the M examples of a split.
-
-    Attributes:
-        bits: `ceil(M / 8)` bytes, bit 7 - m % 8 of byte m // 8 is 1 iff example m is classified
-            correctly (the order of `numpy.packbits`); the bits after the last example are 0.
-        predictions: the predicted class of each example, in the smallest unsigned type for K.
-        loss: mean of what is minimised in training, without what an optimizer adds; cross-entropy
-            in nats unless another loss was given.
-        accuracy: share of correct examples.
-    """
-
-    bits: UInt8[Array | np.ndarray, "*N bytes"]
-    predictions: UInt[Array | np.ndarray, "*N M"]
-    loss: Float[Array | np.ndarray, "*N"]
-    accuracy: Float[Array | np.ndarray, "*N"]
-
-
-Evaluator = Callable[[Variables, Num[Array, "M ..."], Int[Array, " M"]], Evaluation]
+Evaluator = Callable[[Variables, Num[Array, "M ..."], Int[Array, " M"]], SplitRecord]
 Predictor = Callable[[Variables, Num[Array, "M ..."]], UInt[Array, " M"]]
 
 
@@ -52,7 +33,7 @@ def make_evaluator(
 
         predictions, losses = _in_batches(of_batch, batch_size, inputs, labels)
         correct = predictions == labels
-        return Evaluation(jnp.packbits(correct), predictions, losses.mean(), correct.mean())
+        return SplitRecord(jnp.packbits(correct), predictions, losses.mean(), correct.mean())
 
     return evaluate
 
@@ -63,14 +44,14 @@ def _outputs(network, variables, inputs):
     return outputs
 
 
-def join_evaluations(parts: Sequence[Evaluation], sizes: Sequence[int]) -> Evaluation:
+def join_evaluations(parts: Sequence[SplitRecord], sizes: Sequence[int]) -> SplitRecord:
     """The evaluations `[N, ...]` of consecutive parts of a set as that of the set, on the host.
 
     Args:
         parts: of equally many examples, a multiple of 8, but for the last.
         sizes: how many examples each part has.
     """
-    return Evaluation(
+    return SplitRecord(
         np.concatenate([part.bits for part in parts], axis=1),
         np.concatenate([part.predictions for part in parts], axis=1),
         _weighted([part.loss for part in parts], sizes),
@@ -83,7 +64,7 @@ def _weighted(means, sizes):
 
 
 def make_predictor(network: Network, num_classes: int, batch_size: int) -> Predictor:
-    """The predicted class of each example, `[M]`, as in `Evaluation.predictions`: needs no labels.
+    """The predicted class of each example, `[M]`, as in `SplitRecord.predictions`: needs no labels.
 
     The batches are those of `make_evaluator`.
     """

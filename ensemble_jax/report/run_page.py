@@ -398,7 +398,7 @@ def _differences(run: Run) -> list[Block]:
     else:
         blocks.append(Facts("Members", _members(run)))
     rows = []
-    for name, values in run.settings.items():
+    for name, values in run.hyperparameters.items():
         counts = Counter(values.tolist())
         if len(counts) > _MOST_VALUES:
             rows.append((name, f"{len(counts)} values, {min(counts)} to {max(counts)}"))
@@ -421,7 +421,9 @@ def _members(run: Run) -> list[tuple[str, str]]:
 def _random_sources(config: Mapping[str, Any]) -> list[str]:
     """The sources of randomness that members have of their own."""
     used = {
-        Source.SUBSET: config.get("partitions") or config.get("subset_fraction", 1) != 1,
+        Source.SUBSET: config.get("partitions")
+        or config.get("folds")
+        or config.get("subset_fraction", 1) != 1,
         Source.LABELS: config.get("member_label_noise"),
         Source.DROPOUT: config.get("dropout_scale", 1),
         Source.AUGMENTATION: config.get("augmentation"),

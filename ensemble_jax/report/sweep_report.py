@@ -79,7 +79,7 @@ def measure_settings(
 
 def _measure(run: Run, index: int, num_settings: int) -> Setting:
     """The members of the run's setting `index`."""
-    of_setting = run.settings.get("setting", np.zeros(len(run.members), int)) == index
+    of_setting = run.hyperparameters.get("setting", np.zeros(len(run.members), int)) == index
     accuracies, bimodalities = {}, {}
     for split in run.splits:
         size = len(run.labels[split])

@@ -1,7 +1,7 @@
 """`examples.npz`: the id and the label, if any, of every example, in the order of the axis M.
 
 Where members are not all trained on the whole training set with its own labels, also what each is
-trained on: `trained_on`, packed bits `[N, ceil(M / 8)]`, and `taught_labels`, `[N, M]`.
+trained on: `train_mask`, packed bits `[N, ceil(M / 8)]`, and `train_labels`, `[N, M]`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from ensemble_jax.runs.manifest import DataSummary, Manifest
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
 
 TRAIN = "train"
-_TRAINED_ON, _TAUGHT = "trained_on", "taught_labels"
+_MASK, _LABELS = "train_mask", "train_labels"
+# What they are called in runs of format 4 and older.
+_OLD_NAMES = {_MASK: "trained_on", _LABELS: "taught_labels"}
 
 
 @runtime_checkable
@@ -34,7 +36,7 @@ class NamedExamples(Protocol):
 
 
 @runtime_checkable
-class Examples(NamedExamples, Protocol):
+class LabelledExamples(NamedExamples, Protocol):
     """Anything that knows its examples' labels too, as `ensemble_jax.data.Split` does."""
 
     @property
@@ -44,7 +46,7 @@ class Examples(NamedExamples, Protocol):
 
 
 def example_arrays(
-    splits: Mapping[str, Examples], probes: Mapping[str, NamedExamples], data: DataSummary
+    splits: Mapping[str, LabelledExamples], probes: Mapping[str, NamedExamples], data: DataSummary
 ) -> dict[str, Shaped[np.ndarray, " M"]]:
     """The arrays by the names they are written under, checked.
 
@@ -108,12 +110,12 @@ class TrainingSets:
     """What each of N members is trained on, of the M examples of the split `train`.
 
     Attributes:
-        trained_on: `[N, M]`, whether a member is trained on an example.
-        taught_labels: `[N, M]`, the labels it is taught; None for those of the data set.
+        train_mask: `[N, M]`, whether a member is trained on an example.
+        train_labels: `[N, M]`, the labels it is taught; None for those of the data set.
     """
 
-    trained_on: Bool[np.ndarray, "N M"]
-    taught_labels: Int[np.ndarray, "N M"] | None = None
+    train_mask: Bool[np.ndarray, "N M"]
+    train_labels: Int[np.ndarray, "N M"] | None = None
 
 
 def training_set_arrays(sets: TrainingSets, manifest: Manifest) -> dict[str, np.ndarray]:
@@ -123,21 +125,21 @@ def training_set_arrays(sets: TrainingSets, manifest: Manifest) -> dict[str, np.
         ValueError: if the shapes or values are not those of the manifest's members and examples.
     """
     shape = (manifest.num_members, manifest.data.split_sizes[TRAIN])
-    if sets.trained_on.shape != shape or sets.trained_on.dtype != bool:
+    if sets.train_mask.shape != shape or sets.train_mask.dtype != bool:
         raise ValueError(
-            f"trained_on must be bool {list(shape)}, "
-            f"got {sets.trained_on.dtype} {list(sets.trained_on.shape)}"
+            f"train_mask must be bool {list(shape)}, "
+            f"got {sets.train_mask.dtype} {list(sets.train_mask.shape)}"
         )
-    arrays = {_TRAINED_ON: pack_correct(sets.trained_on)}
-    labels = sets.taught_labels
+    arrays = {_MASK: pack_correct(sets.train_mask)}
+    labels = sets.train_labels
     if labels is not None:
         num_classes = manifest.data.num_classes
         if labels.shape != shape or labels.min() < 0 or labels.max() >= num_classes:
             raise ValueError(
-                f"taught_labels must be {list(shape)} in 0..{num_classes - 1}, "
+                f"train_labels must be {list(shape)} in 0..{num_classes - 1}, "
                 f"got {list(labels.shape)} in {labels.min()}..{labels.max()}"
             )
-        arrays[_TAUGHT] = labels.astype(np.min_scalar_type(num_classes - 1))
+        arrays[_LABELS] = labels.astype(np.min_scalar_type(num_classes - 1))
     return arrays
 
 
@@ -149,16 +151,16 @@ def read_training_sets(directory: Path, manifest: Manifest) -> TrainingSets | No
         ValueError: if it is damaged or is not that of the manifest.
     """
     path = directory / EXAMPLES
-    names = names_in_npz(path)
-    if _TRAINED_ON not in names:
+    there = names_in_npz(path)
+    names = [n for name, old in _OLD_NAMES.items() for n in (name, old) if n in there]
+    if not names:
         return None
     size = manifest.data.split_sizes[TRAIN]
-    bits, *labels = read_npz(path, [name for name in (_TRAINED_ON, _TAUGHT) if name in names])
+    bits, *labels = read_npz(path, names)
     expected = [(manifest.num_members, -(-size // 8)), (manifest.num_members, size)]
     if any(x.shape != shape for x, shape in zip((bits, *labels), expected, strict=False)):
         raise ValueError(
             f"{path} does not belong to its run: what members are trained on must be "
             f"{list(expected[1])}"
         )
-    taught = labels[0].astype(np.int32) if labels else None
-    return TrainingSets(unpack_correct(bits, size), taught)
+    return TrainingSets(unpack_correct(bits, size), labels[0].astype(np.int32) if labels else None)

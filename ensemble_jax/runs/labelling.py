@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import xarray
 
-if TYPE_CHECKING:
-    from ensemble_jax.runs.reader import Run
+from ensemble_jax.runs.arrays import RunArrays
 
 
-def make_dataset(run: Run, extents: tuple[int, ...]) -> xarray.Dataset:
+def make_dataset(run: RunArrays, extents: tuple[int, ...]) -> xarray.Dataset:
     """Label the arrays of some extents of a run; see `Run.to_xarray` for what it contains."""
     rows = [run.extents.index(extent) for extent in extents]
     coords = {"extent": np.array(extents, int), "member": run.members}
-    coords |= {name: ("member", values) for name, values in run.settings.items()}
+    coords |= {name: ("member", values) for name, values in run.hyperparameters.items()}
     variables = {"train_images_per_second": ("extent", run.train_images_per_second[rows])}
     for split in run.splits:
         example = f"example_{split}"

@@ -22,6 +22,8 @@ from ensemble_jax.version import __version__
 PROTOCOLS = ("trajectory", "independent")
 # Names that are part of names of files, and so must not lead elsewhere.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# The first format in which what differs between members has this name.
+_WITH_HYPERPARAMETERS = 5
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -127,7 +129,8 @@ class Manifest:
         data: the data set.
         members: the id of each member, in the order of the axis N of every record.
         extents: the extents asked for, ascending.
-        settings: what differs between members: `[N]` values for each setting.
+        hyperparameters: what differs between members: `[N]` values by name, among them their
+            seeds and, where they have one, their part of the training set.
         plan: the execution plan.
         protocol: `trajectory` (one collection measured at every extent) or `independent` (a fresh
             collection for each extent).
@@ -145,7 +148,7 @@ class Manifest:
             absent in runs of format 3 and older.
         inputs: a digest of everything that training and evaluation read, by its name; absent in
             runs of format 3 and older.
-        run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 3
+        run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 4
             and older, whose records say nothing.
         prng: how members draw random numbers, in JAX's words.
         environment: settings of JAX and its compilers that can change results and were not as they
@@ -158,7 +161,7 @@ class Manifest:
     data: DataSummary
     members: Sequence[int]
     extents: Sequence[int]
-    settings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
     protocol: str = "trajectory"
     devices: Sequence[str] = ()
@@ -194,11 +197,11 @@ class Manifest:
             raise ValueError(
                 f"extents must be ascending epochs of at least 0, got {list(self.extents)}"
             )
-        for name, values in self.settings.items():
+        for name, values in self.hyperparameters.items():
             if len(values) != self.num_members:
                 raise ValueError(
-                    f"settings: {name} must have one value for each of the {self.num_members} "
-                    f"members, got {len(values)}"
+                    f"hyperparameters: {name} must have one value for each of the "
+                    f"{self.num_members} members, got {len(values)}"
                 )
         if self.protocol not in PROTOCOLS:
             raise ValueError(
@@ -261,6 +264,8 @@ def read_manifest(directory: Path) -> Manifest:
         values: dict[str, Any] = {k: v for k, v in content.items() if k not in ("kind", "format")}
         values["data"] = DataSummary(**values["data"])
         values.setdefault("run_id", "")
+        if version < _WITH_HYPERPARAMETERS:
+            values["hyperparameters"] = values.pop("settings")
         return Manifest(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is broken: {error}") from error

@@ -52,8 +52,8 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
     Raises:
         FileNotFoundError: if a source does not exist.
         ValueError: if the destination exists or is being made, a source is not a run, or the
-            sources share a member or differ in their config, settings, data, examples or finished
-            extents.
+            sources share a member or differ in their config, hyperparameters, data, examples or
+            finished extents.
     """
     destination = Path(destination)
     if len(sources) < 2:
@@ -106,5 +106,5 @@ def _training_sets(joined: Run) -> TrainingSets | None:
     sets = joined_training_sets(joined.parts)
     if sets is None:
         return None
-    has_labels = sets.taught_labels is not None
-    return TrainingSets(joined.trained_on, joined.taught_labels if has_labels else None)
+    has_labels = sets.train_labels is not None
+    return TrainingSets(joined.train_mask, joined.train_labels if has_labels else None)

@@ -12,7 +12,7 @@ from jaxtyping import Int, Shaped
 
 from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import TRAIN, TrainingSets, read_examples, read_training_sets
-from ensemble_jax.runs.layout import MANIFEST, part_path, record_path
+from ensemble_jax.runs.layout import CHECKPOINTS, MANIFEST, part_path, record_path
 from ensemble_jax.runs.manifest import Manifest, read_manifest
 from ensemble_jax.runs.records import read_arrays
 from ensemble_jax.runs.writer import finished_extents
@@ -59,6 +59,11 @@ class Part:
         path = record_path(self.directory, extent)
         (array,) = read_arrays(path, extent, [name], self.manifest)
         return array
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the training states, which need not be there."""
+        return self.directory / CHECKPOINTS
 
     def diverged_members(self) -> dict[int, int]:
         """The earliest epoch in which each member diverged, by id.
@@ -129,7 +134,8 @@ def check_joinable(parts: Sequence[Part], *, ignored: Collection[str] = ()) -> t
         ignored: fields of the config and the manifest in which they may differ for the time being.
 
     Raises:
-        ValueError: if two share a member or differ in their config, settings, data or examples.
+        ValueError: if two share a member or differ in their config, hyperparameters, data or
+            examples.
     """
     first, *others = parts
     labels, ids = read_examples(first.directory, first.manifest.data)
@@ -169,7 +175,7 @@ def _shared(manifest: Manifest) -> dict[str, Any]:
         "protocol": manifest.protocol,
         "data": vars(manifest.data),
         "extents": manifest.extents,
-        "names of settings": sorted(manifest.settings),
+        "names of hyperparameters": sorted(manifest.hyperparameters),
     }
 
 
@@ -188,16 +194,16 @@ def joined_manifest(parts: Sequence[Part]) -> Manifest:
     members = [stored[i] for i in order]
     extents = sorted({extent for manifest in manifests for extent in manifest.extents})
     of_all = {"members": members, "num_members": len(members), "extents": extents}
-    settings = {}
-    for name in first.settings:
-        values = [value for manifest in manifests for value in manifest.settings[name]]
-        settings[name] = [values[i] for i in order]
+    hyperparameters = {}
+    for name in first.hyperparameters:
+        values = [value for manifest in manifests for value in manifest.hyperparameters[name]]
+        hyperparameters[name] = [values[i] for i in order]
     return replace(
         first,
         config={name: of_all.get(name, value) for name, value in first.config.items()},
         members=members,
         extents=extents,
-        settings=settings,
+        hyperparameters=hyperparameters,
         sources=origins((str(part.directory), part.manifest) for part in parts),
         parts=(),
     )
@@ -222,12 +228,12 @@ def joined_training_sets(parts: Sequence[Part]) -> TrainingSets | None:
         return None
     data = parts[0].manifest.data
     own_labels = read_examples(parts[0].directory, data)[0][TRAIN]
-    has_labels = any(s is not None and s.taught_labels is not None for s in sets)
-    trained_on, taught = [], []
+    has_labels = any(s is not None and s.train_labels is not None for s in sets)
+    train_mask, taught = [], []
     for part, of_part in zip(parts, sets, strict=True):
         shape = (part.manifest.num_members, data.split_sizes[TRAIN])
         known = of_part or TrainingSets(np.ones(shape, bool))
-        trained_on.append(known.trained_on)
-        labels = own_labels if known.taught_labels is None else known.taught_labels
+        train_mask.append(known.train_mask)
+        labels = own_labels if known.train_labels is None else known.train_labels
         taught.append(np.broadcast_to(labels, shape))
-    return TrainingSets(np.concatenate(trained_on), np.concatenate(taught) if has_labels else None)
+    return TrainingSets(np.concatenate(train_mask), np.concatenate(taught) if has_labels else None)

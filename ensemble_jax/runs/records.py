@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt, UInt8
 
+from ensemble_jax.extent import ExtentRecord, SplitRecord
 from ensemble_jax.runs.files import read_npz
 from ensemble_jax.runs.manifest import DataSummary, Manifest
 
 _IDENTITY = "identity"
-SPLIT_QUANTITIES = ("bits", "predictions", "loss", "accuracy")
-
-
-@dataclass(frozen=True)
-class SplitRecord:
-    """What N members do on the M examples of a split.
-
-    Attributes:
-        bits: `[N, ceil(M / 8)]`, whether each example is classified correctly (`pack_correct`).
-        predictions: `[N, M]`, the predicted classes 0..K-1 in the smallest unsigned type for K.
-        loss: `[N]`, mean cross-entropy in nats; not finite for a member that diverged.
-        accuracy: `[N]`, the share of correct examples, in 0..1.
-    """
-
-    bits: UInt8[np.ndarray, "N bytes"]
-    predictions: UInt[np.ndarray, "N M"]
-    loss: Float[np.ndarray, " N"]
-    accuracy: Float[np.ndarray, " N"]
-
-
-@dataclass(frozen=True)
-class ExtentRecord:
-    """What N members do after `extent` epochs.
-
-    Attributes:
-        extent: completed epochs, 0 = at initialisation.
-        splits: by name.
-        diverged_at: `[N]`, the epoch in which a member's loss became non-finite, -1 = never.
-        train_images_per_second: speed of training, all members together, since the extent before;
-            NaN where nothing was trained.
-        probes: by name, the predictions `[N, M]` for the examples of a probe.
-    """
-
-    extent: int
-    splits: Mapping[str, SplitRecord]
-    diverged_at: Int[np.ndarray, " N"]
-    train_images_per_second: float
-    probes: Mapping[str, UInt[np.ndarray, "N M"]] = field(default_factory=dict)
 
 
 class _Spec(NamedTuple):
@@ -105,7 +66,7 @@ def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndar
     arrays = {
         f"{quantity}_{split}": getattr(record.splits[split], quantity)
         for split in data.split_sizes
-        for quantity in SPLIT_QUANTITIES
+        for quantity in SplitRecord._fields
     }
     arrays |= {f"predictions_{probe}": record.probes[probe] for probe in data.probe_sizes}
     arrays |= {
@@ -168,7 +129,7 @@ def read_record(path: Path, extent: int, manifest: Manifest) -> ExtentRecord:
     names = array_specs(manifest.data, manifest.num_members)
     arrays = dict(zip(names, read_arrays(path, extent, names, manifest), strict=True))
     splits = {
-        split: SplitRecord(*(arrays[f"{quantity}_{split}"] for quantity in SPLIT_QUANTITIES))
+        split: SplitRecord(*(arrays[f"{quantity}_{split}"] for quantity in SplitRecord._fields))
         for split in manifest.data.split_sizes
     }
     return ExtentRecord(

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from ensemble_jax.extent import ExtentRecord
 from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import (
-    Examples,
+    LabelledExamples,
     NamedExamples,
     TrainingSets,
     example_arrays,
@@ -46,7 +47,7 @@ from ensemble_jax.runs.manifest import (
     utc_now,
 )
 from ensemble_jax.runs.metrics import metrics_line
-from ensemble_jax.runs.records import ExtentRecord, record_arrays
+from ensemble_jax.runs.records import record_arrays
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 # What a run's bits depend on beside its config, data and plan.
@@ -82,7 +83,7 @@ class RunWriter:
         cls,
         directory: str | os.PathLike,
         manifest: Manifest,
-        splits: Mapping[str, Examples],
+        splits: Mapping[str, LabelledExamples],
         training_sets: TrainingSets | None = None,
         probes: Mapping[str, NamedExamples] = MappingProxyType({}),
     ) -> RunWriter:

@@ -69,7 +69,7 @@ def test_twenty_learning_rates_are_twenty_runs(rates, toy_set):
     examples = place_examples(placement, dataset.train.inputs, dataset.train.labels)
     alone = [on_dataset(training.members, dataset, 25).members for training in trainings]
     programs = CollectionTraining(make_member_training(recipe), placement, alone[0], examples)
-    np.testing.assert_allclose(run.settings["learning_rate"], RATES, rtol=1e-6)
+    np.testing.assert_allclose(run.hyperparameters["learning_rate"], RATES, rtol=1e-6)
     for row, members in enumerate(alone):
         single = programs.of(members)
         state = single.init()
@@ -132,7 +132,7 @@ def test_what_changes_programs_makes_collections(binaries, toy_set, tmp_path):
     sgd, adam = (load_run(tmp_path / "sweep" / f"optimizer={name}") for name in ("sgd", "adam"))
     assert sgd.config["optimizer"] == "sgd"
     assert json.dumps(sgd.config["settings"]) == '[{"l2": "0"}, {"l2": "1e+30"}]'
-    assert adam.settings["number"].tolist() == [0, 1, 0, 1]
+    assert adam.hyperparameters["number"].tolist() == [0, 1, 0, 1]
     # Members with such an L2 diverge, and are counted.
     assert set(sgd.diverged) == {2, 3}
     rows = table(tmp_path / "sweep")

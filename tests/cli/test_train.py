@@ -160,6 +160,7 @@ def test_the_run_is_described(run, command, directory):
         "dropout_scale": 0.5,
         "tied": [],
         "partitions": 0,
+        "folds": 0,
         "augmentation": [],
         "pool_images": 0,
         "subset_fraction": 1.0,

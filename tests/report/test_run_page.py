@@ -179,7 +179,11 @@ def test_settings_are_told(write_run, monkeypatch, tmp_path):
         plan={"members_per_call": 2},
         plan_reason="the fastest",
         devices=["cpu:0", "cpu:1"],
-        settings={"learning_rate": [0.1, 0.1, 0.2, 0.2], "l2": [0.0] * 4, "seed": [1, 2, 3, 4]},
+        hyperparameters={
+            "learning_rate": [0.1, 0.1, 0.2, 0.2],
+            "l2": [0.0] * 4,
+            "seed": [1, 2, 3, 4],
+        },
         sources=[{"directory": "a", "members": [0, 1]}, {"directory": "b", "members": [2, 3]}],
     )
     monkeypatch.setattr(run_page, "_MOST_VALUES", 3)

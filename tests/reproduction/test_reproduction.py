@@ -311,7 +311,7 @@ def test_numbers_are_those_of_the_run(undisturbed, make_material):
 def test_own_parts_are_what_members_were_trained_on(parts, make_material):
     """By hand: of the members of a part the mean over the examples that they were given."""
     drawing = FIGURES["22"].draw(make_material(FIGURES["22"]))
-    correct, own = parts.correct("train")[-1], parts.trained_on
+    correct, own = parts.correct("train")[-1], parts.train_mask
     assert own.sum() == own.size / 2
     expected = correct[own].mean()
     assert drawing.numbers["mean accuracy in the end, own part"] == pytest.approx(expected)

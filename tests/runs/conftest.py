@@ -6,12 +6,11 @@ from types import MappingProxyType, SimpleNamespace
 import numpy as np
 import pytest
 
+from ensemble_jax.extent import ExtentRecord, SplitRecord
 from ensemble_jax.runs import (
     DataSummary,
-    ExtentRecord,
     Manifest,
     RunWriter,
-    SplitRecord,
     pack_correct,
 )
 
@@ -58,7 +57,7 @@ def make_manifest(
         ),
         "members": [*members],
         "extents": [*extents],
-        "settings": {"learning_rate": [0.1 * member for member in members]},
+        "hyperparameters": {"learning_rate": [0.1 * member for member in members]},
         "plan": {"members_per_call": 2, "precision": "float32"},
         "devices": ["cpu:0"],
         "run_id": "toy",

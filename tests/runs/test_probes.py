@@ -92,6 +92,7 @@ def test_a_run_from_before_there_were_probes(toy, tmp_path):
     path = tmp_path / "run.json"
     content = json.loads(path.read_text())
     del content["data"]["probe_sizes"]
+    content["settings"] = content.pop("hyperparameters")
     path.write_text(json.dumps(content | {"format": 1}))
     run = load_run(tmp_path)
     assert run.probes == ()

@@ -93,7 +93,7 @@ def test_diverged_members_are_in_no_array(toy, directory):
         assert np.isfinite(values).all()
         np.testing.assert_array_equal(values, whole.metrics[name][:, kept])
     assert np.isnan(whole.metrics["train_loss"][1:, 2]).all()
-    np.testing.assert_allclose(run.settings["learning_rate"], [0, 0.1, 0.3])
+    np.testing.assert_allclose(run.hyperparameters["learning_rate"], [0, 0.1, 0.3])
 
 
 def test_a_run_of_diverged_members_only(toy, tmp_path):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ensemble_jax.extent import Evaluations
 from ensemble_jax.options import Optimizer
 from ensemble_jax.training import (
     Checkpoints,
@@ -228,7 +229,7 @@ class Silent:
     def epoch_done(self, epoch, losses):
         pass
 
-    def extent_written(self, measurement):
+    def extent_written(self, record):
         pass
 
 
@@ -243,9 +244,11 @@ def test_a_training_stopped_between_extents_goes_on_from_there_to_the_same_bits(
             state,
             first_epoch=first_epoch,
             extents=(0, 7),
-            evaluate=lambda state: jax.tree.map(jnp.copy, state.variables),
+            evaluate=lambda state: Evaluations(
+                {}, {"copy": jax.tree.map(jnp.copy, state.variables)}
+            ),
             to_host=placement.gather,
-            write=lambda measurement: measured.update({measurement.extent: measurement}),
+            write=lambda record: measured.update({record.extent: record}),
             observer=Silent(),
             saving=saving,
             stop_asked=stop_asked,
@@ -261,5 +264,5 @@ def test_a_training_stopped_between_extents_goes_on_from_there_to_the_same_bits(
     continued, after = run(epoch, placement.spread(state))
     assert list(after) == [7]
     assert_equal(continued, undisturbed)
-    for extent, measurement in {**before, **after}.items():
-        assert_equal(measurement.evaluation, whole[extent].evaluation)
+    for extent, record in {**before, **after}.items():
+        assert_equal(record.probes, whole[extent].probes)
