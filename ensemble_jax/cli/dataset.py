@@ -78,4 +78,9 @@ def load_data_of_run(run: Run, data_dir: str = "") -> Dataset:
                 f"{dataset.name} has changed since {run.directory} was made: its {split} examples "
                 f"are others"
             )
+    if changed := run.manifest.changed_inputs(dataset.digests, run.directory):
+        raise ValueError(
+            f"{dataset.name} has changed since {run.directory} was made ({', '.join(changed)} "
+            f"differ)"
+        )
     return dataset

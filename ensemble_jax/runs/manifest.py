@@ -227,6 +227,20 @@ class Manifest:
         """N."""
         return len(self.members)
 
+    def changed_inputs(self, digests: Mapping[str, str], where: object) -> list[str]:
+        """The names of those inputs that are not what the run was trained and evaluated on.
+
+        Where the run does not know, which is told, there are none.
+
+        Args:
+            digests: of some of what is read now, as in `inputs`.
+            where: the run lies, for the message.
+        """
+        if not self.inputs:
+            print(f"{where} is of an older version: whether its inputs have changed is not known")
+            return []
+        return [name for name, digest in digests.items() if self.inputs.get(name) != digest]
+
 
 def format_manifest(manifest: Manifest) -> str:
     """The text of `run.json`."""

@@ -63,6 +63,12 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
     runs = [load_run(source, include_diverged=True) for source in sources]
     parts = [part for run in runs for part in run.parts]
     labels, ids = check_joinable(parts)
+    unknown = [str(part.directory) for part in parts if not part.manifest.inputs]
+    if unknown:
+        print(
+            f"of an older version, so whether they have the inputs of the others is not known: "
+            f"{', '.join(unknown)}"
+        )
     _check_as_far(runs)
     joined = join_parts(destination, parts, labels, ids, include_diverged=True)
     splits = {split: _Labelled(labels[split], ids[split]) for split in joined.splits}
