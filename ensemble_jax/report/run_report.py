@@ -37,10 +37,10 @@ from ensemble_jax.figures import (
 from ensemble_jax.report.page import render_page
 from ensemble_jax.report.run_page import SplitScores, make_page
 from ensemble_jax.runs import Run
-from ensemble_jax.runs.files import replace_file
+from ensemble_jax.runs.files import check_own_folders, replace_file
+from ensemble_jax.runs.layout import FIGURES
 
 REPORT = "report.html"
-FIGURES = "figures"
 SCORES = "scores.csv"
 DYNAMICS = "dynamics.csv"
 
@@ -82,6 +82,7 @@ def write_report(run: Run, directory: Path, data_dir: str = "") -> list[Path]:
             empty means its own default.
     """
     check_scorable(run)
+    check_own_folders(directory)
     scores, consensus = _scores_of_extents(run)
     write_table(directory / SCORES, _score_rows(run, scores, consensus))
     write_table(directory / DYNAMICS, _dynamics_rows(run, scores, consensus))

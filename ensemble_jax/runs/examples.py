@@ -88,7 +88,23 @@ def read_examples(
     """
     path = directory / EXAMPLES
     labels = dict(_read(path, "labels", data.split_sizes))
-    return labels, dict(_read(path, "ids", data.sizes))
+    for split, of_split in labels.items():
+        _check_labels(path, of_split, split, data)
+    ids = dict(_read(path, "ids", data.sizes))
+    for name, of_name in ids.items():
+        if of_name.dtype.kind not in "iuU":
+            raise ValueError(
+                f"{path} does not belong to its run: ids of {name} are {of_name.dtype}"
+            )
+    return labels, ids
+
+
+def _check_labels(path: Path, labels: np.ndarray, of: str, data: DataSummary) -> None:
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= data.num_classes:
+        raise ValueError(
+            f"{path} does not belong to its run: labels of {of} must be integers in "
+            f"0..{data.num_classes - 1}, got {labels.dtype}"
+        )
 
 
 def _read(
@@ -163,4 +179,8 @@ def read_training_sets(directory: Path, manifest: Manifest) -> TrainingSets | No
             f"{path} does not belong to its run: what members are trained on must be "
             f"{list(expected[1])}"
         )
+    if bits.dtype != np.uint8:
+        raise ValueError(f"{path} does not belong to its run: it has no packed bits")
+    for of_members in labels:
+        _check_labels(path, of_members, "members", manifest.data)
     return TrainingSets(unpack_correct(bits, size), labels[0].astype(np.int32) if labels else None)
