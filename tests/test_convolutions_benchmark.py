@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-
 import pytest
 
 from benchmarks import layer_speeds
