@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from benchmarks import layer_speeds
 from benchmarks.layer_speeds import LayerConvolution, convolutions_of
@@ -18,6 +19,7 @@ from ensemble_jax.zoo import make_architecture
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_writes_every_round_and_a_table(tmp_path):
     command = [sys.executable, "-m", "benchmarks.convolutions", f"--output={tmp_path}"]
     command += ["--workloads=small_cnn_digits", "--seconds=0.01"]

@@ -47,6 +47,7 @@ NOT_IMPORTED = {
     "tensorflow": "tensorflow-datasets, to prepare a set",
     "importlib_resources": "tensorflow-datasets, which does not declare it",
     "setuptools": "tests/test_packaging.py, to build the wheel",
+    "pytest-xdist": "pyproject.toml, for a worker on each core",
     "import-linter": ".ci/run",
     "pyright": ".ci/run",
     "ruff": ".ci/run",
