@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
-from ensemble_jax.ops.random import random_bits
+from ensemble_jax.ops.random import fast_bits
 from ensemble_jax.options import Augmentation, AugmentationKind
 
 Augment = Callable[[PRNGKeyArray, Num[Array, "B H W C"]], Num[Array, "B H W C"]]
@@ -56,7 +56,7 @@ def _crop(key, images, pixels):
     """
     border = (pixels, pixels)
     padded = jnp.pad(images, ((0, 0), border, border, (0, 0)))
-    corners = random_bits(key, (len(images), 2)) % jnp.uint32(2 * pixels + 1)
+    corners = fast_bits(key, (len(images), 2)) % jnp.uint32(2 * pixels + 1)
 
     def window(image, corner):
         return lax.dynamic_slice(image, (*corner.astype(jnp.int32), 0), images.shape[1:])
@@ -66,7 +66,7 @@ def _crop(key, images, pixels):
 
 def _flip(key, images, _):
     """Each image as it is or with left and right exchanged, equally likely."""
-    flipped = random_bits(key, (len(images), 1, 1, 1)) >= jnp.uint32(2**31)
+    flipped = fast_bits(key, (len(images), 1, 1, 1)) >= jnp.uint32(2**31)
     return jnp.where(flipped, images[:, :, ::-1], images)
 
 
@@ -79,7 +79,7 @@ def _resized_crop(key, images, _):
 
     Source: Szegedy et al., 'Going deeper with convolutions', 2015.
     """
-    uniform = _uniforms(random_bits(key, (len(images), 4)))
+    uniform = _uniforms(fast_bits(key, (len(images), 4)))
     shape = images.shape[1:]
     sides = jnp.array(shape[:2], jnp.float32)
 
