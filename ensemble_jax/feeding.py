@@ -46,8 +46,8 @@ def choose_pool_images(
         return 0
     if members.train_indices is not None:
         raise ValueError(
-            f"pool_images must be 0 (all examples at once) with partitions or subset_fraction, "
-            f"got {most}, as not all examples fit into memory"
+            f"pool_images must be 0 (all examples at once) with partitions, folds or "
+            f"subset_fraction, got {most}, as not all examples fit into memory"
         )
     if not training.pool_images:
         print(

@@ -12,7 +12,14 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt32
 
 from ensemble_jax.data import Dataset
-from ensemble_jax.data.subsets import noisy_labels, partition_indices, subset_indices, subset_size
+from ensemble_jax.data.subsets import (
+    fold_indices,
+    fold_size,
+    noisy_labels,
+    partition_indices,
+    subset_indices,
+    subset_size,
+)
 from ensemble_jax.options import Source
 from ensemble_jax.runs import TrainingSets
 
@@ -21,8 +28,11 @@ if TYPE_CHECKING:
 
 _MOST_SEED = 2**32 - 1
 _MOST = 2**31 - 1
+MEMBER_ARGUMENTS = ("seed", "tied", "partitions", "folds", "subset_fraction", "label_noise")
+"""The arguments of `members` beside the ids and the hyperparameters."""
+
 # Names that the run's constants have in `Hyperparameters`, or that are recorded beside them.
-_TAKEN = ("num_steps", "steps_per_epoch", "seed", "setting", "number", "part")
+_TAKEN = ("num_steps", "steps_per_epoch", "seed", "setting", "number", "part", "fold")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +49,8 @@ class Members:
             its own: members that share a number share the source.
         partitions: P, into how many parts the training set is split; member number i is trained on
             part `i % P`. 0 for no parts.
+        folds: K, of a cross-validation; member number i is trained on all but fold `i % K`. 0 for
+            no cross-validation.
         subset_fraction: the share of the training set that each is trained on, drawn for each.
         label_noise: `[N]`, the probability with which each label that a member is taught is
             replaced by a random class.
@@ -51,6 +63,7 @@ class Members:
     hyperparameters: Mapping[str, Shaped[np.ndarray, " N"]]
     tied: Sequence[frozenset[Source]]
     partitions: int = 0
+    folds: int = 0
     subset_fraction: float = 1.0
     label_noise: Sequence[float] = ()
     recorded: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -80,10 +93,12 @@ class Members:
         )
 
     @property
-    def settings(self) -> dict[str, list[Any]]:
+    def recorded_values(self) -> dict[str, list[Any]]:
         """What a run records of each: `[N]` values by name."""
         values = {name: x.tolist() for name, x in self.hyperparameters.items()}
         parts = {"part": (self.numbers % self.partitions).tolist()} if self.partitions else {}
+        if self.folds:
+            parts = {"fold": (self.numbers % self.folds).tolist()}
         recorded = {name: list(values) for name, values in self.recorded.items()}
         return recorded | parts | values | {"seed": self.seeds.tolist()}
 
@@ -91,6 +106,8 @@ class Members:
         """The training examples of each member, of so many in the training set."""
         if self.partitions:
             return num_train // self.partitions
+        if self.folds:
+            return num_train - fold_size(num_train, self.folds)
         return subset_size(num_train, self.subset_fraction)
 
     def stream(self, source: Source) -> UInt32[np.ndarray, " N"]:
@@ -105,6 +122,7 @@ def members(
     seed: int | Sequence[int] = 0,
     tied: Sequence[str] = (),
     partitions: int = 0,
+    folds: int = 0,
     subset_fraction: float = 1.0,
     label_noise: float | Sequence[float] = 0.0,
     **hyperparameters: Any,
@@ -125,6 +143,8 @@ def members(
             augmentation, subset and labels. What differs between members comes from the others.
         partitions: P, into how many parts the training set is split at random; member i is trained
             on part `i % P`. 0 trains all on everything.
+        folds: K, of a repeated cross-validation: member i is trained on all but fold `i % K` of
+            those that are drawn for `i // K`, so that every K members hold out every example.
         subset_fraction: the share of the training set that each member is trained on, drawn at
             random for each; in (0, 1].
         label_noise: the probability with which each label that a member is taught is replaced by a
@@ -154,8 +174,13 @@ def members(
         raise ValueError(f"partitions must be at least 0, got {partitions}")
     if not 0 < subset_fraction <= 1:
         raise ValueError(f"subset_fraction must lie in (0, 1], got {subset_fraction}")
-    if partitions and subset_fraction != 1:
-        raise ValueError(f"subset_fraction must be 1 with partitions, got {subset_fraction}")
+    if folds < 0 or folds == 1:
+        raise ValueError(f"folds must be 0 or at least 2, got {folds}")
+    if sum((partitions > 0, folds > 0, subset_fraction != 1)) > 1:
+        raise ValueError(
+            f"only one of partitions, folds and subset_fraction can say what members are trained "
+            f"on, got {partitions}, {folds} and {subset_fraction}"
+        )
     noise = _for_each("label_noise", label_noise, count, np.float64)
     if not ((noise >= 0) & (noise <= 1)).all():
         raise ValueError(f"label_noise must lie in [0, 1], got {label_noise}")
@@ -167,9 +192,32 @@ def members(
         values,
         [frozenset(map(Source, tied))] * count,
         partitions,
+        folds,
         subset_fraction,
         noise.tolist(),
     )
+
+
+def varied(group: Members, values: Mapping[str, Any]) -> Members:
+    """The members that `members` makes with some of its arguments changed or added.
+
+    Args:
+        group: as `members` made them: all have the same sources in common.
+        values: arguments of `members` by name, hyperparameters among them.
+
+    Raises:
+        ValueError: as `members` does.
+    """
+    given = {
+        "seed": group.seeds,
+        "tied": [source.value for source in group.tied[0]],
+        "partitions": group.partitions,
+        "folds": group.folds,
+        "subset_fraction": group.subset_fraction,
+        "label_noise": group.label_noise,
+        **group.hyperparameters,
+    }
+    return members(group.ids, **given | dict(values))
 
 
 def concatenate(groups: Sequence[Members]) -> Members:
@@ -183,7 +231,7 @@ def concatenate(groups: Sequence[Members]) -> Members:
     """
     first = groups[0]
     for group in groups:
-        for name in ("partitions", "subset_fraction"):
+        for name in ("partitions", "folds", "subset_fraction"):
             if getattr(group, name) != getattr(first, name):
                 raise ValueError(
                     f"{name} must be the same for all members of a collection, got "
@@ -208,6 +256,7 @@ def concatenate(groups: Sequence[Members]) -> Members:
         },
         [sources for group in groups for sources in group.tied],
         first.partitions,
+        first.folds,
         first.subset_fraction,
         [rate for group in groups for rate in group.label_noise],
         {
@@ -307,7 +356,7 @@ def _train_indices(members: Members, num_examples: int) -> Int[np.ndarray, "N m"
 
     All have equally many: a step has one shape for all members, and no step sees padding.
     """
-    if not members.partitions and members.subset_fraction == 1:
+    if not members.partitions and not members.folds and members.subset_fraction == 1:
         return None
     parts_of = functools.cache(partition_indices)
     rows = []
@@ -320,6 +369,9 @@ def _train_indices(members: Members, num_examples: int) -> Int[np.ndarray, "N m"
         if members.partitions:
             parts = parts_of(seed, num_examples, members.partitions)
             rows.append(parts[number % members.partitions])
+        elif members.folds:
+            turn, fold = whose // members.folds, number % members.folds
+            rows.append(fold_indices(seed, turn, fold, num_examples, members.folds))
         else:
             rows.append(subset_indices(seed, whose, num_examples, members.subset_fraction))
     return np.stack(rows)

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 from ensemble_jax.data.probes import parse_probes
 from ensemble_jax.data.sources import check_dataset_name, check_word_vectors
 from ensemble_jax.options import (
+    RECORD,
     Activation,
     ArchitectureOptions,
     ImageForm,
@@ -21,6 +22,7 @@ from ensemble_jax.options import (
     Schedule,
     Source,
     parse_augmentations,
+    parse_record,
 )
 from ensemble_jax.plan import parse_plan_request
 
@@ -93,6 +95,9 @@ class TrainConfig:
             collection can be grown or spread over machines and merged.
         extents: the numbers of epochs after which all members are evaluated and recorded; 0 is at
             initialisation.
+        record: what each extent keeps of every member and example beside correctness and predicted
+            class, in 16 bits: label_probability, margin, loss, entropy and, K numbers each,
+            probabilities and logits; of all splits and probes, or as QUANTITY:SET of one.
         batch_size: examples per step.
         evaluation_batch_size: the most examples of a forward pass in evaluation; changes speed and
             memory. Where the plan trains a batch in parts, a part is evaluated at once.
@@ -116,13 +121,15 @@ class TrainConfig:
             in the training loss (Szegedy et al., 2016).
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
         augmentation: what is done to images at random before they are trained on, each member
-            drawing its own: crop:PIXELS (after a border of so many zeros), flip (left and right),
-            resized_crop (a rectangle of 8 to 100 % of the area, resized).
+            drawing its own: crop:PIXELS (after a border of so many pixels of the mean), flip (left
+            and right), resized_crop (a rectangle of 8 to 100 % of the area, resized).
         tied: the sources of randomness that all members share, of initialisation, order, dropout,
             augmentation, subset and labels; what differs between members comes from the others
             alone.
         partitions: P, into how many parts the training set is split at random; member i is trained
             on part i % P. 0 trains everyone on everything.
+        folds: K, of a repeated cross-validation: member i is trained on all but fold i % K, and
+            every K members draw folds of their own and hold out every example. 0 for none.
         subset_fraction: the share of the training set that each member is trained on, drawn at
             random for each.
         member_label_noise: the probability with which each label that a member is taught is
@@ -168,6 +175,7 @@ class TrainConfig:
     num_members: int = 20
     members: str = ""
     extents: tuple[int, ...] = (0, 1, 2, 5, 10)
+    record: tuple[str, ...] = RECORD
     batch_size: int = 100
     evaluation_batch_size: int = 500
     seed: int = 0
@@ -186,6 +194,7 @@ class TrainConfig:
     augmentation: tuple[str, ...] = ()
     tied: tuple[str, ...] = ()
     partitions: int = 0
+    folds: int = 0
     subset_fraction: float = 1.0
     member_label_noise: float = 0.0
     protocol: Protocol = Protocol.TRAJECTORY
@@ -252,6 +261,7 @@ class TrainConfig:
         _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
         parse_plan_request(self.plan)
         parse_augmentations(self.augmentation)
+        parse_record(self.record)
         _check_at_least("pool_images", self.pool_images, 0)
         _check_at_most("pool_images", self.pool_images, _MOST)
         _check_at_least("workers", self.workers, 0)
@@ -295,13 +305,17 @@ class TrainConfig:
         _check_at_least("partitions", self.partitions, 0)
         if not 0 < self.subset_fraction <= 1:
             raise ValueError(f"subset_fraction must lie in (0, 1], got {self.subset_fraction}")
-        if self.partitions and self.subset_fraction != 1:
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"folds must be 0 or at least 2, got {self.folds}")
+        shares = (self.partitions, self.folds, self.subset_fraction)
+        if sum((self.partitions > 0, self.folds > 0, self.subset_fraction != 1)) > 1:
             raise ValueError(
-                f"subset_fraction must be 1 with partitions, got {self.subset_fraction}"
+                f"only one of partitions, folds and subset_fraction can say what members are "
+                f"trained on, got {shares[0]}, {shares[1]} and {shares[2]}"
             )
-        if self.pool_images and (self.partitions or self.subset_fraction != 1):
+        if self.pool_images and shares != (0, 0, 1):
             raise ValueError(
-                f"pool_images must be 0 (all examples at once) with partitions or "
+                f"pool_images must be 0 (all examples at once) with partitions, folds or "
                 f"subset_fraction, got {self.pool_images}"
             )
         if not 0 <= self.member_label_noise <= 1:

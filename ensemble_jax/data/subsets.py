@@ -12,7 +12,7 @@ from jaxtyping import Int
 from ensemble_jax.data.draws import random_bits, random_order
 
 # What keeps the sources apart from each other, part of the definition of every run.
-_PARTS, _SUBSET, _CHOSEN, _LABEL = range(4)
+_PARTS, _SUBSET, _CHOSEN, _LABEL, _FOLDS = range(5)
 
 
 def partition_indices(seed: int, num_examples: int, num_parts: int) -> list[Int[np.ndarray, " m"]]:
@@ -54,6 +54,43 @@ def subset_indices(
     size = subset_size(num_examples, fraction)
     order = random_order((seed, _SUBSET, member), num_examples)
     return np.sort(order[:size]).astype(np.int32)
+
+
+def fold_indices(
+    seed: int, turn: int, fold: int, num_examples: int, num_folds: int
+) -> Int[np.ndarray, " m"]:
+    """The examples outside one of K folds of a cross-validation, ascending.
+
+    The folds of a turn hold `ceil(M / K)` examples each and hold every example; where K does not
+    divide M, the last fold also holds some of the first. So the members of a turn are trained on
+    equally many examples, and each example is held out of at least one of them.
+
+    Args:
+        seed: of the run.
+        turn: which cross-validation; each has folds of its own.
+        fold: which is left out, in 0..K-1.
+        num_examples: M.
+        num_folds: K.
+
+    Raises:
+        ValueError: if there are more folds than examples, or fewer than 2.
+
+    >>> [fold_indices(0, turn=0, fold=k, num_examples=5, num_folds=2).size for k in (0, 1)]
+    [2, 2]
+    """
+    if not 2 <= num_folds <= num_examples:
+        raise ValueError(
+            f"folds must lie in 2..{num_examples} (the training examples), got {num_folds}"
+        )
+    size = fold_size(num_examples, num_folds)
+    order = random_order((seed, _FOLDS, turn), num_examples)
+    rest = np.roll(order, -fold * size)[size:]
+    return np.sort(rest).astype(np.int32)
+
+
+def fold_size(num_examples: int, num_folds: int) -> int:
+    """The examples that a fold holds, `ceil(M / K)`."""
+    return -(-num_examples // num_folds)
 
 
 def subset_size(num_examples: int, fraction: float) -> int:

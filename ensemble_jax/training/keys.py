@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
+from ensemble_jax.numerics import PRNG
 from ensemble_jax.options import Source
 
 # What keys are made with: other numbers would make other members of the same seed. The other
@@ -46,7 +47,8 @@ def member_key(
     seed: Int[Array | np.ndarray, ""] | int, source: Source, member: Int[Array, ""] | int
 ) -> PRNGKeyArray:
     """The key of one member's source of randomness."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _NUMBERS[source]), member)
+    key = jax.random.key(seed, impl=PRNG)
+    return jax.random.fold_in(jax.random.fold_in(key, _NUMBERS[source]), member)
 
 
 def independent_seeds(seeds: UInt32[np.ndarray, " N"], extent: int) -> UInt32[np.ndarray, " N"]:

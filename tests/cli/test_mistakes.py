@@ -94,6 +94,7 @@ OPTIONS = [
     ("--config.activation=swish", ["--config.activation=swish", "elu|relu|leaky_relu"]),
     ("--config.initialiser=xavier", ["--config.initialiser=xavier", "glorot_uniform|glorot_no"]),
     ("--config.form=large", ["--config.form=large", "cifar|imagenet"]),
+    ("--config.record=odds", ["record must be of label_probability, margin", "got 'odds'"]),
     ("--config.optimizer=sdg", ["--config.optimizer=sdg", "sgd|momentum|adam|adadelta|adamw|lion"]),
     ("--config.schedule=cosin", ["--config.schedule=cosin", "step|constant|cosine|linear"]),
     (
@@ -126,6 +127,7 @@ OPTIONS = [
     ("--config.learning_rate=nan", ["learning_rate must be finite, got nan"]),
     ("--config.batch_size=61", ["batch_size must lie in 1..60", "{toy}", "got 61"]),
     ("--config.subset_fraction=0.2", ["batch_size must lie in 1..12", "{toy}", "got 20"]),
+    ("--config.folds=61", ["folds must lie in 2..60", "got 61"]),
     ("--config.partitions=61", ["partitions must lie in 1..60", "got 61"]),
     ("--config.protocol=both", ["--config.protocol", "both"]),
     ("--config.tied=order,seed", ["tied must be of initialisation, order, ", "got 'seed'"]),
@@ -156,7 +158,7 @@ OPTIONS = [
     ("--config.probes=images:{folder}/nothing", ["probe nothing: ", "nothing is not a folder"]),
     ("--config.probes=images:{folder}/occupied", ["probe occupied: ", "holds no images"]),
     # Run directories.
-    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 4", "upgrade"]),
+    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 5", "upgrade"]),
 ]
 
 
@@ -225,6 +227,7 @@ VALUES = [
     ("--config.l2=inf", ["l2 must be finite, got inf"]),
     ("--config.dropout_scale=2", ["dropout_scale must lie in [0, 2), got 2.0"]),
     ("--config.tied=seed", ["tied must be of initialisation, order, ", "got 'seed'"]),
+    ("--config.folds=1", ["folds must be 0 or at least 2, got 1"]),
     ("--config.partitions=-1", ["partitions must be at least 0, got -1"]),
     ("--config.subset_fraction=0", ["subset_fraction must lie in (0, 1], got 0.0"]),
     ("--config.subset_fraction=1.1", ["subset_fraction must lie in (0, 1], got 1.1"]),
@@ -256,6 +259,27 @@ def test_a_value_out_of_range_is_refused(option, parts):
     assert "\n" not in str(raised.value)
     for part in parts:
         assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("extents=1", "extents=2"), (2,)),
+        (("extents=0,1", "extents=(3,4)"), (3, 4)),
+        (("classes=a,b", "classes=c,d"), ("c", "d")),
+        (("seed=1", "seed=2"), 2),
+        (("linear", "linear=false"), False),
+        (("model=vgg16", "model=st_vgg"), Model.ST_VGG),
+    ],
+)
+def test_of_an_option_that_is_given_twice_the_last_value_counts(options, expected):
+    parsed = flags.FlagValues()
+    arguments = ["train", *(f"--config.{option}" for option in options)]
+    config_flags.DEFINE_config_dataclass(
+        "config", TrainConfig(), flag_values=parsed, sys_argv=arguments
+    )
+    parsed(arguments)
+    assert getattr(parsed.config, options[0].partition("=")[0]) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble_jax.data.subsets import (
+    fold_indices,
     noisy_labels,
     partition_indices,
     subset_indices,
@@ -14,6 +15,16 @@ from ensemble_jax.data.subsets import (
 GOLDEN_PARTS = [[0, 3, 4], [1, 2, 5]]
 GOLDEN_SUBSET = [0, 1, 3, 6]
 GOLDEN_LABELS = [0, 0, 1, 2, 2, 0, 1, 2]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.data())
+def test_folds_hold_out_every_example(seed, num_examples, data):
+    num_folds = data.draw(st.integers(2, num_examples))
+    rests = [fold_indices(seed, 1, k, num_examples, num_folds) for k in range(num_folds)]
+    held_out = [set(range(num_examples)) - set(rest.tolist()) for rest in rests]
+    assert {len(fold) for fold in held_out} == {-(-num_examples // num_folds)}
+    assert set().union(*held_out) == set(range(num_examples))
+    assert all((np.diff(rest) > 0).all() for rest in rests)
 
 
 @given(st.integers(0, 2**32 - 1), st.data())
@@ -82,6 +93,8 @@ def test_more_noise_replaces_the_same_labels_and_more():
     [
         (lambda: partition_indices(0, 5, 6), ["partitions must lie in 1..5", "got 6"]),
         (lambda: partition_indices(0, 5, 0), ["partitions", "got 0"]),
+        (lambda: fold_indices(0, 0, 0, 5, 6), ["folds must lie in 2..5", "got 6"]),
+        (lambda: fold_indices(0, 0, 0, 5, 1), ["folds", "got 1"]),
         (lambda: subset_indices(0, 0, 5, 0.0), ["subset_fraction must lie in (0, 1]", "got 0.0"]),
         (lambda: subset_indices(0, 0, 5, 1.5), ["subset_fraction", "got 1.5"]),
         (lambda: noisy_labels(0, 0, np.zeros(3, int), 2, -0.1), ["noise", "[0, 1]", "got -0.1"]),
