@@ -107,7 +107,7 @@ def test_a_network_without_convolutions_has_none():
 
 
 def test_the_same_program_is_timed_once(monkeypatch):
-    """Winograd's algorithm leaves kernels of one pixel to patches."""
+    """Winograd's algorithm leaves pictures to patches where kernels have one pixel."""
     timed = []
     monkeypatch.setattr(
         layer_speeds,
