@@ -151,7 +151,9 @@ def make_kit(training: Training, dataset: Dataset) -> Kit:
         batch_size=training.batch_size,
         num_steps=max(1, steps * training.extents[-1]),
         steps_per_epoch=steps,
-        augment=make_augmentation(augmentations, dataset.input_shape) if augmentations else None,
+        augment=make_augmentation(augmentations, dataset.input_shape, mean)
+        if augmentations
+        else None,
     )
     return Kit(
         training.make_network(dataset),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from ensemble_jax.data import Dataset
 from ensemble_jax.extent import Evaluations
 from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.membership import Members, TrainedOn, on_dataset
+from ensemble_jax.numerics import PRNG, own_settings, unusual_settings
 from ensemble_jax.resuming import (
     check_continuable,
     check_same_examples,
@@ -248,7 +250,7 @@ def _train(
     )
     from ensemble_jax.feeding import place_splits
     from ensemble_jax.kit import make_kit
-    from ensemble_jax.ops import convolution_by_layer
+    from ensemble_jax.ops import CONVOLUTIONS
     from ensemble_jax.planning.of_training import (
         check_plan_request,
         plan_of_run,
@@ -257,15 +259,23 @@ def _train(
     )
     from ensemble_jax.processes.group import check_on_its_own
     from ensemble_jax.processes.waiting import await_begun
-    from ensemble_jax.protocols import PROTOCOLS, Compiled
+    from ensemble_jax.protocols import Compiled, train_by_protocol
     from ensemble_jax.training import CollectionTraining, make_member_training
 
     use_all_cores()
     check_on_its_own()
+    held.enter_context(own_settings())
     kit = make_kit(training, dataset)
     if resumed:
         check_same_examples(workdir, dataset)
+        print(dataset.summary(), flush=True)
         writer = RunWriter.open(workdir)
+        if different := writer.note_continuation(unusual_settings()):
+            warnings.warn(
+                f"{workdir} is continued with other software than before, which may round "
+                f"differently: {'; '.join(different)}",
+                stacklevel=2,
+            )
         if list(training.extents) != list(writer.manifest.extents):
             writer.ask_for(training.extents)
         choice = plan_of_run(writer.manifest.plan)
@@ -276,6 +286,7 @@ def _train(
         check_plan_request(training)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
+        print(dataset.summary(), flush=True)
         if training.whole is None:
             choice = plan_training(training, dataset, trained_on.members, kit)
         else:
@@ -285,8 +296,7 @@ def _train(
             choice = plan_of_run(whole.manifest.plan)
     plan = choice.plan
     placement = place(plan, len(training.members), jax.local_devices())
-    convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
-    recipe = kit.recipe(convolution, plan.precision, plan.microbatches)
+    recipe = kit.recipe(CONVOLUTIONS[plan.convolution], plan.precision, plan.microbatches)
     if not resumed:
         manifest = _make_manifest(training, dataset, kit, choice, placement)
         writer = RunWriter.create(
@@ -320,7 +330,7 @@ def _train(
 
     compiled = Compiled(collection, evaluate, placement, trained_on)
     sizes = {name: len(split) for name, split in dataset.splits.items()}
-    PROTOCOLS[training.protocol](compiled, training, writer, sizes)
+    train_by_protocol(compiled, training, writer, sizes)
 
 
 def _make_manifest(
@@ -345,4 +355,6 @@ def _make_manifest(
         parts=training.parts,
         normalisation={"mean": kit.mean, "std": kit.std},
         inputs=dataset.digests,
+        prng=PRNG,
+        environment=unusual_settings(),
     )

@@ -236,7 +236,8 @@ def check_on_its_own() -> None:
             f"each process must have devices of its own, but JAX sees those of "
             f"{jax.process_count()} processes: nothing may use JAX between "
             f"jax.distributed.initialize() and train; on a TPU pod set "
-            f"TPU_PROCESS_BOUNDS=1,1,1 and TPU_CHIPS_PER_PROCESS_BOUNDS to the chips of one host, such as 2,2,1"
+            f"TPU_PROCESS_BOUNDS=1,1,1 and TPU_CHIPS_PER_PROCESS_BOUNDS to the "
+            f"chips of one host, such as 2,2,1"
         )
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from ensemble_jax.runs.examples import TrainingSets
 from ensemble_jax.runs.files import sync_folder
-from ensemble_jax.runs.lock import locked
+from ensemble_jax.runs.lock import check_lock, locked
+from ensemble_jax.runs.manifest import new_run_id
 from ensemble_jax.runs.parts import check_joinable, joined_training_sets, origins
 from ensemble_jax.runs.reader import Run, join_parts, load_run
 from ensemble_jax.runs.writer import RunWriter
@@ -71,17 +72,21 @@ def merge_runs(sources: Sequence[Run | str | os.PathLike], destination: str | os
     probes = {probe: _Unlabelled(ids[probe]) for probe in joined.probes}
     sets = _training_sets(joined)
     manifest = replace(
-        joined.manifest, sources=origins((str(run.directory), run.manifest) for run in runs)
+        joined.manifest,
+        sources=origins((str(run.directory), run.manifest) for run in runs),
+        run_id=new_run_id(),
     )
     unfinished = destination.with_name(f".{destination.name}.merging")
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with locked(unfinished.with_name(f"{unfinished.name}.lock"), destination):
+    lock = unfinished.with_name(f"{unfinished.name}.lock")
+    with locked(lock, destination):
         if unfinished.exists():
             shutil.rmtree(unfinished)
         try:
             writer = RunWriter.create(unfinished, manifest, splits, sets, probes)
             for extent in joined.extents:
                 writer.write_extent(joined.record(extent))
+            check_lock(lock)
             os.rename(unfinished, destination)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
