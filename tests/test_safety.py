@@ -48,6 +48,7 @@ NOT_IMPORTED = {
     "importlib_resources": "tensorflow-datasets, which does not declare it",
     "datasets": "tests/data/test_constructors.py, where it is installed",
     "equinox": "tests/networks/test_equinox.py, where it is installed",
+    "pytest-xdist": "pytest, by the option -n",
     "setuptools": "tests/test_packaging.py, to build the wheel",
     "import-linter": ".ci/run",
     "pyright": ".ci/run",
