@@ -16,7 +16,7 @@ from ensemble_jax.data.folders import Folders
 from ensemble_jax.data.wording import first_few, shortened
 
 NPZ_PREFIX = "npz:"
-"""What comes before the path in the name of such a data set."""
+"""The prefix of the name of such a data set, before the path."""
 
 _SPLITS = ("train", "test")
 _CHANNELS = (1, 3, 4)
