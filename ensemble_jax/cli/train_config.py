@@ -135,9 +135,9 @@ class TrainConfig:
         plan: how the members are computed, which changes speed, memory and rounding. auto measures,
             default does not. NAME=VALUE,... forces entries and measures the others:
             num_devices, members_per_call (a number or all; fewer save memory), convolution (xla,
-            patches, winograd, winograd4, direct, mixed or, on CPUs with a C compiler, fused),
-            microbatches (parts of a batch) and precision (float32 or, only where it is forced,
-            bfloat16), after the word default without measuring.
+            patches, winograd, direct or, on CPUs with a C compiler, fused), microbatches (parts of
+            a batch) and precision (float32 or, only where it is forced, bfloat16), after the word
+            default without measuring.
         pool_images: where the devices do not hold all examples at once, the most images that come
             to them together; two such pools are in memory, and members shuffle within one. 0 for
             all at once, or as many as fit where not all do.

@@ -98,7 +98,7 @@ OPTIONS = [
     ("--config.schedule=cosin", ["--config.schedule=cosin", "step|constant|cosine|linear"]),
     (
         "--config.plan=convolution=fft",
-        ["one of xla, patches, winograd, winograd4, direct, mixed, fused, got 'fft'"],
+        ["one of xla, patches, winograd, direct, fused, got 'fft'"],
     ),
     # Config files.
     ("--config=nothing.py", ["--config", "'nothing.py', which is not a file"]),

@@ -178,7 +178,6 @@ def test_the_run_is_described(run, command, directory):
         "num_devices": 1,
         "members_per_call": 0,
         "convolution": "patches",
-        "layer_convolutions": {},
         "pool_images": 0,
         "precision": "float32",
         "microbatches": 1,
