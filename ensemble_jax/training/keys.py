@@ -6,7 +6,6 @@ it, on the devices, or on whether the run was resumed.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple, Self
 
 import jax
@@ -14,19 +13,19 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from ensemble_jax.numerics import PRNG
+from ensemble_jax.options import Source
+
+# The numbers are part of the definition of every run.
+_NUMBERS = {
+    Source.INITIALISATION: 0,
+    Source.ORDER: 1,
+    Source.DROPOUT: 2,
+    Source.AUGMENTATION: 3,
+}
 
 
-class Stream(IntEnum):
-    """The sources of randomness in a training, each with keys of its own."""
-
-    INITIALISATION = 0
-    ORDER = 1
-    DROPOUT = 2
-    AUGMENTATION = 3
-
-
-class StreamIds(NamedTuple):
-    """Whose randomness a member has, by source; members that share a number share the source.
+class SourceIds(NamedTuple):
+    """The number by which a member draws each source; members of one number share the source.
 
     Scalars of one member, or `[N]` before they are lifted.
     """
@@ -43,10 +42,11 @@ class StreamIds(NamedTuple):
 
 
 def member_key(
-    seed: Int[Array, ""] | int, stream: Stream, member: Int[Array, ""] | int
+    seed: Int[Array, ""] | int, source: Source, member: Int[Array, ""] | int
 ) -> PRNGKeyArray:
-    """The key of one member's source of randomness."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=PRNG), stream), member)
+    """The key of one member's source of randomness, one of those that `SourceIds` has."""
+    of_source = jax.random.fold_in(jax.random.key(seed, impl=PRNG), _NUMBERS[source])
+    return jax.random.fold_in(of_source, member)
 
 
 def independent_seeds(seeds: UInt32[np.ndarray, " N"], extent: int) -> UInt32[np.ndarray, " N"]:

@@ -17,7 +17,8 @@ from ensemble_jax.networks import Network, Variables, scaled_dropout
 from ensemble_jax.ops import Augment, fast_key
 from ensemble_jax.ops.random import with_first_row
 from ensemble_jax.optimizers import OptimizerFactory
-from ensemble_jax.training.keys import Stream, StreamIds, member_key
+from ensemble_jax.options import Source
+from ensemble_jax.training.keys import SourceIds, member_key
 
 NOT_DIVERGED = -1
 
@@ -27,14 +28,14 @@ class Member(NamedTuple):
 
     Attributes:
         seed: of its randomness.
-        streams: which of the seed's streams of randomness are its own.
+        source_ids: which of the seed's source_ids of randomness are its own.
         hyperparameters: numbers by name, which its optimizer, its loss and its dropout read.
         train_indices: `[m]`, the examples that it is trained on; None (of all members) for all.
         train_labels: `[M]`, what it is taught; None (of all members) for the examples' own labels.
     """
 
     seed: Int[Array | np.ndarray, "*N"]
-    streams: StreamIds
+    source_ids: SourceIds
     hyperparameters: Mapping[str, Scalar]
     train_indices: Int[Array | np.ndarray, "*N m"] | None = None
     train_labels: Int[Array | np.ndarray, "*N M"] | None = None
@@ -137,7 +138,7 @@ def make_member_training(recipe: Recipe) -> MemberTraining:
         )
 
     def init(member, inputs):
-        key = member_key(member.seed, Stream.INITIALISATION, member.streams.initialisation)
+        key = member_key(member.seed, Source.INITIALISATION, member.source_ids.initialisation)
         variables = recipe.network.init(key, inputs)
         check_microbatches(microbatches, variables)
         rule = recipe.optimizer(recipe.hyperparameters(member))
@@ -197,9 +198,9 @@ def _epoch_keys(member, epoch):
         return jax.random.fold_in(member_key(member.seed, stream, number), epoch)
 
     return _EpochKeys(
-        key_of(Stream.ORDER, member.streams.order),
-        key_of(Stream.DROPOUT, member.streams.dropout),
-        key_of(Stream.AUGMENTATION, member.streams.augmentation),
+        key_of(Source.ORDER, member.source_ids.order),
+        key_of(Source.DROPOUT, member.source_ids.dropout),
+        key_of(Source.AUGMENTATION, member.source_ids.augmentation),
     )
 
 
