@@ -25,7 +25,7 @@ _NUMBERS = {
 }
 
 
-class StreamIds(NamedTuple):
+class SourceIds(NamedTuple):
     """Whose randomness a member has, by the value of a `Source`.
 
     Members that share a number share the source. Scalars of one member, or `[N]` before they are

@@ -19,7 +19,7 @@ from ensemble_jax.ops.random import with_first_row
 from ensemble_jax.optimizers import OptimizerFactory
 from ensemble_jax.options import Source
 from ensemble_jax.pool_feed import Pool
-from ensemble_jax.training.keys import StreamIds, member_key
+from ensemble_jax.training.keys import SourceIds, member_key
 
 NOT_DIVERGED = -1
 
@@ -29,21 +29,21 @@ class Member(NamedTuple):
 
     Attributes:
         seed: of its randomness.
-        streams: which of the seed's streams of randomness are its own.
+        source_ids: which of the seed's source_ids of randomness are its own.
         hyperparameters: numbers by name, which its optimizer, its loss and its dropout read.
         train_indices: `[m]`, the examples that it is trained on; None (of all members) for all.
         train_labels: `[M]`, what it is taught; None (of all members) for the examples' own labels.
     """
 
     seed: Int[Array | np.ndarray, "*N"]
-    streams: StreamIds
+    source_ids: SourceIds
     hyperparameters: Mapping[str, Scalar]
     train_indices: Int[Array | np.ndarray, "*N m"] | None = None
     train_labels: Int[Array | np.ndarray, "*N M"] | None = None
 
     def key(self, source: Source) -> PRNGKeyArray:
         """What one member draws from this source of randomness."""
-        return member_key(self.seed, source, getattr(self.streams, source.value))
+        return member_key(self.seed, source, getattr(self.source_ids, source.value))
 
 
 class MemberState(NamedTuple):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax.options import Source
-from ensemble_jax.training.keys import StreamIds, independent_seeds, member_key
+from ensemble_jax.training.keys import SourceIds, independent_seeds, member_key
 
 LARGE = [0, 1, 2**16, 2**31, 2**32 - 1]
 # Of seed 7 and member 5: a run that is resumed after an update must go on with its own.
@@ -22,7 +22,7 @@ def data(seed, source, member):
 
 
 def test_every_seed_source_and_member_has_a_key_of_its_own():
-    sources = [Source(name) for name in StreamIds._fields]
+    sources = [Source(name) for name in SourceIds._fields]
     keys = {
         data(seed, source, member) for seed in range(3) for source in sources for member in range(9)
     }

@@ -79,7 +79,9 @@ def naive_epochs(tiny, member, taught, seed=0):
     inputs, _ = tiny.examples()
     hp = Hyperparameters(member.hyperparameters, num_steps=9, steps_per_epoch=3)
     rule = named_optimizer(Optimizer.MOMENTUM)(hp)
-    variables = network.init(member_key(seed, Source.INITIALISATION, member.streams.order), inputs)
+    variables = network.init(
+        member_key(seed, Source.INITIALISATION, member.source_ids.order), inputs
+    )
     optimizer = rule.init(variables.params)
 
     def loss_of(params, state, images, labels, key):
@@ -94,8 +96,8 @@ def naive_epochs(tiny, member, taught, seed=0):
         order, dropout = (
             jax.random.fold_in(member_key(seed, stream, whose), epoch)
             for stream, whose in (
-                (Source.ORDER, member.streams.order),
-                (Source.DROPOUT, member.streams.dropout),
+                (Source.ORDER, member.source_ids.order),
+                (Source.DROPOUT, member.source_ids.dropout),
             )
         )
         for pool in range(POOLS.count):
