@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from ensemble_jax.data import Dataset
 from ensemble_jax.extent import Evaluations
 from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.membership import Members, TrainedOn, on_dataset
+from ensemble_jax.numerics import PRNG, own_settings, unusual_settings
 from ensemble_jax.options import RECORD, Quantity, recorded_of_sets
 from ensemble_jax.resuming import (
     check_continuable,
@@ -89,7 +91,8 @@ def train(
             transformation; or a name of `options.Optimizer`, which reads `hp.learning_rate`.
         loss: `(outputs [B, K], labels [B]) -> [B]`, of which the mean is minimised; by default
             softmax cross-entropy, smoothed by the hyperparameter `label_smoothing` where members
-            have one. With a third argument it is given the hyperparameters.
+            have one. With a third argument it is given the hyperparameters, and what is recorded
+            is the cross-entropy.
         batch_size: examples per step. The last step of an epoch has those that are left.
         extents: increasing numbers of epochs after which all members are evaluated and recorded; 0
             is at initialisation.
@@ -132,7 +135,7 @@ def train(
         loss=loss,
         batch_size=batch_size,
         extents=extents,
-        augmentation=augment,
+        augment=augment,
         record=record,
         plan=plan,
         observer=observer,
@@ -248,7 +251,7 @@ def _train(
     )
     from ensemble_jax.feeding import place_splits
     from ensemble_jax.kit import make_kit
-    from ensemble_jax.ops import convolution_by_layer
+    from ensemble_jax.ops import CONVOLUTIONS
     from ensemble_jax.planning.of_training import (
         check_plan_request,
         plan_of_run,
@@ -262,10 +265,18 @@ def _train(
 
     use_all_cores()
     check_on_its_own()
+    held.enter_context(own_settings())
     kit = make_kit(training, dataset)
     if resumed:
         check_same_examples(workdir, dataset)
+        print(dataset.summary(), flush=True)
         writer = RunWriter.open(workdir)
+        if different := writer.note_continuation(unusual_settings()):
+            warnings.warn(
+                f"{workdir} is continued with other software than before, which may round "
+                f"differently: {'; '.join(different)}",
+                stacklevel=2,
+            )
         if list(training.extents) != list(writer.manifest.extents):
             writer.ask_for(training.extents)
         if "record" not in writer.manifest.config:
@@ -280,6 +291,7 @@ def _train(
         check_plan_request(training)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
+        print(dataset.summary(), flush=True)
         if training.whole is None:
             choice = plan_training(training, dataset, trained_on.members, kit)
         else:
@@ -290,8 +302,7 @@ def _train(
             recorded = whole.manifest.recorded
     plan = choice.plan
     placement = place(plan, len(training.members), jax.local_devices())
-    convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
-    recipe = kit.recipe(convolution, plan.precision, plan.microbatches)
+    recipe = kit.recipe(CONVOLUTIONS[plan.convolution], plan.precision, plan.microbatches)
     if not resumed:
         manifest = _make_manifest(training, dataset, kit, choice, placement, recorded)
         writer = RunWriter.create(
@@ -369,4 +380,6 @@ def _make_manifest(
         normalisation={"mean": kit.mean, "std": kit.std},
         inputs=dataset.digests,
         recorded=recorded,
+        prng=PRNG,
+        environment=unusual_settings(),
     )

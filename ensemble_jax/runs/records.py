@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,8 @@ from ensemble_jax.runs.manifest import Manifest
 _UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 # The arrays that there are of every split.
 _OF_SPLIT = ("bits", "predictions", "loss", "accuracy")
+
+_IDENTITY = "identity"
 
 
 class _Spec(NamedTuple):
@@ -88,6 +90,11 @@ def _written_size(num_bytes: int) -> str:
     return f"{num_bytes / unit:.1f} {name}"
 
 
+def identity(manifest: Manifest, extent: int) -> str:
+    """What the record of an extent says of itself: whose it is, and of which extent."""
+    return f"run {manifest.run_id} extent {extent}"
+
+
 def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndarray]:
     """The arrays of a record by the names they are written under, checked.
 
@@ -140,18 +147,30 @@ def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndar
             raise ValueError(
                 f"{where}: predictions_{name} must lie in 0..{data.num_classes - 1}, got {largest}"
             )
+    if manifest.run_id:
+        arrays[_IDENTITY] = np.array(identity(manifest, record.extent))
     return arrays
 
 
 def read_arrays(
-    path: Path, names: Collection[str], specs: Mapping[str, _Spec]
+    path: Path, extent: int, names: Collection[str], manifest: Manifest
 ) -> tuple[np.ndarray, ...]:
     """Read some of a record's arrays and none of the others.
 
     Raises:
-        ValueError: if the file is damaged or an array is not what the manifest says.
+        ValueError: if the file is damaged, is of another run or extent, or an array is not what the
+            manifest says.
     """
-    arrays = read_npz(path, names)
+    specs = array_specs(manifest)
+    if manifest.run_id:
+        *arrays, found = read_npz(path, [*names, _IDENTITY])
+        if found != np.array(identity(manifest, extent)):
+            raise ValueError(
+                f"{path} does not belong to its run: it must be of "
+                f"{identity(manifest, extent)}, got {str(found)[:80]!r}"
+            )
+    else:
+        arrays = read_npz(path, names)
     for name, array in zip(names, arrays, strict=True):
         if (array.shape, array.dtype) != specs[name]:
             raise ValueError(
@@ -159,7 +178,7 @@ def read_arrays(
                 f"{specs[name].dtype} {list(specs[name].shape)}, "
                 f"got {array.dtype} {list(array.shape)}"
             )
-    return arrays
+    return tuple(arrays)
 
 
 def assemble_record(
