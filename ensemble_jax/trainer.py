@@ -379,7 +379,7 @@ def _make_manifest(
         parts=training.parts,
         normalisation={"mean": kit.mean, "std": kit.std},
         inputs=dataset.digests,
-        recorded=recorded,
         prng=PRNG,
         environment=unusual_settings(),
+        recorded=recorded,
     )

@@ -177,11 +177,11 @@ class Manifest:
     plan_reason: str = ""
     normalisation: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
-    recorded: Mapping[str, Sequence[str]] = field(default_factory=dict)
     run_id: str = field(default_factory=new_run_id)
     prng: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     continuations: Sequence[Mapping[str, Any]] = ()
+    recorded: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _make_plain(self)

@@ -49,6 +49,11 @@ def array_specs(manifest: Manifest) -> dict[str, _Spec]:
     return specs
 
 
+def identity(manifest: Manifest, extent: int) -> str:
+    """What the record of an extent says of itself: whose it is, and of which extent."""
+    return f"run {manifest.run_id} extent {extent}"
+
+
 def recorded_array(quantity: str, name: str) -> str:
     """What the array of a quantity of every example of a split or probe is called in a record."""
     return f"recorded_{quantity}_{name}"
@@ -88,11 +93,6 @@ def _written_size(num_bytes: int) -> str:
     """
     unit, name = next(u for u in _UNITS if num_bytes >= u[0] or u is _UNITS[-1])
     return f"{num_bytes / unit:.1f} {name}"
-
-
-def identity(manifest: Manifest, extent: int) -> str:
-    """What the record of an extent says of itself: whose it is, and of which extent."""
-    return f"run {manifest.run_id} extent {extent}"
 
 
 def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndarray]:
