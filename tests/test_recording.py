@@ -120,6 +120,25 @@ def test_by_default_it_is_the_probability_of_the_label(data, tmp_path, capsys):
     )
 
 
+def test_the_truth_is_kept_and_nobody_is_trained_on_it(data, tmp_path):
+    noisy = (data.train.labels + (np.arange(42) % 5 == 0)) % K
+    of_truth = ej.Dataset.from_arrays(
+        train=(data.train.inputs, noisy),
+        test=(data.test.inputs, data.test.labels),
+        train_true_labels=data.train.labels,
+    )
+    given = {"members": 2, "batch_size": 10, "extents": (0, 1), "plan": "default,num_devices=1"}
+    run = ej.train(network(), of_truth, workdir=tmp_path / "a", **given)
+    np.testing.assert_array_equal(run.labels["train"], noisy)
+    np.testing.assert_array_equal(run.true_labels("train"), data.train.labels)
+    assert run.true_labels("test") is None
+    without = ej.Dataset.from_arrays(
+        train=(data.train.inputs, noisy), test=(data.test.inputs, data.test.labels)
+    )
+    other = ej.train(network(), without, workdir=tmp_path / "b", **given)
+    assert_same(run, other)
+
+
 class Listener:
     """An observer that keeps the records that it is told."""
 
