@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 
 import ensemble_jax as ej
 from ensemble_jax.data import Probe
+from ensemble_jax.runs import extent_bytes
 
 N, K = 3, 4
 ALL = ("label_probability", "margin", "loss", "entropy", "probabilities", "logits")
@@ -167,6 +168,7 @@ def test_labels_are_those_of_the_set_and_observers_are_told(data, tmp_path):
     np.testing.assert_array_equal(run.true_labels("train"), data.train.labels)
     assert run.true_labels("test") is None
     for record, extent in zip(listener.records, EXTENTS, strict=True):
+        assert record.num_bytes == extent_bytes(run.manifest)
         told = record.splits["train"].recorded["margin"]
         np.testing.assert_array_equal(told, run.recorded("margin", "train", extent)[0])
 
