@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import Float, Num
 
 from ensemble_jax.networks import Network, Variables, as_network, prepared, variable_shapes
+from ensemble_jax.numerics import own_settings
 from ensemble_jax.options import (
     Activation,
     ArchitectureOptions,
@@ -117,6 +118,7 @@ def _variables_of_part(part: Part) -> Variables:
     return Variables(variables.get("params", {}), variables.get("state", {}))
 
 
+@own_settings()
 def predict(
     run: Run,
     inputs: Num[np.ndarray, "M ..."],

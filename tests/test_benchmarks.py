@@ -718,7 +718,13 @@ def test_recording_measures_and_writes(tmp_path):
     assert content["evaluation"]["least"] == pytest.approx(min(ratios))
     assert content["evaluation"]["largest"] == pytest.approx(max(ratios))
     table = (tmp_path / "recording.md").read_text()
-    assert table.count("| PASS |") + table.count("| SHORT |") == 2
+    assert table.count("| PASS |") + table.count("| SHORT |") == 6
+    seconds = content["seconds_of_evaluations"]
+    bare = seconds.pop("forward passes")
+    assert list(seconds) == ["predictions", "label_probability", "one number of each", "everything"]
+    for name, some in seconds.items():
+        ratios = [of_all / alone for of_all, alone in zip(some, bare, strict=True)]
+        assert content["recording"][name]["largest"] == pytest.approx(max(ratios))
 
 
 @pytest.mark.slow

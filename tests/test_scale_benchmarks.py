@@ -182,5 +182,5 @@ class TestPage:
         of = scale.cost(large, machine, {"architectures": {"tiny": row}})
         assert (of.data_bytes, of.members_at_once) == (39, 3)
         assert of.feed_per_second == pytest.approx(60 / (of.seconds / scale.ASSUMED_FRACTION))
-        assert example.record_bytes == 5 * (2 + 10 + 1 + 3)
-        assert example._replace(num_classes=257).record_bytes == 5 * (2 + 20 + 1 + 6)
+        assert example.record_bytes == 5 * (2 + 30 + 1 + 9)
+        assert example._replace(num_classes=257).record_bytes == 5 * (2 + 40 + 1 + 12)

@@ -84,7 +84,8 @@ class Run(RunArrays):
         that diverged are attributes. Votes are left out: they follow from the predictions, and are
         often larger (see `votes`).
 
-        Takes `E N M` bytes for each of correct and predictions (twice that above 256 classes).
+        Takes `E N M` bytes for each of correct and predictions (twice that above 256 classes) and
+        `4 E N M` for each recorded quantity, or K times that.
 
         Raises:
             ValueError: if there is no such extent, or a record is damaged.

@@ -63,6 +63,8 @@ def assert_same_run(directory, undisturbed):
     for split in whole.splits:
         for read in ("bits", "predictions"):
             np.testing.assert_array_equal(getattr(run, read)(split), getattr(whole, read)(split))
+        recorded = (each.recorded("label_probability", split) for each in (run, whole))
+        np.testing.assert_array_equal(*recorded)
     for name, values in whole.metrics.items():
         assert run.metrics[name].tobytes() == values.tobytes(), name
     for name in ("scores.csv", "dynamics.csv", "figures/consistency.svg"):
