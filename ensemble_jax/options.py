@@ -49,18 +49,15 @@ class Schedule(Enum):
 class ConvolutionAlgorithm(Enum):
     """How convolutions are computed; the results agree to float32 rounding.
 
-    `winograd` has tiles of 2x2 outputs and rounds several times as much as `patches` and `xla`,
-    `winograd4` tiles of 4x4, where they fit, and rounds four times as much as `winograd`. `direct`
-    is `xla` with gradients that stay fast in loops, `mixed` is `direct` with the gradient by the
-    kernel of `winograd`. `fused` is `winograd` in one piece, for CPUs with a C compiler.
+    `patches` multiplies the matrix of all windows. `winograd` has tiles of 2x2 outputs and rounds
+    several times as much as the others. `direct` is `xla` with gradients that stay fast in loops.
+    `fused` is `winograd` in one piece, for CPUs with a C compiler.
     """
 
     XLA = "xla"
     PATCHES = "patches"
     WINOGRAD = "winograd"
-    WINOGRAD_4 = "winograd4"
     DIRECT = "direct"
-    MIXED = "mixed"
     FUSED = "fused"
 
 

@@ -57,7 +57,7 @@ def _train_trajectory(
 ) -> None:
     """One collection, measured at every extent; goes on from its last checkpoint."""
     programs, placement = compiled.training, compiled.placement
-    checkpoints = Checkpoints(writer.directory / CHECKPOINTS)
+    checkpoints = Checkpoints(writer.directory / CHECKPOINTS, writer.manifest.run_id)
     saving = Saving(
         lambda pools, state: save_checkpoint(
             pools, pools // programs.num_pools, state, writer.directory, checkpoints

@@ -13,6 +13,8 @@ import numpy as np
 from ensemble_jax.data import Dataset
 from ensemble_jax.options import Protocol
 from ensemble_jax.runs import Run, RunWriter, config_differences, load_run
+from ensemble_jax.runs.layout import LOCK
+from ensemble_jax.runs.lock import LostLockError, check_lock
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
@@ -174,6 +176,8 @@ def told(epoch: int, directory: Path) -> Iterator[None]:
     """
     try:
         yield
+    except LostLockError:
+        raise
     except (OSError, ValueError) as error:  # Orbax makes a ValueError of a full disk
         raise OSError(
             f"cannot write epoch {epoch} to {directory}, the same command continues before it: "
@@ -187,9 +191,11 @@ def save_checkpoint(
     """Make a checkpoint permanent.
 
     Raises:
-        OSError: if there is no room, or it cannot be written.
+        OSError: if there is no room, it cannot be written, or the folder is no longer the one that
+            this process has locked.
     """
     with told(epoch, directory):
+        check_lock(directory / LOCK)
         _check_room(directory, state)
         checkpoints.save(pools, state)
 

@@ -57,7 +57,7 @@ def params_of(run: Run, member: int | None) -> Any:
 def _variables_of_part(part: Part) -> Variables:
     if not part.checkpoints.is_dir():
         raise ValueError(f"{part.directory} has no checkpoint, from which members could be taken")
-    checkpoints = Checkpoints(part.checkpoints)
+    checkpoints = Checkpoints(part.checkpoints, part.manifest.run_id)
     try:
         latest = checkpoints.read_latest()
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from ensemble_jax.data import Dataset
 from ensemble_jax.extent import Evaluations
 from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.membership import Members, TrainedOn, on_dataset
+from ensemble_jax.numerics import PRNG, own_settings, unusual_settings
 from ensemble_jax.resuming import (
     check_continuable,
     check_same_examples,
@@ -85,7 +87,8 @@ def train(
             transformation; or a name of `options.Optimizer`, which reads `hp.learning_rate`.
         loss: `(outputs [B, K], labels [B]) -> [B]`, of which the mean is minimised; by default
             softmax cross-entropy, smoothed by the hyperparameter `label_smoothing` where members
-            have one. With a third argument it is given the hyperparameters.
+            have one. With a third argument it is given the hyperparameters, and what is recorded
+            is the cross-entropy.
         batch_size: examples per step. The last step of an epoch has those that are left.
         extents: increasing numbers of epochs after which all members are evaluated and recorded; 0
             is at initialisation.
@@ -124,7 +127,7 @@ def train(
         loss=loss,
         batch_size=batch_size,
         extents=extents,
-        augmentation=augment,
+        augment=augment,
         plan=plan,
         observer=observer,
         protocol=protocol,
@@ -239,7 +242,7 @@ def _train(
     )
     from ensemble_jax.feeding import place_splits
     from ensemble_jax.kit import make_kit
-    from ensemble_jax.ops import convolution_by_layer
+    from ensemble_jax.ops import CONVOLUTIONS
     from ensemble_jax.planning.of_training import (
         check_plan_request,
         plan_of_run,
@@ -253,10 +256,18 @@ def _train(
 
     use_all_cores()
     check_on_its_own()
+    held.enter_context(own_settings())
     kit = make_kit(training, dataset)
     if resumed:
         check_same_examples(workdir, dataset)
+        print(dataset.summary(), flush=True)
         writer = RunWriter.open(workdir)
+        if different := writer.note_continuation(unusual_settings()):
+            warnings.warn(
+                f"{workdir} is continued with other software than before, which may round "
+                f"differently: {'; '.join(different)}",
+                stacklevel=2,
+            )
         if list(training.extents) != list(writer.manifest.extents):
             writer.ask_for(training.extents)
         choice = plan_of_run(writer.manifest.plan)
@@ -267,6 +278,7 @@ def _train(
         check_plan_request(training)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
+        print(dataset.summary(), flush=True)
         if training.whole is None:
             choice = plan_training(training, dataset, trained_on.members, kit)
         else:
@@ -276,8 +288,7 @@ def _train(
             choice = plan_of_run(whole.manifest.plan)
     plan = choice.plan
     placement = place(plan, len(training.members), jax.local_devices())
-    convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
-    recipe = kit.recipe(convolution, plan.precision, plan.microbatches)
+    recipe = kit.recipe(CONVOLUTIONS[plan.convolution], plan.precision, plan.microbatches)
     if not resumed:
         manifest = _make_manifest(training, dataset, kit, choice, placement)
         writer = RunWriter.create(
@@ -295,7 +306,6 @@ def _train(
     )
     of_data = (recipe.network, dataset.num_classes, evaluation_size)
     variables = collection.placed_state_shape.variables
-    # Members may smooth the labels they are taught; what is recorded is the loss by the labels.
     splits = CollectionEvaluation(
         make_evaluator(*of_data, kit.recorded_loss),
         placement,
@@ -337,4 +347,6 @@ def _make_manifest(
         parts=training.parts,
         normalisation={"mean": kit.mean, "std": kit.std},
         inputs=dataset.digests,
+        prng=PRNG,
+        environment=unusual_settings(),
     )

@@ -23,6 +23,9 @@ from ensemble_jax.processes.group import Alone
 from ensemble_jax.processes.parts import train_collection
 from ensemble_jax.runs import load_run
 
+# It was made with what was newest then.
+pytestmark = pytest.mark.filterwarnings("ignore:.* is continued with other software")
+
 OLD_RUN = Path(__file__).parent / "old_run"
 LOSSES_AFTER_4 = {"train": [1.4629253, 1.4011858], "test": [1.4678599, 1.4136112]}
 

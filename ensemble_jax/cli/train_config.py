@@ -116,8 +116,8 @@ class TrainConfig:
             in the training loss (Szegedy et al., 2016).
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
         augmentation: what is done to images at random before they are trained on, each member
-            drawing its own: crop:PIXELS (after a border of so many zeros), flip (left and right),
-            resized_crop (a rectangle of 8 to 100 % of the area, resized).
+            drawing its own: crop:PIXELS (after a border of so many pixels of the mean), flip (left
+            and right), resized_crop (a rectangle of 8 to 100 % of the area, resized).
         tied: the sources of randomness that all members share, of initialisation, order, dropout,
             augmentation, subset and labels; what differs between members comes from the others
             alone.
@@ -135,9 +135,9 @@ class TrainConfig:
         plan: how the members are computed, which changes speed, memory and rounding. auto measures,
             default does not. NAME=VALUE,... forces entries and measures the others:
             num_devices, members_per_call (a number or all; fewer save memory), convolution (xla,
-            patches, winograd, winograd4, direct, mixed or, on CPUs with a C compiler, fused),
-            microbatches (parts of a batch) and precision (float32 or, only where it is forced,
-            bfloat16), after the word default without measuring.
+            patches, winograd, direct or, on CPUs with a C compiler, fused), microbatches (parts of
+            a batch) and precision (float32 or, only where it is forced, bfloat16), after the word
+            default without measuring.
         pool_images: where the devices do not hold all examples at once, the most images that come
             to them together; two such pools are in memory, and members shuffle within one. 0 for
             all at once, or as many as fit where not all do.

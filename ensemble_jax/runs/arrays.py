@@ -63,6 +63,12 @@ class RunArrays:
         return self.manifest.config
 
     @property
+    def model(self) -> str:
+        """The name of the network: of an architecture, or of one's own class or function."""
+        named = self.config.get("model", self.config.get("network", "members"))
+        return str(named).partition("(")[0]
+
+    @property
     def finished(self) -> bool:
         """Whether every extent that was asked for is there."""
         return self.extents == tuple(self.manifest.extents)

@@ -23,7 +23,8 @@ from pathlib import Path
 KIND = "ensemble_jax run"
 # Raised whenever an older reader would misread what is written; 2 brought the probes, 3 the
 # parts, 4 the digests of the inputs and the numbers by which these are normalised, 5 other names of
-# what members are trained on and differ in, and further quantities of every example.
+# what members are trained on and differ in, further quantities of every example, and the id that
+# records and checkpoints bear.
 FORMAT_VERSION = 5
 
 MANIFEST = "run.json"

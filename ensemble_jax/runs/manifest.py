@@ -8,6 +8,7 @@ import platform
 import re
 import shlex
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -107,7 +108,13 @@ def command_line() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
-def _now() -> str:
+def new_run_id() -> str:
+    """What a run is told by from all others."""
+    return uuid.uuid4().hex
+
+
+def utc_now() -> str:
+    """The time, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -141,6 +148,13 @@ class Manifest:
             absent in runs of format 3 and older.
         inputs: a digest of everything that training and evaluation read, by its name; absent in
             runs of format 3 and older.
+        run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 3
+            and older, whose records say nothing.
+        prng: how members draw random numbers, in JAX's words.
+        environment: settings of JAX and its compilers that can change results and were not as they
+            are by default.
+        continuations: for each time that it was continued with other versions or another
+            environment, `created`, `versions`, `python` and `environment` from then on.
     """
 
     config: Mapping[str, Any]
@@ -154,12 +168,16 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=library_versions)
     python: str = field(default_factory=platform.python_version)
     command: str = field(default_factory=command_line)
-    created: str = field(default_factory=_now)
+    created: str = field(default_factory=utc_now)
     sources: Sequence[Mapping[str, Any]] = ()
     parts: Sequence[Sequence[int]] = ()
     plan_reason: str = ""
     normalisation: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
+    run_id: str = field(default_factory=new_run_id)
+    prng: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    continuations: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         _make_plain(self)
@@ -247,6 +265,7 @@ def read_manifest(directory: Path) -> Manifest:
         values["data"] = DataSummary(**values["data"])
         if version < _WITH_HYPERPARAMETERS:
             values["hyperparameters"] = values.pop("settings")
+        values.setdefault("run_id", "")
         return Manifest(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is broken: {error}") from error

@@ -14,7 +14,7 @@ from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import TRAIN, TrainingSets, read_examples, read_training_sets
 from ensemble_jax.runs.layout import CHECKPOINTS, MANIFEST, part_path, record_path
 from ensemble_jax.runs.manifest import Manifest, read_manifest
-from ensemble_jax.runs.records import array_specs, read_arrays
+from ensemble_jax.runs.records import read_arrays
 from ensemble_jax.runs.writer import finished_extents
 
 # The fields of a config that say which members are trained.
@@ -56,8 +56,8 @@ class Part:
         Raises:
             ValueError: if the record is damaged or not that of the manifest.
         """
-        specs = array_specs(self.manifest.data, self.manifest.num_members)
-        (array,) = read_arrays(record_path(self.directory, extent), [name], specs)
+        path = record_path(self.directory, extent)
+        (array,) = read_arrays(path, extent, [name], self.manifest)
         return array
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ import numpy as np
 from ensemble_jax.extent import ExtentRecord, SplitRecord
 from ensemble_jax.runs.files import read_npz
 from ensemble_jax.runs.manifest import DataSummary, Manifest
+
+_IDENTITY = "identity"
 
 
 class _Spec(NamedTuple):
@@ -35,6 +37,11 @@ def array_specs(data: DataSummary, num_members: int) -> dict[str, _Spec]:
     specs["diverged_at"] = _Spec((N,), np.dtype(np.int32))
     specs["train_images_per_second"] = _Spec((), np.dtype(np.float64))
     return specs
+
+
+def identity(manifest: Manifest, extent: int) -> str:
+    """What the record of an extent says of itself: whose it is, and of which extent."""
+    return f"run {manifest.run_id} extent {extent}"
 
 
 def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndarray]:
@@ -79,18 +86,30 @@ def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndar
             raise ValueError(
                 f"{where}: predictions_{name} must lie in 0..{data.num_classes - 1}, got {largest}"
             )
+    if manifest.run_id:
+        arrays[_IDENTITY] = np.array(identity(manifest, record.extent))
     return arrays
 
 
 def read_arrays(
-    path: Path, names: Collection[str], specs: Mapping[str, _Spec]
+    path: Path, extent: int, names: Collection[str], manifest: Manifest
 ) -> tuple[np.ndarray, ...]:
     """Read some of a record's arrays and none of the others.
 
     Raises:
-        ValueError: if the file is damaged or an array is not what the manifest says.
+        ValueError: if the file is damaged, is of another run or extent, or an array is not what the
+            manifest says.
     """
-    arrays = read_npz(path, names)
+    specs = array_specs(manifest.data, manifest.num_members)
+    if manifest.run_id:
+        *arrays, found = read_npz(path, [*names, _IDENTITY])
+        if found != np.array(identity(manifest, extent)):
+            raise ValueError(
+                f"{path} does not belong to its run: it must be of "
+                f"{identity(manifest, extent)}, got {str(found)[:80]!r}"
+            )
+    else:
+        arrays = read_npz(path, names)
     for name, array in zip(names, arrays, strict=True):
         if (array.shape, array.dtype) != specs[name]:
             raise ValueError(
@@ -98,7 +117,7 @@ def read_arrays(
                 f"{specs[name].dtype} {list(specs[name].shape)}, "
                 f"got {array.dtype} {list(array.shape)}"
             )
-    return arrays
+    return tuple(arrays)
 
 
 def read_record(path: Path, extent: int, manifest: Manifest) -> ExtentRecord:
@@ -107,8 +126,8 @@ def read_record(path: Path, extent: int, manifest: Manifest) -> ExtentRecord:
     Raises:
         ValueError: if the file is damaged or an array is not what the manifest says.
     """
-    specs = array_specs(manifest.data, manifest.num_members)
-    arrays = dict(zip(specs, read_arrays(path, specs, specs), strict=True))
+    names = array_specs(manifest.data, manifest.num_members)
+    arrays = dict(zip(names, read_arrays(path, extent, names, manifest), strict=True))
     splits = {
         split: SplitRecord(*(arrays[f"{quantity}_{split}"] for quantity in SplitRecord._fields))
         for split in manifest.data.split_sizes

@@ -60,6 +60,7 @@ def make_manifest(
         "hyperparameters": {"learning_rate": [0.1 * member for member in members]},
         "plan": {"members_per_call": 2, "precision": "float32"},
         "devices": ["cpu:0"],
+        "run_id": "toy",
     }
     return Manifest(**content | changes)
 

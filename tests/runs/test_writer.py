@@ -45,7 +45,9 @@ def test_the_directory_has_what_the_layout_says(toy, tmp_path):
             "accuracy_test": ("float32", (4,)),
             "diverged_at": ("int32", (4,)),
             "train_images_per_second": ("float64", ()),
+            "identity": ("<U16", ()),
         }
+        assert file["identity"] == "run toy extent 5"
 
 
 def test_metrics_are_strict_json_with_null_for_what_is_not_finite(toy, tmp_path):

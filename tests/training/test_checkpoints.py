@@ -92,6 +92,25 @@ def test_the_last_two_are_kept(tmp_path, checkpoints, state):
     assert_equal(restored, at(state, 10))
 
 
+@pytest.mark.parametrize("foreign", ["of another run", "of another epoch", "of an old run"])
+def test_one_of_another_run_or_epoch_is_not_read(tmp_path, state, foreign):
+    of_other = Checkpoints(tmp_path / "checkpoints", "" if foreign == "of an old run" else "other")
+    of_other.save(1, state)
+    of_other.save(2, state)
+    of_other.close()
+    own = "own"
+    if foreign == "of another epoch":
+        own = "other"
+        shutil.rmtree(folder(tmp_path, 2))
+        folder(tmp_path, 1).rename(folder(tmp_path, 2))
+    checkpoints = Checkpoints(tmp_path / "checkpoints", own)
+    with pytest.warns(UserWarning, match="is left out: it is of another run or another epoch"):
+        assert checkpoints.restore_latest(jax.eval_shape(lambda: state)) is None
+    checkpoints.save(3, state)
+    assert_equal(checkpoints.restore_latest(jax.eval_shape(lambda: state))[1], state)
+    checkpoints.close()
+
+
 def test_an_extent_can_be_saved_again(checkpoints, state):
     """A run that stopped after extent 0 measures it again."""
     checkpoints.save(0, state)
