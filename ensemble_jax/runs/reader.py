@@ -15,6 +15,7 @@ from ensemble_jax.runs.arrays import RunArrays
 from ensemble_jax.runs.parts import Part, check_joinable, joined_manifest, read_part, read_parts
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
 
@@ -69,6 +70,40 @@ class Run(RunArrays):
         from ensemble_jax.runs.labelling import make_dataset  # imports xarray, which loads slowly
 
         return make_dataset(self, self._selected(extents))
+
+    def to_pandas(
+        self,
+        split: str = "train",
+        extents: Sequence[int] | None = None,
+        *,
+        records: bool = False,
+    ) -> pandas.DataFrame:
+        """The examples of a split as a table.
+
+        A row for each example: `id`, `label`, `class` (its name), of the split `train` also
+        `train_share` (of the members that were trained on it), and every score that follows from
+        what was recorded, by the names of `analysis.SCORES`, averaged over the members, with its
+        standard error as `NAME_error` where it has one.
+
+        With `records` a row for each extent, member and example, in this order: `extent`, `member`,
+        `id`, `label`, `class`, of the split `train` also `trained_on`, then `correct`, `prediction`
+        and each quantity that was recorded, those of all classes as `QUANTITY_CLASS`. Takes about
+        `60 E N M` bytes.
+
+        `ensemble_jax.write_frame` writes it as `.csv` or `.parquet`, `read_frame` reads it back.
+
+        Args:
+            split: whose examples.
+            extents: the epochs to read; all by default.
+            records: what each member did instead of scores.
+
+        Raises:
+            ValueError: if there is no such split or extent, a record is damaged, or N is 0.
+        """
+        from ensemble_jax.runs.tables import example_table, record_table  # imports pandas
+
+        make = record_table if records else example_table
+        return make(self, self._labelled(split), self._selected(extents))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} [{size}]" for name, size in self.manifest.data.sizes.items())
