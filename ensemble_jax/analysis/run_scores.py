@@ -58,7 +58,7 @@ def example_scores(
 
 def arrays_of_run(
     run: RunArrays, split: str = _TRAIN, extents: Sequence[int] | None = None
-) -> dict[str, Shaped[np.ndarray, ...]]:
+) -> dict[str, Shaped[np.ndarray, "*axes"]]:
     """What a run recorded of the examples of a split, by names of `AXES`.
 
     Label probabilities and margins follow from recorded probabilities and logits where they are not
