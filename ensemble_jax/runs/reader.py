@@ -80,15 +80,15 @@ class Run(RunArrays):
     ) -> pandas.DataFrame:
         """The examples of a split as a table.
 
-        A row for each example: `id`, `label`, `class` (its name), of the split `train` also
-        `train_share` (of the members that were trained on it), and every score that follows from
-        what was recorded, by the names of `analysis.SCORES`, averaged over the members, with its
-        standard error as `NAME_error` where it has one.
+        A row for each example: `id`, `label`, `class` (its name), `true_label` where there is one
+        (-1: unknown), of the split `train` also `train_share` (of the members that were trained on
+        it), and every score that follows from what was recorded, by the names of `analysis.SCORES`,
+        averaged over the members, with its standard error as `NAME_error` where it has one.
 
         With `records` a row for each extent, member and example, in this order: `extent`, `member`,
-        `id`, `label`, `class`, of the split `train` also `trained_on`, then `correct`, `prediction`
-        and each quantity that was recorded, those of all classes as `QUANTITY_CLASS`. Takes about
-        `60 E N M` bytes.
+        `id`, `label`, `class`, `true_label`, of the split `train` also `trained_on`, then
+        `correct`, `prediction` and each quantity that was recorded, those of all classes as
+        `QUANTITY_CLASS`. Takes about `60 E N M` bytes.
 
         `ensemble_jax.write_frame` writes it as `.csv` or `.parquet`, `read_frame` reads it back.
 

@@ -66,12 +66,13 @@ def record_table(run: RunArrays, split: str, extents: Sequence[int] | None) -> p
 
 
 def _describe_examples(run: RunArrays, split: str) -> dict[str, np.ndarray]:
-    labels = run.labels[split]
-    return {
+    labels, truth = run.labels[split], run.true_labels(split)
+    columns = {
         _ID: run.ids[split],
         "label": labels,
         _CLASS: np.array(run.class_names, object)[labels],
     }
+    return columns if truth is None else columns | {"true_label": truth}
 
 
 def write_frame(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:

@@ -1,6 +1,7 @@
 """Tables have what the run has, and files of them are read back the same."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from pandas.testing import assert_frame_equal
 
 from ensemble_jax import read_frame, write_frame
 from ensemble_jax.analysis import example_scores
-from ensemble_jax.runs import load_run
+from ensemble_jax.runs import RunWriter, load_run
 
 RECORDED = {"train": ["margin", "logits"], "test": ["entropy"]}
 ENDINGS = [".csv", ".parquet"]
@@ -40,6 +41,18 @@ class TestExamples:
             np.testing.assert_array_equal(frame[name], value)
             assert (f"{name}_error" in frame) == (not np.isnan(error).all())
         assert ("train_share" in frame) == (split == "train")
+
+    def test_tells_the_truth_where_it_is_known(self, toy, tmp_path):
+        truth = (np.arange(13) % 4 - 1).astype(np.int32)
+        manifest, splits = toy.manifest(), toy.splits()
+        splits["train"] = SimpleNamespace(**vars(splits["train"]), true_labels=truth)
+        writer = RunWriter.create(tmp_path, manifest, splits)
+        for extent in manifest.extents:
+            writer.write_extent(toy.record(manifest, extent))
+        run = load_run(tmp_path)
+        np.testing.assert_array_equal(run.to_pandas("train")["true_label"], truth)
+        assert run.to_pandas("train", records=True)["true_label"][:13].tolist() == truth.tolist()
+        assert "true_label" not in run.to_pandas("test")
 
     def test_of_some_extents(self, run):
         early = run.to_pandas("test", [0, 1])
