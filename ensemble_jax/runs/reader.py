@@ -54,15 +54,18 @@ class Run(RunArrays):
     def to_xarray(self, extents: int | Sequence[int] | None = None) -> xarray.Dataset:
         """The run as a labelled Dataset.
 
-        Dimensions `extent`, `member`, `example_SPLIT` and `example_PROBE`, whose coordinates are
-        the epochs, the members' ids and the examples' ids; `label_SPLIT` and the members'
-        hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT` and
-        `predictions_PROBE` (extent, member, example), `loss_SPLIT` and `accuracy_SPLIT` (extent,
-        member), `train_images_per_second` (extent). Class names, data set, protocol and the members
-        that diverged are attributes. Votes are left out: they follow from the predictions, and are
-        often larger (see `votes`).
+        Dimensions `extent`, `member`, `example_SPLIT`, `example_PROBE` and `class`, whose
+        coordinates are the epochs, the members' ids, the examples' ids and the names of the
+        classes; `label_SPLIT`, `true_label_SPLIT` where the truth is known and the members'
+        hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT`,
+        `predictions_PROBE` and `recorded_QUANTITY_SET` (extent, member, example), `loss_SPLIT` and
+        `accuracy_SPLIT` (extent, member), `train_images_per_second` (extent), `train_mask` and
+        `train_labels` (member, example). Data set, protocol and the members that diverged are
+        attributes. Votes are left out: they follow from the predictions, and are often larger (see
+        `votes`). `to_netcdf` of the Dataset writes it with what this package installs.
 
-        Takes `E N M` bytes for each of correct and predictions (twice that above 256 classes).
+        Takes `E N M` bytes for each of correct and predictions (twice that above 128 classes), and
+        four for each quantity.
 
         Raises:
             ValueError: if there is no such extent, or a record is damaged.
