@@ -99,9 +99,9 @@ def sweep(
         grid: the values of everything that varies, by its name: arguments of `network` or `data`;
             `optimizer`, `loss`, `batch_size`, `augment`, `normalise`, `pool_images` and
             `evaluation_batch_size` of `train`; `seed`, `tied`, `label_noise`, `partitions`,
-            `folds` and `subset_fraction` of `members`; and hyperparameters, which are numbers that optimizer
-            or loss read, and `dropout_scale`. Values that have no short name of their own, such as
-            functions, are given as a dict by their names.
+            `folds` and `subset_fraction` of `members`; and hyperparameters, which are numbers that
+            optimizer or loss read, and `dropout_scale`. Values that have no short name of their
+            own, such as functions, are given as a dict by their names.
         members: N of each setting, or `members(N, ...)` with what is the same in all settings.
         combination: `grid` trains every combination of the values, `list` the first value of each
             name together, then the second, and so on.

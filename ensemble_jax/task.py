@@ -16,7 +16,7 @@ from ensemble_jax.describing import describe
 from ensemble_jax.machine import num_cores
 from ensemble_jax.membership import Members
 from ensemble_jax.membership import members as make_members
-from ensemble_jax.options import Model, Protocol, parse_augmentations
+from ensemble_jax.options import RECORD, Model, Protocol, parse_augmentations, parse_record
 from ensemble_jax.plan import parse_plan_request
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Training:
         config: what is written with the run, and compared when it is continued; its `members` and
             `num_members` are those of `members`.
         augmentation: as `parse_augmentations` reads it.
+        record: what is recorded of every example, as `parse_record` reads it.
         protocol: one collection measured at all extents, or one for each.
         plan: as `parse_plan_request` reads it.
         evaluation_batch_size: the most examples of a forward pass in evaluation.
@@ -72,6 +73,7 @@ class Training:
     extents: tuple[int, ...]
     config: Mapping[str, Any]
     augmentation: tuple[str, ...] = ()
+    record: tuple[str, ...] = RECORD
     protocol: Protocol = Protocol.TRAJECTORY
     plan: str = "auto"
     evaluation_batch_size: int = 500
@@ -117,6 +119,7 @@ def make_training(
     batch_size: int,
     extents: Sequence[int],
     augment: Sequence[str],
+    record: Sequence[str],
     plan: str,
     observer: Observer | None,
     protocol: str,
@@ -156,6 +159,7 @@ def make_training(
     if isinstance(augment, str):
         raise ValueError(f"augment must be several texts, such as ('flip',), got {augment!r}")
     parse_augmentations(augment)
+    parse_record(record)
     protocols = [known.value for known in Protocol]
     if protocol not in protocols:
         raise ValueError(f"protocol must be one of {', '.join(protocols)}, got {protocol!r}")
@@ -168,6 +172,7 @@ def make_training(
         "batch_size": batch_size,
         "extents": list(extents),
         "augmentation": list(augment),
+        "record": list(record),
         "plan": plan,
         "protocol": protocol,
         "normalise": normalise,
@@ -191,6 +196,7 @@ def make_training(
         tuple(extents),
         config,
         tuple(augment),
+        tuple(record),
         Protocol(protocol),
         plan,
         evaluation_batch_size,

@@ -42,7 +42,7 @@ import pytest
 
 from ensemble_jax import load_run
 from ensemble_jax.data import Probe, Split
-from ensemble_jax.extent import ExtentRecord, SplitRecord
+from ensemble_jax.extent import ExtentRecord, ProbeRecord, SplitRecord
 from ensemble_jax.machine import num_cores
 from ensemble_jax.runs import (
     DataSummary,
@@ -391,7 +391,9 @@ def write_run():
                 losses = np.zeros(num_members, np.float32)
                 accuracy = correct.mean(axis=1, dtype=np.float32)
                 records[split] = SplitRecord(pack_correct(correct), predicted, losses, accuracy)
-            of_probes = {name: np.asarray(of[row], np.uint8) for name, of in probes.items()}
+            of_probes = {
+                name: ProbeRecord(np.asarray(of[row], np.uint8)) for name, of in probes.items()
+            }
             record = ExtentRecord(extent, records, diverged_at.astype(np.int32), np.nan, of_probes)
             writer.write_extent(record)
         return load_run(directory)

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 from ensemble_jax.data.probes import parse_probes
 from ensemble_jax.data.sources import check_dataset_name, check_word_vectors
 from ensemble_jax.options import (
+    RECORD,
     Activation,
     ArchitectureOptions,
     ImageForm,
@@ -21,6 +22,7 @@ from ensemble_jax.options import (
     Schedule,
     Source,
     parse_augmentations,
+    parse_record,
 )
 from ensemble_jax.plan import parse_plan_request
 
@@ -93,6 +95,9 @@ class TrainConfig:
             collection can be grown or spread over machines and merged.
         extents: the numbers of epochs after which all members are evaluated and recorded; 0 is at
             initialisation.
+        record: what each extent keeps of every member and example beside correctness and predicted
+            class, in 16 bits: label_probability, margin, loss, entropy and, K numbers each,
+            probabilities and logits; of all splits and probes, or as QUANTITY:SET of one.
         batch_size: examples per step.
         evaluation_batch_size: the most examples of a forward pass in evaluation; changes speed and
             memory. Where the plan trains a batch in parts, a part is evaluated at once.
@@ -170,6 +175,7 @@ class TrainConfig:
     num_members: int = 20
     members: str = ""
     extents: tuple[int, ...] = (0, 1, 2, 5, 10)
+    record: tuple[str, ...] = RECORD
     batch_size: int = 100
     evaluation_batch_size: int = 500
     seed: int = 0
@@ -255,6 +261,7 @@ class TrainConfig:
         _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
         parse_plan_request(self.plan)
         parse_augmentations(self.augmentation)
+        parse_record(self.record)
         _check_at_least("pool_images", self.pool_images, 0)
         _check_at_most("pool_images", self.pool_images, _MOST)
         _check_at_least("workers", self.workers, 0)

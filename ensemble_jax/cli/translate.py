@@ -51,6 +51,7 @@ def training_of(
         extents=tuple(config.extents),
         config=config.effective() if recorded is None else recorded,
         augmentation=tuple(config.augmentation),
+        record=tuple(config.record),
         protocol=config.protocol,
         plan=config.plan,
         evaluation_batch_size=config.evaluation_batch_size,

@@ -42,7 +42,15 @@ _SHARE = 0.05
 # and at most and at least so many seconds: in less nothing can be compiled.
 _MOST_SECONDS, _LEAST_SECONDS = 60.0, 5.0
 # Of the config; what plan is fast does not depend on them.
-_CHANGE_NO_SPEED = ("members", "num_members", "extents", "seed", "learning_rate", "settings")
+_CHANGE_NO_SPEED = (
+    "members",
+    "num_members",
+    "extents",
+    "seed",
+    "learning_rate",
+    "settings",
+    "record",
+)
 # Operations per second of one device, for a guess at how long a training takes.
 _OPERATIONS = {"cpu": 6e10, "gpu": 5e12, "tpu": 2e13}
 

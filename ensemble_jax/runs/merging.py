@@ -25,6 +25,7 @@ class _Labelled(NamedTuple):
 
     labels: np.ndarray
     ids: np.ndarray
+    true_labels: np.ndarray | None
 
 
 class _Unlabelled(NamedTuple):
@@ -65,10 +66,11 @@ def merge_runs(sources: Sequence[Run | str | os.PathLike], destination: str | os
     directories = [of.directory if isinstance(of, Run) else of for of in sources]
     runs = [load_run(directory, include_diverged=True) for directory in directories]
     parts = [part for run in runs for part in run.parts]
-    labels, ids = check_joinable(parts)
+    examples = check_joinable(parts)
     _check_as_far(runs)
-    joined = join_parts(destination, parts, labels, ids, include_diverged=True)
-    splits = {split: _Labelled(labels[split], ids[split]) for split in joined.splits}
+    joined = join_parts(destination, parts, examples, include_diverged=True)
+    labels, ids, truth = examples
+    splits = {s: _Labelled(labels[s], ids[s], truth.get(s)) for s in joined.splits}
     probes = {probe: _Unlabelled(ids[probe]) for probe in joined.probes}
     sets = _training_sets(joined)
     manifest = replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from ensemble_jax.runs.arrays import RunArrays
+from ensemble_jax.runs.examples import ExampleTable
 from ensemble_jax.runs.parts import Part, check_joinable, joined_manifest, read_part, read_parts
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Run(RunArrays):
         coordinates are the epochs, the members' ids, the examples' ids and the names of the
         classes; `label_SPLIT`, `true_label_SPLIT` where the truth is known and the members'
         hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT`,
-        `predictions_PROBE` and `recorded_QUANTITY_SET` (extent, member, example), `loss_SPLIT` and
-        `accuracy_SPLIT` (extent, member), `train_images_per_second` (extent), `train_mask` and
+        `predictions_PROBE` (extent, member, example), `recorded_QUANTITY_NAME` (the same, and class for
+        some) as float32, `loss_SPLIT` and `accuracy_SPLIT` (extent, member), `train_images_per_second` (extent), `train_mask` and
         `train_labels` (member, example). Data set, protocol and the members that diverged are
         attributes. Votes are left out: they follow from the predictions, and are often larger (see
         `votes`). `to_netcdf` of the Dataset writes it with what this package installs.
@@ -140,15 +141,14 @@ def load_run(
     directory = Path(directory)
     parts = (read_part(directory),) if own_part else read_parts(directory)
     # Extents are added to one part after another.
-    labels, ids = check_joinable(parts, ignored=("extents",))
-    return join_parts(directory, parts, labels, ids, include_diverged)
+    examples = check_joinable(parts, ignored=("extents",))
+    return join_parts(directory, parts, examples, include_diverged)
 
 
 def join_parts(
     directory: Path,
     parts: Sequence[Part],
-    labels: Mapping[str, np.ndarray],
-    ids: Mapping[str, np.ndarray],
+    examples: ExampleTable,
     include_diverged: bool,
 ) -> Run:
     """Parts that fit, see `check_joinable`, as one run.
@@ -168,6 +168,5 @@ def join_parts(
         tuple(extent for extent in manifest.extents if extent in finished),
         np.array([m for m in manifest.members if include_diverged or m not in diverged], int),
         dict(sorted(diverged.items())) if len(parts) > 1 else diverged,
-        labels,
-        ids,
+        examples,
     )

@@ -94,6 +94,7 @@ OPTIONS = [
     ("--config.activation=swish", ["--config.activation=swish", "elu|relu|leaky_relu"]),
     ("--config.initialiser=xavier", ["--config.initialiser=xavier", "glorot_uniform|glorot_no"]),
     ("--config.form=large", ["--config.form=large", "cifar|imagenet"]),
+    ("--config.record=odds", ["record must be of label_probability, margin", "got 'odds'"]),
     ("--config.optimizer=sdg", ["--config.optimizer=sdg", "sgd|momentum|adam|adadelta|adamw|lion"]),
     ("--config.schedule=cosin", ["--config.schedule=cosin", "step|constant|cosine|linear"]),
     (
@@ -157,7 +158,7 @@ OPTIONS = [
     ("--config.probes=images:{folder}/nothing", ["probe nothing: ", "nothing is not a folder"]),
     ("--config.probes=images:{folder}/occupied", ["probe occupied: ", "holds no images"]),
     # Run directories.
-    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 4", "upgrade"]),
+    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 5", "upgrade"]),
 ]
 
 
