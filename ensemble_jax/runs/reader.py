@@ -59,10 +59,11 @@ class Run(RunArrays):
         coordinates are the epochs, the members' ids, the examples' ids and the names of the
         classes; `label_SPLIT`, `true_label_SPLIT` where the truth is known and the members'
         hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT`,
-        `predictions_PROBE` (extent, member, example), `recorded_QUANTITY_NAME` (the same, and class for
-        some) as float32, `loss_SPLIT` and `accuracy_SPLIT` (extent, member), `train_images_per_second` (extent), `train_mask` and
-        `train_labels` (member, example). Data set, protocol and the members that diverged are
-        attributes. Votes are left out: they follow from the predictions, and are often larger (see
+        `predictions_PROBE` (extent, member, example), `recorded_QUANTITY_NAME` (the same, and class
+        for some) as float32, `loss_SPLIT` and `accuracy_SPLIT` (extent, member),
+        `train_images_per_second` (extent), `train_mask` and `train_labels` (member, example). Data
+        set, protocol and the members that diverged are attributes. Votes are left out: they follow
+        from the predictions, and are often larger (see
         `votes`). `to_netcdf` of the Dataset writes it with what this package installs.
 
         Takes `E N M` bytes for each of correct and predictions (twice that above 128 classes), and
