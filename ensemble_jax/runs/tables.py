@@ -69,10 +69,11 @@ def _describe_examples(run: RunArrays, split: str) -> dict[str, np.ndarray]:
     labels, truth = run.labels[split], run.true_labels(split)
     columns = {
         _ID: run.ids[split],
-        "label": labels,
+        # As CSV gives it back.
+        "label": labels.astype(np.int64),
         _CLASS: np.array(run.class_names, object)[labels],
     }
-    return columns if truth is None else columns | {"true_label": truth}
+    return columns if truth is None else columns | {"true_label": truth.astype(np.int64)}
 
 
 def write_frame(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
