@@ -343,12 +343,7 @@ def on_dataset(members: Members, dataset: Dataset, batch_size: int) -> TrainedOn
     # JAX comes after all that can be answered without it: a mistake is answered at once.
     from ensemble_jax.training import Member, StreamIds
 
-    streams = StreamIds(
-        *(
-            members.stream(source)
-            for source in (Source.INITIALISATION, Source.ORDER, Source.DROPOUT, Source.AUGMENTATION)
-        )
-    )
+    streams = StreamIds(**{name: members.stream(Source(name)) for name in StreamIds._fields})
     return TrainedOn(
         Member(members.seeds, streams, dict(members.hyperparameters), indices, labels),
         _training_sets(indices, labels, len(members), num_examples),
