@@ -17,7 +17,8 @@ from ensemble_jax.analysis import (
     most_frequent_class,
 )
 from ensemble_jax.options import Source
-from ensemble_jax.report.exhibits import show_examples
+from ensemble_jax.report.exhibits import Material, show_examples
+from ensemble_jax.report.explorer import Explorer
 from ensemble_jax.report.page import (
     Bar,
     Block,
@@ -102,7 +103,8 @@ def make_page(
     scores: Mapping[str, SplitScores],
     consensus: Mapping[str, Float[np.ndarray, " E"]],
     figures: Mapping[str, Path],
-    data_dir: str = "",
+    material: Material,
+    explorer: Explorer | None = None,
 ) -> Page:
     """All that is to be told of a run, on one page.
 
@@ -111,7 +113,8 @@ def make_page(
         scores: by split.
         consensus: the mean consensus by split and probe, `[E]`.
         figures: a PNG or SVG file by the figure's name.
-        data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
+        material: the data set, if there is one.
+        explorer: of the same run; None for a page without one.
     """
     return Page(
         title=f"{run.config.get('model', 'members')} on {run.manifest.data.name}",
@@ -132,7 +135,7 @@ def make_page(
             Section(
                 "examples",
                 "The hardest and the easiest examples",
-                [*_examples(run, scores, data_dir), *_drawn(figures, "examples")],
+                [*_examples(run, scores, material), *_drawn(figures, "examples")],
             ),
             Section(
                 "classes",
@@ -145,6 +148,7 @@ def make_page(
             *_probes(run, consensus, figures),
             Section("settings", "Settings", _settings(run)),
         ],
+        explorer=explorer,
     )
 
 
@@ -226,10 +230,10 @@ def _extents(run: Run, scores: Mapping[str, SplitScores]) -> Table:
     )
 
 
-def _examples(run: Run, scores: Mapping[str, SplitScores], data_dir: str) -> list[Block]:
+def _examples(run: Run, scores: Mapping[str, SplitScores], material: Material) -> list[Block]:
     ends = {split: _ends(of.consistency.mean(axis=0)) for split, of in scores.items()}
     chosen = {split: np.concatenate(of) for split, of in ends.items()}
-    exhibits = show_examples(run, {split: of.tolist() for split, of in chosen.items()}, data_dir)
+    exhibits = show_examples(material, {split: of.tolist() for split, of in chosen.items()})
     blocks: list[Block] = [
         Paragraph(
             "Hard and easy by accessibility, the mean consistency over all extents. The curves are "
