@@ -37,9 +37,10 @@ from benchmarks.summary import Spread, markdown
 from benchmarks.workloads import Workload, load_training_set
 from ensemble_jax.collection import use_all_cores
 from ensemble_jax.data import Dataset
+from ensemble_jax.extent import Evaluations
 from ensemble_jax.options import Model
 from ensemble_jax.plan import Plan
-from ensemble_jax.runs import DataSummary, ExtentRecord, Manifest, RunWriter, SplitRecord
+from ensemble_jax.runs import DataSummary, Manifest, RunWriter
 from ensemble_jax.runs.files import replace_file
 from ensemble_jax.training import Checkpoints, Saving, place_examples, train_loop
 
@@ -142,7 +143,9 @@ class _Recording:
         """Train and record some epochs into a folder that is removed."""
         spent = {"epochs": 0.0, "evaluations": 0.0}
         train_pool = _timed(self._training.train_pool, spent, "epochs")
-        evaluate = _timed(lambda state: self._evaluation(state.variables), spent, "evaluations")
+        evaluate = _timed(
+            lambda state: Evaluations(self._evaluation(state.variables), {}), spent, "evaluations"
+        )
         training = SimpleNamespace(
             num_pools=1,
             train_pool=train_pool,
@@ -164,7 +167,7 @@ class _Recording:
                 extents=extents,
                 evaluate=evaluate,
                 to_host=self._placement.gather,
-                write=lambda measurement: _write(measurement, writer),
+                write=writer.write_extent,
                 observer=_Silent(),
                 saving=Saving(checkpoints.save),
             )
@@ -190,7 +193,7 @@ class _Silent:
     def epoch_done(self, epoch: int, losses: np.ndarray) -> None:
         """Says nothing."""
 
-    def extent_written(self, measurement) -> None:
+    def extent_written(self, record) -> None:
         """Says nothing."""
 
 
@@ -204,13 +207,6 @@ def _timed(function, spent, name):
         return results
 
     return call
-
-
-def _write(measurement, writer):
-    """The record that the main job makes permanent."""
-    splits = {name: SplitRecord(*split) for name, split in measurement.evaluation.items()}
-    speed = measurement.train_images_per_second
-    writer.write_extent(ExtentRecord(measurement.extent, splits, measurement.diverged_at, speed))
 
 
 def _table(environment, plan, evaluation, writing):

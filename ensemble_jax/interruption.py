@@ -1,4 +1,4 @@
-"""How a process ends: by SIGINT (Ctrl-C) or SIGTERM (a scheduler), or by a user's mistake."""
+"""How a process ends: by a signal (Ctrl-C, a scheduler's warning), or by a user's mistake."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Beside Ctrl-C and what schedulers send before they end a process: the end of a terminal, Slurm's
+# warning (`--signal=USR1@120`) and a limit on processor time. Windows has the first two.
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
+    if hasattr(signal, name)
+)
 EXIT_USER_ERROR = 2
 
 
@@ -32,28 +38,60 @@ def raise_interrupted(number: int, frame: object) -> None:
     raise Interrupted(number)
 
 
+def end_interrupted(number: int, frame: object) -> None:
+    """A signal handler for where there is nothing to tidy up: ends the process with one line."""
+    end_after(Interrupted(number))
+
+
+def end_after(interruption: Interrupted) -> NoReturn:
+    """End the process that a signal has interrupted, with one line."""
+    print(f"{interruption}; the same command continues", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # What is to stay is on the disk. An orderly end can crash on what XLA has in work.
+    os._exit(interruption.exit_code)
+
+
 @contextlib.contextmanager
-def handled(handler, numbers=SIGNALS) -> Iterator[None]:
+def handled(handler: Callable[[int, Any], Any]) -> Iterator[None]:
     """Let a function handle signals, but for those that the process was started to ignore.
 
-    Only the main thread may say what signals do; on another this changes nothing.
+    Ctrl-C and SIGTERM are taken over from whoever handles them; the others, which mean nothing of
+    their own, only where nobody does. Only the main thread may say what signals do; on another this
+    changes nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in numbers}
-    chosen = [number for number in numbers if before[number] is not signal.SIG_IGN]
-    for number in chosen:
-        signal.signal(number, handler)
+    before = {number: signal.signal(number, handler) for number in _to_be_handled()}
     try:
         yield
     finally:
-        for number in chosen:
-            signal.signal(number, before[number])
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _to_be_handled() -> list[int]:
+    current = {number: signal.getsignal(number) for number in SIGNALS}
+    return [
+        number
+        for number, handler in current.items()
+        if handler in (signal.SIG_DFL, *_OWN)
+        or (number in _ALWAYS and handler not in (signal.SIG_IGN, None))  # None is none of Python's
+    ]
+
+
+def _leave_to_watcher(number: int, frame: object) -> None:
+    """A signal handler: nothing, since `Deferral` learns of the signal otherwise."""
+
+
+# Handlers of this module, in whose place another of it may come, and what is always taken over.
+_OWN = (raise_interrupted, end_interrupted, _leave_to_watcher)
+_ALWAYS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Deferral:
-    """Within it the first signal is only noted, and the second ends the process at once.
+    """Within it the first signal is only noted; a second SIGINT or SIGTERM ends at once.
 
     The main thread may be waiting for a device for minutes, in which Python calls no handlers, so
     it is a thread of its own that learns of the signals.
@@ -61,6 +99,7 @@ class Deferral:
 
     def __init__(self) -> None:
         self._number: int | None = None
+        self._numbers: list[int] = []
         self._stack = contextlib.ExitStack()
 
     @property
@@ -76,8 +115,9 @@ class Deferral:
     def __enter__(self) -> Deferral:
         with contextlib.ExitStack() as stack:
             if threading.current_thread() is threading.main_thread():
+                self._numbers = _to_be_handled()
                 stack.enter_context(self._watched())
-                stack.enter_context(handled(lambda number, frame: None))
+                stack.enter_context(handled(_leave_to_watcher))
             self._stack = stack.pop_all()
         return self
 
@@ -103,10 +143,12 @@ class Deferral:
 
     def _watch(self, descriptor: int) -> None:
         while number := os.read(descriptor, 1)[0]:
-            if number not in SIGNALS or signal.getsignal(number) is signal.SIG_IGN:
+            if number not in self._numbers:
                 continue
             name = signal.Signals(number).name
             if self._number is not None:
+                if number not in _ALWAYS:  # SIGXCPU comes every second
+                    continue
                 print(f"\n{name} again: ended at once", file=sys.stderr, flush=True)
                 os._exit(128 + number)
             self._number = number

@@ -8,6 +8,10 @@ NO_BAR = "TQDM_DISABLE"
 """The variable of the environment that hides progress bars."""
 
 
+JAX_DEFAULT_SECONDS = 1.0
+"""What a program must take to compile for JAX to keep it, unless it is told otherwise."""
+
+
 def num_cores() -> int:
     """The cores that this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
@@ -30,4 +34,5 @@ def use_compilation_cache() -> None:
     config: Any = jax.config  # its attributes are those of its options, unknown to type checkers
     if config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(user_cache() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if config.jax_persistent_cache_min_compile_time_secs == JAX_DEFAULT_SECONDS:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

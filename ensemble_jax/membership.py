@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _MOST_SEED = 2**32 - 1
 _MOST = 2**31 - 1
+MEMBER_ARGUMENTS = ("seed", "tied", "partitions", "folds", "subset_fraction", "label_noise")
+"""The arguments of `members` beside the ids and the hyperparameters."""
+
 # Names that the run's constants have in `Hyperparameters`, or that are recorded beside them.
 _TAKEN = ("num_steps", "steps_per_epoch", "seed", "setting", "number", "part", "fold")
 
@@ -90,7 +93,7 @@ class Members:
         )
 
     @property
-    def settings(self) -> dict[str, list[Any]]:
+    def recorded_values(self) -> dict[str, list[Any]]:
         """What a run records of each: `[N]` values by name."""
         values = {name: x.tolist() for name, x in self.hyperparameters.items()}
         parts = {"part": (self.numbers % self.partitions).tolist()} if self.partitions else {}
@@ -193,6 +196,28 @@ def members(
         subset_fraction,
         noise.tolist(),
     )
+
+
+def varied(group: Members, values: Mapping[str, Any]) -> Members:
+    """The members that `members` makes with some of its arguments changed or added.
+
+    Args:
+        group: as `members` made them: all have the same sources in common.
+        values: arguments of `members` by name, hyperparameters among them.
+
+    Raises:
+        ValueError: as `members` does.
+    """
+    given = {
+        "seed": group.seeds,
+        "tied": [source.value for source in group.tied[0]],
+        "partitions": group.partitions,
+        "folds": group.folds,
+        "subset_fraction": group.subset_fraction,
+        "label_noise": group.label_noise,
+        **group.hyperparameters,
+    }
+    return members(group.ids, **given | dict(values))
 
 
 def concatenate(groups: Sequence[Members]) -> Members:

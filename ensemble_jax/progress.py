@@ -10,9 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ensemble_jax.analysis import bimodality, consistency_score
+from ensemble_jax.extent import ExtentRecord
 from ensemble_jax.machine import NO_BAR
 from ensemble_jax.runs import unpack_correct
-from ensemble_jax.training import NOT_DIVERGED, Measurement, Observer
+from ensemble_jax.training import NOT_DIVERGED, Observer
 
 
 class TrainingProgress:
@@ -60,9 +61,9 @@ class TrainingProgress:
         if self._observer is not None:
             self._observer.epoch_done(epoch, losses)
 
-    def extent_written(self, measurement: Measurement) -> None:
+    def extent_written(self, record: ExtentRecord) -> None:
         """Show accuracy and bimodality, and name the members that have diverged since."""
-        diverged_at = measurement.diverged_at
+        diverged_at = record.diverged_at
         diverged = diverged_at != NOT_DIVERGED
         for member in np.flatnonzero(diverged & ~self._diverged):
             self._bar.write(
@@ -71,9 +72,9 @@ class TrainingProgress:
             )
         self._diverged = diverged
         if not diverged.all():
-            self._bar.set_postfix_str(self._summary(measurement.evaluation.splits, ~diverged))
+            self._bar.set_postfix_str(self._summary(record.splits, ~diverged))
         if self._observer is not None:
-            self._observer.extent_written(measurement)
+            self._observer.extent_written(record)
 
     def __enter__(self) -> Self:
         return self

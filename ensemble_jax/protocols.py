@@ -10,19 +10,18 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.evaluation import Evaluations
+from ensemble_jax.extent import Evaluations, ExtentRecord
 from ensemble_jax.interruption import Deferral
 from ensemble_jax.membership import TrainedOn
 from ensemble_jax.options import Protocol
 from ensemble_jax.progress import TrainingProgress
 from ensemble_jax.resuming import save_checkpoint, start_of, told, where
-from ensemble_jax.runs import ExtentRecord, RunWriter, SplitRecord
+from ensemble_jax.runs import RunWriter
 from ensemble_jax.runs.layout import CHECKPOINTS
 from ensemble_jax.task import Training
 from ensemble_jax.training import (
     Checkpoints,
     CollectionTraining,
-    Measurement,
     MemberState,
     Progress,
     Saving,
@@ -46,7 +45,7 @@ def _loop(compiled: Compiled, writer: RunWriter) -> Callable[..., Progress]:
         train_loop,
         evaluate=compiled.evaluate,
         to_host=compiled.placement.gather,
-        write=lambda measurement: _write(measurement, writer),
+        write=lambda record: _write(record, writer),
     )
 
 
@@ -58,7 +57,7 @@ def _train_trajectory(
 ) -> None:
     """One collection, measured at every extent; goes on from its last checkpoint."""
     programs, placement = compiled.training, compiled.placement
-    checkpoints = Checkpoints(writer.directory / CHECKPOINTS)
+    checkpoints = Checkpoints(writer.directory / CHECKPOINTS, writer.manifest.run_id)
     saving = Saving(
         lambda pools, state: save_checkpoint(
             pools, pools // programs.num_pools, state, writer.directory, checkpoints
@@ -128,20 +127,9 @@ def _train_independent(
     deferral.raise_if_asked(f" with {len(writer.extents)} of {len(wanted)} collections finished")
 
 
-def _write(measurement: Measurement, writer: RunWriter) -> None:
+def _write(record: ExtentRecord, writer: RunWriter) -> None:
     """Make an extent permanent."""
-    speed = measurement.train_images_per_second
-    record = ExtentRecord(
-        measurement.extent,
-        {
-            name: SplitRecord(*split._asdict().values())
-            for name, split in measurement.evaluation.splits.items()
-        },
-        np.asarray(measurement.diverged_at),
-        float("nan") if speed is None else speed,
-        measurement.evaluation.probes,
-    )
-    with told(measurement.extent, writer.directory):
+    with told(record.extent, writer.directory):
         writer.write_extent(record)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from ensemble_jax.data import Dataset
 from ensemble_jax.options import Protocol
 from ensemble_jax.runs import Run, RunWriter, config_differences, load_run
+from ensemble_jax.runs.layout import LOCK
+from ensemble_jax.runs.lock import LostLockError, check_lock
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
@@ -40,7 +42,11 @@ def has_all(run: Run, training: Training) -> bool:
 def _check_same_config(run: Run, training: Training) -> None:
     """The extents may differ."""
     known = {name: value for name, value in training.defaults.items() if name in training.config}
-    stored = {**known, **run.config, "extents": training.config["extents"]}
+    given = {"extents": training.config["extents"]}
+    # What runs from before there was such a choice record is in their manifest: predictions alone.
+    if "record" in training.config and "record" not in run.config:
+        given["record"] = training.config["record"]
+    stored = {**known, **run.config, **given}
     differences = config_differences(stored, training.config)
     if differences:
         raise ValueError(
@@ -53,9 +59,11 @@ def _check_same_members(run: Run, training: Training) -> None:
     """What is recorded of the members must be what they have now."""
     rows = {member: row for row, member in enumerate(run.manifest.members)}
     common = [member for member in training.members.ids if member in rows]
-    wanted = training.members.of_ids(range(common[0], common[-1] + 1)).settings if common else {}
+    wanted = (
+        training.members.of_ids(range(common[0], common[-1] + 1)).recorded_values if common else {}
+    )
     for name, values in wanted.items():
-        stored = run.manifest.settings.get(name)
+        stored = run.manifest.hyperparameters.get(name)
         if stored is None:
             continue
         for member, value in zip(common, values, strict=True):
@@ -172,6 +180,8 @@ def told(epoch: int, directory: Path) -> Iterator[None]:
     """
     try:
         yield
+    except LostLockError:
+        raise
     except (OSError, ValueError) as error:  # Orbax makes a ValueError of a full disk
         raise OSError(
             f"cannot write epoch {epoch} to {directory}, the same command continues before it: "
@@ -185,9 +195,11 @@ def save_checkpoint(
     """Make a checkpoint permanent.
 
     Raises:
-        OSError: if there is no room, or it cannot be written.
+        OSError: if there is no room, it cannot be written, or the folder is no longer the one that
+            this process has locked.
     """
     with told(epoch, directory):
+        check_lock(directory / LOCK)
         _check_room(directory, state)
         checkpoints.save(pools, state)
 

@@ -20,13 +20,12 @@ from ensemble_jax.options import (
     Model,
     Precision,
 )
-from ensemble_jax.runs import Run
-from ensemble_jax.runs.layout import CHECKPOINTS
 from ensemble_jax.training.checkpoints import Checkpoints, nested
 from ensemble_jax.zoo import make_architecture
 from ensemble_jax.zoo.architecture import Architecture
 
 if TYPE_CHECKING:
+    from ensemble_jax.runs import Run
     from ensemble_jax.runs.parts import Part
 
 _BATCH_SIZE = 500
@@ -56,10 +55,9 @@ def params_of(run: Run, member: int | None) -> Any:
 
 
 def _variables_of_part(part: Part) -> Variables:
-    directory = part.directory / CHECKPOINTS
-    if not directory.is_dir():
+    if not part.checkpoints.is_dir():
         raise ValueError(f"{part.directory} has no checkpoint, from which members could be taken")
-    checkpoints = Checkpoints(directory)
+    checkpoints = Checkpoints(part.checkpoints, part.manifest.run_id)
     try:
         latest = checkpoints.read_latest()
     finally:

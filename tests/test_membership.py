@@ -28,7 +28,7 @@ def test_members_are_named_by_their_numbers():
     assert all(stream.tolist() == [3, 4] for stream in arrays.streams)
     assert arrays.seed.tolist() == [9, 9]
     assert arrays.train_indices is arrays.train_labels is training_sets is None
-    assert made.settings == {"learning_rate": [0.5, 0.5], "seed": [9, 9]}
+    assert made.recorded_values == {"learning_rate": [0.5, 0.5], "seed": [9, 9]}
     assert remarks == ()
 
 
@@ -39,15 +39,15 @@ def test_a_hyperparameter_is_one_number_or_one_for_each():
         "momentum": "float32",
         "decay_epochs": "int32",
     }
-    assert made.settings["learning_rate"] == [0.5, 0.25, 0.125]
-    assert made.settings["decay_epochs"] == [20] * 3
+    assert made.recorded_values["learning_rate"] == [0.5, 0.25, 0.125]
+    assert made.recorded_values["decay_epochs"] == [20] * 3
 
 
 def test_some_of_the_members_stay_what_they_are():
     all_of = members(6, learning_rate=np.arange(1, 7) / 8, label_noise=[0.0] * 5 + [0.5])
     some = all_of.of_ids(range(4, 6))
     assert len(some) == 2
-    assert some.settings == {"learning_rate": [0.625, 0.75], "seed": [0, 0]}
+    assert some.recorded_values == {"learning_rate": [0.625, 0.75], "seed": [0, 0]}
     assert some.label_noise == [0.0, 0.5]
     with pytest.raises(ValueError, match=r"members must be of 0\.\.5, got range\(4, 7\)"):
         all_of.of_ids(range(4, 7))
@@ -57,7 +57,7 @@ def test_several_settings_have_the_same_members():
     made = concatenate([members(3, learning_rate=0.5), members(3, seed=5, learning_rate=0.25)])
     assert list(made.ids) == [0, 1, 2, 3, 4, 5]
     assert given(made).members.streams.order.tolist() == [0, 1, 2] * 2
-    assert made.settings == {
+    assert made.recorded_values == {
         "setting": [0, 0, 0, 1, 1, 1],
         "number": [0, 1, 2] * 2,
         "learning_rate": [0.5] * 3 + [0.25] * 3,
@@ -85,15 +85,15 @@ def test_what_is_tied_is_shared():
 
 def test_parts_are_dealt_in_turn_and_the_remainder_is_told():
     made = members(4, partitions=3)
-    assert made.settings["part"] == [0, 1, 2, 0]
+    assert made.recorded_values["part"] == [0, 1, 2, 0]
     arrays, training_sets, remarks = given(made)
     assert arrays.train_indices.shape == (4, 3)
-    on = training_sets.trained_on
+    on = training_sets.train_mask
     assert sorted(on[:3].sum(axis=0).tolist()) == [0] + [1] * 9
     np.testing.assert_array_equal(on[0], on[3])
     for row, indices in zip(on, arrays.train_indices, strict=True):
         assert set(np.flatnonzero(row)) == set(indices.tolist())
-    assert training_sets.taught_labels is None
+    assert training_sets.train_labels is None
     assert remarks == (
         "partitions: 10 training examples do not divide into 3 parts of one size, so 1 of them, "
         "drawn at random, are in none",
@@ -103,17 +103,17 @@ def test_parts_are_dealt_in_turn_and_the_remainder_is_told():
 
 def test_every_turn_of_folds_holds_out_every_example():
     made = members(6, folds=3)
-    assert made.settings["fold"] == [0, 1, 2, 0, 1, 2]
+    assert made.recorded_values["fold"] == [0, 1, 2, 0, 1, 2]
     arrays, training_sets, remarks = given(made)
     assert arrays.train_indices.shape == (6, 10 - 4)
     assert remarks == ()
-    held_out = ~training_sets.trained_on
+    held_out = ~training_sets.train_mask
     for turn in (held_out[:3], held_out[3:]):
         assert sorted(turn.sum(axis=0).tolist()) == [1] * 8 + [2] * 2
     assert (held_out[:3] != held_out[3:]).any()
-    alone = given(members(range(4, 5), folds=3)).training_sets.trained_on
+    alone = given(members(range(4, 5), folds=3)).training_sets.train_mask
     np.testing.assert_array_equal(alone[0], ~held_out[4])
-    tied = given(members(6, folds=3, tied=("subset",))).training_sets.trained_on
+    tied = given(members(6, folds=3, tied=("subset",))).training_sets.train_mask
     np.testing.assert_array_equal(tied[:3], tied[3:])
 
 
@@ -121,8 +121,8 @@ def test_every_turn_of_folds_holds_out_every_example():
 def test_members_draw_subsets(tied, different):
     arrays, training_sets, _ = given(members(4, subset_fraction=0.5, tied=tied))
     assert arrays.train_indices.shape == (4, 5)
-    assert len({tuple(row) for row in training_sets.trained_on.tolist()}) == different
-    assert (training_sets.trained_on.sum(axis=1) == 5).all()
+    assert len({tuple(row) for row in training_sets.train_mask.tolist()}) == different
+    assert (training_sets.train_mask.sum(axis=1) == 5).all()
 
 
 def test_a_member_has_the_same_subset_whoever_is_beside_it():
@@ -136,8 +136,8 @@ def test_members_are_taught_noisy_labels(tied, different):
     labels = arrays.train_labels
     assert labels.shape == (4, 10)
     assert len({tuple(row) for row in labels.tolist()}) == different
-    np.testing.assert_array_equal(training_sets.taught_labels, labels)
-    assert training_sets.trained_on.all()
+    np.testing.assert_array_equal(training_sets.train_labels, labels)
+    assert training_sets.train_mask.all()
 
 
 @pytest.mark.parametrize("shares", [{"subset_fraction": 0.1}, {"partitions": 6}])

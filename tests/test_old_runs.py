@@ -23,6 +23,9 @@ from ensemble_jax.processes.group import Alone
 from ensemble_jax.processes.parts import train_collection
 from ensemble_jax.runs import load_run
 
+# It was made with what was newest then.
+pytestmark = pytest.mark.filterwarnings("ignore:.* is continued with other software")
+
 OLD_RUN = Path(__file__).parent / "old_run"
 LOSSES_AFTER_4 = {"train": [1.4629253, 1.4011858], "test": [1.4678599, 1.4136112]}
 
@@ -62,6 +65,8 @@ def test_it_is_continued_as_it_was_then(old_run, capsys):
     told = capsys.readouterr().out
     assert "is of an older version: whether its inputs have changed is not known" in told
     assert "after epoch 2" in told
+    assert "is of an older version: it goes on to record predictions alone" in told
+    assert run.recorded_quantities == {"train": (), "test": ()}
     for split, losses in LOSSES_AFTER_4.items():
         np.testing.assert_allclose(run.metrics[f"{split}_loss"][-1], losses, rtol=1e-4)
     # What it is made of now can be read by name.

@@ -201,8 +201,8 @@ class Journal:
         assert losses.shape == (N,)
         self.epochs.append(epoch)
 
-    def extent_written(self, measurement):
-        self.extents.append(measurement.extent)
+    def extent_written(self, record):
+        self.extents.append(record.extent)
 
 
 def test_an_observer_is_told(data):

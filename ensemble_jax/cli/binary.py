@@ -10,13 +10,12 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 
 from absl import app, flags, logging
 
 from ensemble_jax.cli.options_help import help_text
-from ensemble_jax.interruption import Interrupted, fail, handled, raise_interrupted
+from ensemble_jax.interruption import Interrupted, end_after, fail, handled, raise_interrupted
 
 HELP_OPTIONS = ("--help", "-help", "-h", "-?", "--helpshort")
 """What asks for help."""
@@ -26,7 +25,7 @@ def run(module: ModuleType, arguments: Sequence[str]) -> None:
     """Parse the flags, then call `main` of a module; a user's mistake ends in exit code 2.
 
     It is told in one line: `main` raises ValueError, OSError or ModuleNotFoundError for what the
-    user can put right. SIGINT and SIGTERM end in one line, too, and in exit code 130 or 143.
+    user can put right. Signals end in one line, too, and in exit code 128 and their number.
 
     Args:
         module: the binary, with `define_options()`, which defines its flags, and `main()`; its
@@ -51,28 +50,9 @@ def run(module: ModuleType, arguments: Sequence[str]) -> None:
             ):
                 module.main()
         except Interrupted as interruption:
-            print(f"{interruption}; the same command continues", file=sys.stderr)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            # What is to stay is on the disk. An orderly end can crash on what XLA has in work.
-            os._exit(interruption.exit_code)
+            end_after(interruption)
 
     app.run(guarded, argv=[sys.argv[0], *arguments], flags_parser=parse)
-
-
-def make_folder(option: str, folder: Path) -> Path:
-    """The folder, made if it is missing.
-
-    Raises:
-        ValueError: if it cannot be, naming the option that asked for it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"{option} must be a folder, or where one can be made, got {folder}: {error.strerror}"
-        ) from error
-    return folder
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ensemble_jax.cli import binary
-from ensemble_jax.interruption import fail
+from ensemble_jax.interruption import end_interrupted, fail, handled
+from ensemble_jax.streams import lenient_output
 from ensemble_jax.version import __version__
 
 VERBS = {
@@ -25,12 +26,19 @@ VERBS = {
 def main() -> None:
     """The console script: the first argument is the verb, or --help or --version."""
     given = sys.argv[1] if len(sys.argv) > 1 else ""
+    if given in VERBS:
+        run_verb(given, sys.argv[2:])
+        return
+    with lenient_output():
+        _answer(given)
+
+
+def _answer(given: str) -> None:
+    """Answer what is no verb."""
     if given in binary.HELP_OPTIONS:
         print(_usage())
     elif given == "--version":
         print(f"ensemble-jax {__version__}")
-    elif given in VERBS:
-        run_verb(given, sys.argv[2:])
     else:
         known = {verb: verb for verb in VERBS}
         what = f"unknown verb {given!r}{binary.suggestion(given, known)}" if given else "no verb"
@@ -40,7 +48,9 @@ def main() -> None:
 def run_verb(verb: str, arguments: Sequence[str] | None = None) -> None:
     """Do what a verb stands for, with these arguments or else all of the command line; it ends."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    binary.run(import_module(f"ensemble_jax.cli.{verb}"), arguments)
+    # What is imported takes a second, in which a signal may come, too.
+    with lenient_output(), handled(end_interrupted):
+        binary.run(import_module(f"ensemble_jax.cli.{verb}"), arguments)
 
 
 def _usage() -> str:

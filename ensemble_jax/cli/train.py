@@ -65,9 +65,9 @@ def main() -> None:
     if run is None:
         return
 
-    from ensemble_jax.report.run_report import write_report  # Matplotlib loads slowly
+    from ensemble_jax.report.run_report import analyze  # Matplotlib loads slowly
 
-    written = write_report(run, workdir, config.data_dir)
+    written = analyze(run, workdir, data_dir=config.data_dir).paths
     accuracy = run.metrics["test_accuracy"][-1]
     print(
         f"test accuracy after epoch {run.extents[-1]}: {accuracy.mean():.4f} "

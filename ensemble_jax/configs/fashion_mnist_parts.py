@@ -1,7 +1,7 @@
 """st-VGG on 60 parts of Fashion-MNIST, 1,000 images each, tested on the whole test set: figure 22.
 
 Member i is trained on part i % 60; all 60 collections of 100 are trained as one of 6,000, in
-chunks. `settings` of the run says which part a member has, `trained_on` which examples.
+chunks. `settings` of the run says which part a member has, `train_mask` which examples.
 Run: ensemble-jax train --config=fashion_mnist_parts \
     --config.data_dir=DIR
 DIR is where tensorflow-datasets has prepared fashion_mnist. Two members of each of four parts, on

@@ -1,8 +1,7 @@
 """Evaluation on the device."""
 
-from ensemble_jax.evaluation.collection_evaluation import CollectionEvaluation, Evaluations
+from ensemble_jax.evaluation.collection_evaluation import CollectionEvaluation
 from ensemble_jax.evaluation.evaluator import (
-    Evaluation,
     Evaluator,
     Predictor,
     join_evaluations,
@@ -12,8 +11,6 @@ from ensemble_jax.evaluation.evaluator import (
 
 __all__ = [
     "CollectionEvaluation",
-    "Evaluation",
-    "Evaluations",
     "Evaluator",
     "Predictor",
     "join_evaluations",

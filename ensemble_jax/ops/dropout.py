@@ -23,4 +23,4 @@ def dropout(
     """
     threshold = (jnp.float32(2**32) * jnp.asarray(rate, jnp.float32)).astype(jnp.uint32)
     kept = random_bits(key, inputs.shape) >= threshold
-    return jnp.where(kept, inputs / (1 - rate), 0).astype(inputs.dtype)
+    return jnp.where(kept, jnp.asarray(inputs, jnp.float32) / (1 - rate), 0).astype(inputs.dtype)

@@ -31,6 +31,7 @@ from ensemble_jax.runs import (
 )
 from ensemble_jax.runs.layout import MANIFEST, PARTS
 from ensemble_jax.runs.parts import read_part
+from ensemble_jax.streams import lenient_output
 from ensemble_jax.task import Training
 from ensemble_jax.trainer import run_training, tell_diverged
 
@@ -79,6 +80,7 @@ class Layout(NamedTuple):
         return not self.unfinished and not self.joining
 
 
+@lenient_output()
 def train_collection(training: Training, workdir: Path, team: Team) -> Run | None:
     """Train a collection, continue it or grow it, together with the other processes of the team.
 

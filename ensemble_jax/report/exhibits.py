@@ -44,18 +44,19 @@ class Material(NamedTuple):
     remark: str = ""
 
 
-def find_material(run: Run, data_dir: str = "") -> Material:
+def find_material(run: Run, dataset: Dataset | None = None, data_dir: str = "") -> Material:
     """The data set of a run.
 
     A run can be read where its data set is not, so that there may be nothing to show: then the
     remark says why.
 
     Args:
-        run: made by one of these binaries.
+        run: which may know its data set by a name.
+        dataset: what it is on, where that is at hand.
         data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
     """
     try:
-        return Material(load_data_of_run(run, data_dir))
+        return Material(dataset or load_data_of_run(run, data_dir))
     # Whatever a data set or a config from elsewhere has in store, all else can be reported.
     except Exception as error:
         told = " ".join(str(error).split()) or type(error).__name__

@@ -1100,5 +1100,6 @@
   select();
   state.point = shown[0];
   changed();
+  $("body").dataset.milliseconds = String(Math.round(performance.now()));
   $("body").dataset.ready = "true";
 })();

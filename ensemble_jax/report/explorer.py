@@ -90,7 +90,7 @@ def make_explorer(run: Run, histories: Mapping[str, History], material: Material
         remarks += filter(None, [told])
     places, packed = pack(arrays)
     facts = {
-        "title": f"{run.config.get('model', 'members')} on {run.manifest.data.name}",
+        "title": f"{run.model} on {run.manifest.data.name}",
         "members": len(run.members),
         "extents": [int(extent) for extent in extents],
         "last": int(run.extents[-1]),

@@ -117,7 +117,7 @@ def make_page(
         explorer: of the same run; None for a page without one.
     """
     return Page(
-        title=f"{run.config.get('model', 'members')} on {run.manifest.data.name}",
+        title=f"{run.model} on {run.manifest.data.name}",
         subtitle=_subtitle(run),
         warnings=_warnings(run),
         highlights=_highlights(run, scores),
@@ -402,7 +402,7 @@ def _differences(run: Run) -> list[Block]:
     else:
         blocks.append(Facts("Members", _members(run)))
     rows = []
-    for name, values in run.settings.items():
+    for name, values in run.hyperparameters.items():
         counts = Counter(values.tolist())
         if len(counts) > _MOST_VALUES:
             rows.append((name, f"{len(counts)} values, {min(counts)} to {max(counts)}"))

@@ -167,15 +167,15 @@ def parts(recipe: str, extents: Sequence[int]) -> Draw:
         collection = material.collections[recipe]
         run = collection.run
         shown = extents_to_show(run.extents, extents)
-        part_of = run.settings["part"]
+        part_of = run.hyperparameters["part"]
         members = {part: np.flatnonzero(part_of == part) for part in np.unique(part_of)}
         sizes = {len(of_part) for of_part in members.values()}
         num_members = min(sizes)
-        trained_on = run.trained_on
+        train_mask = run.train_mask
         own, test = {}, {}
         for part, of_part in members.items():
             chosen = of_part[:num_members]
-            learned = trained_on[chosen[0]]
+            learned = train_mask[chosen[0]]
             own[part] = _scores_of(run, "train", shown, chosen)[:, learned]
             test[part] = _scores_of(run, "test", shown, chosen)
         first = list(members)[:2]

@@ -7,20 +7,20 @@ from ensemble_jax.runs.manifest import DataSummary, Manifest, command_line, libr
 from ensemble_jax.runs.merging import merge_runs
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
 from ensemble_jax.runs.reader import Run, load_run
-from ensemble_jax.runs.records import ExtentRecord, SplitRecord
+from ensemble_jax.runs.records import describe_records, extent_bytes
 from ensemble_jax.runs.writer import RunWriter, claim_folder, is_being_written, lock_run
 
 __all__ = [
     "DataSummary",
-    "ExtentRecord",
     "Manifest",
     "Run",
     "RunWriter",
-    "SplitRecord",
     "TrainingSets",
     "claim_folder",
     "command_line",
     "config_differences",
+    "describe_records",
+    "extent_bytes",
     "is_being_written",
     "library_versions",
     "load_run",

@@ -1,7 +1,9 @@
 """`examples.npz`: the id and the label, if any, of every example, in the order of the axis M.
 
+Where it is known what the examples of a split really are, also that: `true_labels_SPLIT`, `[M]`.
+
 Where members are not all trained on the whole training set with its own labels, also what each is
-trained on: `trained_on`, packed bits `[N, ceil(M / 8)]`, and `taught_labels`, `[N, M]`.
+trained on: `train_mask`, packed bits `[N, ceil(M / 8)]`, and `train_labels`, `[N, M]`.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
@@ -20,7 +22,11 @@ from ensemble_jax.runs.manifest import DataSummary, Manifest
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
 
 TRAIN = "train"
-_TRAINED_ON, _TAUGHT = "trained_on", "taught_labels"
+UNKNOWN = -1
+"""The true label of an example of which none is known, or that is of none of the K classes."""
+_MASK, _LABELS = "train_mask", "train_labels"
+# What they are called in runs of format 4 and older.
+_OLD_NAMES = {_MASK: "trained_on", _LABELS: "taught_labels"}
 
 
 @runtime_checkable
@@ -34,8 +40,11 @@ class NamedExamples(Protocol):
 
 
 @runtime_checkable
-class Examples(NamedExamples, Protocol):
-    """Anything that knows its examples' labels too, as `ensemble_jax.data.Split` does."""
+class LabelledExamples(NamedExamples, Protocol):
+    """Anything that knows its examples' labels too, as `ensemble_jax.data.Split` does.
+
+    It may also have `true_labels`, see `ExampleTable`, or None.
+    """
 
     @property
     def labels(self) -> Int[np.ndarray, " M"]:
@@ -44,7 +53,7 @@ class Examples(NamedExamples, Protocol):
 
 
 def example_arrays(
-    splits: Mapping[str, Examples], probes: Mapping[str, NamedExamples], data: DataSummary
+    splits: Mapping[str, LabelledExamples], probes: Mapping[str, NamedExamples], data: DataSummary
 ) -> dict[str, Shaped[np.ndarray, " M"]]:
     """The arrays by the names they are written under, checked.
 
@@ -58,13 +67,16 @@ def example_arrays(
         raise ValueError(f"examples must be those of the data set, {data.sizes}, got {sizes}")
     arrays = {}
     for split, examples in splits.items():
-        labels = np.asarray(examples.labels)
-        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= data.num_classes:
-            raise ValueError(
-                f"labels of {split} must be integers in 0..{data.num_classes - 1}, "
-                f"got {labels.dtype} in {labels.min()}..{labels.max()}"
-            )
-        arrays[f"labels_{split}"] = labels.astype(np.int32)
+        arrays[f"labels_{split}"] = _checked(examples.labels, f"labels of {split}", data)
+        true_labels = getattr(examples, "true_labels", None)
+        if true_labels is not None:
+            checked = _checked(true_labels, f"true labels of {split}", data, least=UNKNOWN)
+            if len(checked) != sizes[split]:
+                raise ValueError(
+                    f"true labels of {split} must be one for each of its {sizes[split]} examples, "
+                    f"got {len(checked)}"
+                )
+            arrays[f"true_labels_{split}"] = checked
     for name, examples in {**splits, **probes}.items():
         ids = np.asarray(examples.ids)
         if ids.dtype.kind not in "iuU":
@@ -75,18 +87,46 @@ def example_arrays(
     return arrays
 
 
-def read_examples(
-    directory: Path, data: DataSummary
-) -> tuple[dict[str, Int[np.ndarray, " M"]], dict[str, Shaped[np.ndarray, " M"]]]:
-    """Read the labels of each split, and the ids of each split and probe.
+def _checked(labels, what, data, least=0):
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.min() < least or labels.max() >= data.num_classes:
+        raise ValueError(
+            f"{what} must be integers in {least}..{data.num_classes - 1}, "
+            f"got {labels.dtype} in {labels.min()}..{labels.max()}"
+        )
+    return labels.astype(np.int32)
+
+
+class ExampleTable(NamedTuple):
+    """What is known of the examples of a run.
+
+    Attributes:
+        labels: `[M]` int32, in 0..K-1, by split.
+        ids: `[M]` integers or text by split and probe.
+        true_labels: `[M]` int32, in 0..K-1 or `UNKNOWN`, for the splits whose labels may be wrong
+            and where it is known what is right.
+    """
+
+    labels: Mapping[str, Int[np.ndarray, " M"]]
+    ids: Mapping[str, Shaped[np.ndarray, " M"]]
+    true_labels: Mapping[str, Int[np.ndarray, " M"]]
+
+
+def read_examples(directory: Path, data: DataSummary) -> ExampleTable:
+    """Read what is known of the examples.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if it is damaged or has not the sizes of the data set.
     """
     path = directory / EXAMPLES
-    labels = dict(_read(path, "labels", data.split_sizes))
-    return labels, dict(_read(path, "ids", data.sizes))
+    there = names_in_npz(path)
+    known = {s: size for s, size in data.split_sizes.items() if f"true_labels_{s}" in there}
+    return ExampleTable(
+        dict(_read(path, "labels", data.split_sizes)),
+        dict(_read(path, "ids", data.sizes)),
+        dict(_read(path, "true_labels", known)),
+    )
 
 
 def _read(
@@ -108,12 +148,12 @@ class TrainingSets:
     """What each of N members is trained on, of the M examples of the split `train`.
 
     Attributes:
-        trained_on: `[N, M]`, whether a member is trained on an example.
-        taught_labels: `[N, M]`, the labels it is taught; None for those of the data set.
+        train_mask: `[N, M]`, whether a member is trained on an example.
+        train_labels: `[N, M]`, the labels it is taught; None for those of the data set.
     """
 
-    trained_on: Bool[np.ndarray, "N M"]
-    taught_labels: Int[np.ndarray, "N M"] | None = None
+    train_mask: Bool[np.ndarray, "N M"]
+    train_labels: Int[np.ndarray, "N M"] | None = None
 
 
 def training_set_arrays(sets: TrainingSets, manifest: Manifest) -> dict[str, np.ndarray]:
@@ -123,21 +163,21 @@ def training_set_arrays(sets: TrainingSets, manifest: Manifest) -> dict[str, np.
         ValueError: if the shapes or values are not those of the manifest's members and examples.
     """
     shape = (manifest.num_members, manifest.data.split_sizes[TRAIN])
-    if sets.trained_on.shape != shape or sets.trained_on.dtype != bool:
+    if sets.train_mask.shape != shape or sets.train_mask.dtype != bool:
         raise ValueError(
-            f"trained_on must be bool {list(shape)}, "
-            f"got {sets.trained_on.dtype} {list(sets.trained_on.shape)}"
+            f"train_mask must be bool {list(shape)}, "
+            f"got {sets.train_mask.dtype} {list(sets.train_mask.shape)}"
         )
-    arrays = {_TRAINED_ON: pack_correct(sets.trained_on)}
-    labels = sets.taught_labels
+    arrays = {_MASK: pack_correct(sets.train_mask)}
+    labels = sets.train_labels
     if labels is not None:
         num_classes = manifest.data.num_classes
         if labels.shape != shape or labels.min() < 0 or labels.max() >= num_classes:
             raise ValueError(
-                f"taught_labels must be {list(shape)} in 0..{num_classes - 1}, "
+                f"train_labels must be {list(shape)} in 0..{num_classes - 1}, "
                 f"got {list(labels.shape)} in {labels.min()}..{labels.max()}"
             )
-        arrays[_TAUGHT] = labels.astype(np.min_scalar_type(num_classes - 1))
+        arrays[_LABELS] = labels.astype(np.min_scalar_type(num_classes - 1))
     return arrays
 
 
@@ -149,16 +189,16 @@ def read_training_sets(directory: Path, manifest: Manifest) -> TrainingSets | No
         ValueError: if it is damaged or is not that of the manifest.
     """
     path = directory / EXAMPLES
-    names = names_in_npz(path)
-    if _TRAINED_ON not in names:
+    there = names_in_npz(path)
+    names = [n for name, old in _OLD_NAMES.items() for n in (name, old) if n in there]
+    if not names:
         return None
     size = manifest.data.split_sizes[TRAIN]
-    bits, *labels = read_npz(path, [name for name in (_TRAINED_ON, _TAUGHT) if name in names])
+    bits, *labels = read_npz(path, names)
     expected = [(manifest.num_members, -(-size // 8)), (manifest.num_members, size)]
     if any(x.shape != shape for x, shape in zip((bits, *labels), expected, strict=False)):
         raise ValueError(
             f"{path} does not belong to its run: what members are trained on must be "
             f"{list(expected[1])}"
         )
-    taught = labels[0].astype(np.int32) if labels else None
-    return TrainingSets(unpack_correct(bits, size), taught)
+    return TrainingSets(unpack_correct(bits, size), labels[0].astype(np.int32) if labels else None)

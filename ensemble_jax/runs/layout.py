@@ -1,7 +1,8 @@
 """Where everything lies in a run directory.
 
     run.json                      what the run is: see `Manifest`; it makes the folder a run
-    examples.npz                  labels_SPLIT int32 [M], ids_SPLIT [M], ids_PROBE [M]; where
+    examples.npz                  labels_SPLIT int32 [M], ids_SPLIT [M], ids_PROBE [M]; where it is
+                                  known what examples really are, true_labels_SPLIT int32 [M]; where
                                   members are trained on different examples or labels, which: see
                                   `TrainingSets`
     records/extent-000010.npz     what the members did after 10 epochs: see `ExtentRecord`
@@ -22,8 +23,10 @@ from pathlib import Path
 
 KIND = "ensemble_jax run"
 # Raised whenever an older reader would misread what is written; 2 brought the probes, 3 the
-# parts, 4 the digests of the inputs and the numbers by which these are normalised.
-FORMAT_VERSION = 4
+# parts, 4 the digests of the inputs and the numbers by which these are normalised, 5 other names of
+# what members are trained on and differ in, further quantities of every example, and the id that
+# records and checkpoints bear.
+FORMAT_VERSION = 5
 
 MANIFEST = "run.json"
 EXAMPLES = "examples.npz"

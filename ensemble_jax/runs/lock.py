@@ -21,6 +21,12 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EOPNOTSUPP)
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
 # `is_locked` holds a lock for a moment, in which nobody shall be refused.
 _ATTEMPTS, _PAUSE_SECONDS = 5, 0.05
+# The open lock files of this process, by their absolute path.
+_held: dict[Path, int] = {}
+
+
+class LostLockError(OSError):
+    """A folder is no longer the one that this process has locked."""
 
 
 @contextlib.contextmanager
@@ -48,11 +54,31 @@ def locked(path: Path, what: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # a full disk: then nobody is told who holds it
             os.ftruncate(descriptor, 0)
             os.write(descriptor, holder_of_this_process().encode())
+        _held[path.absolute()] = descriptor
         yield
     finally:
+        _held.pop(path.absolute(), None)
         with contextlib.suppress(OSError):
-            path.unlink()
+            if _is_at(descriptor, path):  # and not that of a process which came after
+                path.unlink()
         os.close(descriptor)
+
+
+def check_lock(path: Path) -> None:
+    """See that a lock file is the one that this process holds; nothing if it holds none there.
+
+    Asked before whatever is written or removed in its folder: that may have been moved or removed,
+    and another run begun in its place.
+
+    Raises:
+        LostLockError: if the lock file that lies there is another one, or gone.
+    """
+    descriptor = _held.get(path.absolute())
+    if descriptor is not None and not _is_at(descriptor, path):
+        raise LostLockError(
+            f"{path.parent} is no longer the folder that this process has locked: it, or its "
+            f"{path.name}, was moved or removed since; nothing more is written there"
+        )
 
 
 def holder_of_this_process() -> str:
@@ -126,6 +152,9 @@ def _try_to_lock(descriptor: int) -> None:
 def _is_at(descriptor: int, path: Path) -> bool:
     """Whether a path names the open file."""
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+    except OSError as error:
+        # ESTALE is what a network file system says of a file that another machine has removed.
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+            return False
+        raise

@@ -8,12 +8,14 @@ import platform
 import re
 import shlex
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ensemble_jax.options import recorded_of_sets
 from ensemble_jax.runs.configs import format_config, plain_value
 from ensemble_jax.runs.layout import FORMAT_VERSION, KIND, MANIFEST
 from ensemble_jax.version import __version__
@@ -21,6 +23,8 @@ from ensemble_jax.version import __version__
 PROTOCOLS = ("trajectory", "independent")
 # Names that are part of names of files, and so must not lead elsewhere.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# The first format in which what differs between members has this name.
+_WITH_HYPERPARAMETERS = 5
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -105,7 +109,13 @@ def command_line() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
-def _now() -> str:
+def new_run_id() -> str:
+    """What a run is told by from all others."""
+    return uuid.uuid4().hex
+
+
+def utc_now() -> str:
+    """The time, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -120,7 +130,8 @@ class Manifest:
         data: the data set.
         members: the id of each member, in the order of the axis N of every record.
         extents: the extents asked for, ascending.
-        settings: what differs between members: `[N]` values for each setting.
+        hyperparameters: what differs between members: `[N]` values by name, among them their
+            seeds and, where they have one, their part of the training set.
         plan: the execution plan.
         protocol: `trajectory` (one collection measured at every extent) or `independent` (a fresh
             collection for each extent).
@@ -136,27 +147,41 @@ class Manifest:
         plan_reason: why that plan, in a few words.
         normalisation: `mean` and `std` of the training examples, by which inputs are normalised;
             absent in runs of format 3 and older.
+        recorded: the quantities of every example that extents hold beside predictions, in the order
+            and by the names of `options.Quantity`, for splits and probes that have any.
         inputs: a digest of everything that training and evaluation read, by its name; absent in
             runs of format 3 and older.
+        run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 3
+            and older, whose records say nothing.
+        prng: how members draw random numbers, in JAX's words.
+        environment: settings of JAX and its compilers that can change results and were not as they
+            are by default.
+        continuations: for each time that it was continued with other versions or another
+            environment, `created`, `versions`, `python` and `environment` from then on.
     """
 
     config: Mapping[str, Any]
     data: DataSummary
     members: Sequence[int]
     extents: Sequence[int]
-    settings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
     protocol: str = "trajectory"
     devices: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=library_versions)
     python: str = field(default_factory=platform.python_version)
     command: str = field(default_factory=command_line)
-    created: str = field(default_factory=_now)
+    created: str = field(default_factory=utc_now)
     sources: Sequence[Mapping[str, Any]] = ()
     parts: Sequence[Sequence[int]] = ()
     plan_reason: str = ""
     normalisation: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
+    run_id: str = field(default_factory=new_run_id)
+    prng: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    continuations: Sequence[Mapping[str, Any]] = ()
+    recorded: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _make_plain(self)
@@ -176,17 +201,25 @@ class Manifest:
             raise ValueError(
                 f"extents must be ascending epochs of at least 0, got {list(self.extents)}"
             )
-        for name, values in self.settings.items():
+        for name, values in self.hyperparameters.items():
             if len(values) != self.num_members:
                 raise ValueError(
-                    f"settings: {name} must have one value for each of the {self.num_members} "
-                    f"members, got {len(values)}"
+                    f"hyperparameters: {name} must have one value for each of the "
+                    f"{self.num_members} members, got {len(values)}"
                 )
         if self.protocol not in PROTOCOLS:
             raise ValueError(
                 f"protocol must be one of {', '.join(PROTOCOLS)}, got {self.protocol!r}"
             )
+        self._check_recorded()
         self._check_parts()
+
+    def _check_recorded(self) -> None:
+        texts = [f"{quantity}:{name}" for name, some in self.recorded.items() for quantity in some]
+        known = recorded_of_sets(texts, self.data.split_sizes, self.data.probe_sizes)
+        for name, some in self.recorded.items():
+            if list(some) != [quantity.value for quantity in known.get(name, ())]:
+                raise ValueError(f"recorded of {name} must be in order, got {list(some)}")
 
     def _check_parts(self) -> None:
         ends = [0, *(bound for part in self.parts for bound in part)]
@@ -242,6 +275,9 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         values: dict[str, Any] = {k: v for k, v in content.items() if k not in ("kind", "format")}
         values["data"] = DataSummary(**values["data"])
+        if version < _WITH_HYPERPARAMETERS:
+            values["hyperparameters"] = values.pop("settings")
+        values.setdefault("run_id", "")
         return Manifest(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is broken: {error}") from error

@@ -13,7 +13,8 @@ import numpy as np
 
 from ensemble_jax.runs.examples import TrainingSets
 from ensemble_jax.runs.files import sync_folder
-from ensemble_jax.runs.lock import locked
+from ensemble_jax.runs.lock import check_lock, locked
+from ensemble_jax.runs.manifest import new_run_id
 from ensemble_jax.runs.parts import check_joinable, joined_training_sets, origins
 from ensemble_jax.runs.reader import Run, join_parts, load_run
 from ensemble_jax.runs.writer import RunWriter
@@ -24,6 +25,7 @@ class _Labelled(NamedTuple):
 
     labels: np.ndarray
     ids: np.ndarray
+    true_labels: np.ndarray | None
 
 
 class _Unlabelled(NamedTuple):
@@ -32,7 +34,7 @@ class _Unlabelled(NamedTuple):
     ids: np.ndarray
 
 
-def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathLike) -> Run:
+def merge_runs(sources: Sequence[Run | str | os.PathLike], destination: str | os.PathLike) -> Run:
     """Join runs that differ in nothing but their members into a new run directory.
 
     Runs of several parts may be among them. Configs may differ in `members` (the ids) and
@@ -45,40 +47,48 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
     merge that was killed can just be repeated, and one at a time makes the same destination.
 
     Args:
-        sources: the run directories, two or more.
+        sources: two or more runs, or their directories.
         destination: a path that does not exist.
 
     Raises:
         FileNotFoundError: if a source does not exist.
         ValueError: if the destination exists or is being made, a source is not a run, or the
-            sources share a member or differ in their config, settings, data, examples or finished
-            extents.
+            sources share a member or differ in their config, hyperparameters, data, examples or
+            finished extents.
     """
     destination = Path(destination)
+    if isinstance(sources, Run | str | os.PathLike):
+        raise ValueError(f"sources must be several runs, got {sources!r} alone")
     if len(sources) < 2:
         raise ValueError(f"sources must be two or more runs, got {len(sources)}")
     if os.path.lexists(destination):
         raise ValueError(f"destination {destination} already exists: choose another path")
-    runs = [load_run(source, include_diverged=True) for source in sources]
+    directories = [of.directory if isinstance(of, Run) else of for of in sources]
+    runs = [load_run(directory, include_diverged=True) for directory in directories]
     parts = [part for run in runs for part in run.parts]
-    labels, ids = check_joinable(parts)
+    examples = check_joinable(parts)
     _check_as_far(runs)
-    joined = join_parts(destination, parts, labels, ids, include_diverged=True)
-    splits = {split: _Labelled(labels[split], ids[split]) for split in joined.splits}
+    joined = join_parts(destination, parts, examples, include_diverged=True)
+    labels, ids, truth = examples
+    splits = {s: _Labelled(labels[s], ids[s], truth.get(s)) for s in joined.splits}
     probes = {probe: _Unlabelled(ids[probe]) for probe in joined.probes}
     sets = _training_sets(joined)
     manifest = replace(
-        joined.manifest, sources=origins((str(run.directory), run.manifest) for run in runs)
+        joined.manifest,
+        sources=origins((str(run.directory), run.manifest) for run in runs),
+        run_id=new_run_id(),
     )
     unfinished = destination.with_name(f".{destination.name}.merging")
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with locked(unfinished.with_name(f"{unfinished.name}.lock"), destination):
+    lock = unfinished.with_name(f"{unfinished.name}.lock")
+    with locked(lock, destination):
         if unfinished.exists():
             shutil.rmtree(unfinished)
         try:
             writer = RunWriter.create(unfinished, manifest, splits, sets, probes)
             for extent in joined.extents:
                 writer.write_extent(joined.record(extent))
+            check_lock(lock)
             os.rename(unfinished, destination)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -101,5 +111,5 @@ def _training_sets(joined: Run) -> TrainingSets | None:
     sets = joined_training_sets(joined.parts)
     if sets is None:
         return None
-    has_labels = sets.taught_labels is not None
-    return TrainingSets(joined.trained_on, joined.taught_labels if has_labels else None)
+    has_labels = sets.train_labels is not None
+    return TrainingSets(joined.train_mask, joined.train_labels if has_labels else None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ensemble_jax.runs.manifest import Manifest
-from ensemble_jax.runs.records import array_specs, read_arrays
+from ensemble_jax.runs.records import read_arrays
 
 
 def metric_names(manifest: Manifest) -> dict[str, str]:
@@ -23,8 +23,8 @@ def metric_names(manifest: Manifest) -> dict[str, str]:
 def metrics_line(path: Path, extent: int, manifest: Manifest) -> bytes:
     """The line of one extent, from its record; what is not finite becomes null."""
     names = metric_names(manifest)
-    specs = array_specs(manifest.data, manifest.num_members)
-    *metrics, speed = read_arrays(path, [*names.values(), "train_images_per_second"], specs)
+    wanted = [*names.values(), "train_images_per_second"]
+    *metrics, speed = read_arrays(path, extent, wanted, manifest)
     line = {"extent": extent}
     line |= {name: [_number(x) for x in array] for name, array in zip(names, metrics, strict=True)}
     line |= {"train_images_per_second": _number(speed.item())}

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Shaped
 
 from ensemble_jax.runs.configs import config_differences
-from ensemble_jax.runs.examples import TRAIN, TrainingSets, read_examples, read_training_sets
-from ensemble_jax.runs.layout import MANIFEST, part_path, record_path
+from ensemble_jax.runs.examples import (
+    TRAIN,
+    ExampleTable,
+    TrainingSets,
+    read_examples,
+    read_training_sets,
+)
+from ensemble_jax.runs.layout import CHECKPOINTS, MANIFEST, part_path, record_path
 from ensemble_jax.runs.manifest import Manifest, read_manifest
-from ensemble_jax.runs.records import array_specs, read_arrays
+from ensemble_jax.runs.records import read_arrays
 from ensemble_jax.runs.writer import finished_extents
 
 # The fields of a config that say which members are trained.
@@ -31,9 +36,6 @@ _ORIGIN = (
     "created",
     "sources",
 )
-
-Labels = dict[str, Int[np.ndarray, " M"]]
-Ids = dict[str, Shaped[np.ndarray, " M"]]
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,14 @@ class Part:
         Raises:
             ValueError: if the record is damaged or not that of the manifest.
         """
-        specs = array_specs(self.manifest.data, self.manifest.num_members)
-        (array,) = read_arrays(record_path(self.directory, extent), [name], specs)
+        path = record_path(self.directory, extent)
+        (array,) = read_arrays(path, extent, [name], self.manifest)
         return array
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the training states, which need not be there."""
+        return self.directory / CHECKPOINTS
 
     def diverged_members(self) -> dict[int, int]:
         """The earliest epoch in which each member diverged, by id.
@@ -121,18 +128,19 @@ def read_parts(directory: Path) -> tuple[Part, ...]:
     return own, *further
 
 
-def check_joinable(parts: Sequence[Part], *, ignored: Collection[str] = ()) -> tuple[Labels, Ids]:
-    """See that parts differ in nothing but their members; returns their labels and ids.
+def check_joinable(parts: Sequence[Part], *, ignored: Collection[str] = ()) -> ExampleTable:
+    """See that parts differ in nothing but their members; returns what is known of their examples.
 
     Args:
         parts: at least one.
         ignored: fields of the config and the manifest in which they may differ for the time being.
 
     Raises:
-        ValueError: if two share a member or differ in their config, settings, data or examples.
+        ValueError: if two share a member or differ in their config, hyperparameters, data or
+            examples.
     """
     first, *others = parts
-    labels, ids = read_examples(first.directory, first.manifest.data)
+    examples = read_examples(first.directory, first.manifest.data)
     owner = dict.fromkeys(first.manifest.members, first.directory)
     for other in others:
         pair = f"{first.directory} and {other.directory}"
@@ -145,18 +153,18 @@ def check_joinable(parts: Sequence[Part], *, ignored: Collection[str] = ()) -> t
         if different := config_differences(*shared):
             raise ValueError(f"{pair} differ: {'; '.join(different)}")
         of_other = read_examples(other.directory, other.manifest.data)
-        for name in ids:
-            # A probe has no labels, in both.
-            if not all(
-                np.array_equal(one.get(name, ()), two.get(name, ()))
-                for one, two in zip((labels, ids), of_other, strict=True)
+        for name in examples.ids:
+            # A probe has no labels; true ones are in no part that an older version has begun.
+            if any(
+                name in one and name in two and not np.array_equal(one[name], two[name])
+                for one, two in zip(examples, of_other, strict=True)
             ):
                 raise ValueError(f"{pair} have different {name} examples")
         again = [member for member in other.manifest.members if member in owner]
         if again:
             raise ValueError(f"{owner[again[0]]} and {other.directory} share members: {again}")
         owner |= dict.fromkeys(other.manifest.members, other.directory)
-    return labels, ids
+    return examples
 
 
 def _without(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -169,7 +177,8 @@ def _shared(manifest: Manifest) -> dict[str, Any]:
         "protocol": manifest.protocol,
         "data": vars(manifest.data),
         "extents": manifest.extents,
-        "names of settings": sorted(manifest.settings),
+        "recorded": manifest.recorded,
+        "names of hyperparameters": sorted(manifest.hyperparameters),
     }
 
 
@@ -188,16 +197,16 @@ def joined_manifest(parts: Sequence[Part]) -> Manifest:
     members = [stored[i] for i in order]
     extents = sorted({extent for manifest in manifests for extent in manifest.extents})
     of_all = {"members": members, "num_members": len(members), "extents": extents}
-    settings = {}
-    for name in first.settings:
-        values = [value for manifest in manifests for value in manifest.settings[name]]
-        settings[name] = [values[i] for i in order]
+    hyperparameters = {}
+    for name in first.hyperparameters:
+        values = [value for manifest in manifests for value in manifest.hyperparameters[name]]
+        hyperparameters[name] = [values[i] for i in order]
     return replace(
         first,
         config={name: of_all.get(name, value) for name, value in first.config.items()},
         members=members,
         extents=extents,
-        settings=settings,
+        hyperparameters=hyperparameters,
         sources=origins((str(part.directory), part.manifest) for part in parts),
         parts=(),
     )
@@ -221,13 +230,13 @@ def joined_training_sets(parts: Sequence[Part]) -> TrainingSets | None:
     if all(of_part is None for of_part in sets):
         return None
     data = parts[0].manifest.data
-    own_labels = read_examples(parts[0].directory, data)[0][TRAIN]
-    has_labels = any(s is not None and s.taught_labels is not None for s in sets)
-    trained_on, taught = [], []
+    own_labels = read_examples(parts[0].directory, data).labels[TRAIN]
+    has_labels = any(s is not None and s.train_labels is not None for s in sets)
+    train_mask, taught = [], []
     for part, of_part in zip(parts, sets, strict=True):
         shape = (part.manifest.num_members, data.split_sizes[TRAIN])
         known = of_part or TrainingSets(np.ones(shape, bool))
-        trained_on.append(known.trained_on)
-        labels = own_labels if known.taught_labels is None else known.taught_labels
+        train_mask.append(known.train_mask)
+        labels = own_labels if known.train_labels is None else known.train_labels
         taught.append(np.broadcast_to(labels, shape))
-    return TrainingSets(np.concatenate(trained_on), np.concatenate(taught) if has_labels else None)
+    return TrainingSets(np.concatenate(train_mask), np.concatenate(taught) if has_labels else None)

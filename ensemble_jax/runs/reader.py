@@ -2,218 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
-import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped, UInt, UInt8
+from jaxtyping import Float, Shaped
 
-from ensemble_jax.runs.examples import TRAIN
-from ensemble_jax.runs.manifest import Manifest
-from ensemble_jax.runs.metrics import metric_names
-from ensemble_jax.runs.packing import unpack_correct
-from ensemble_jax.runs.parts import (
-    Part,
-    check_joinable,
-    joined_manifest,
-    joined_training_sets,
-    read_part,
-    read_parts,
-)
-from ensemble_jax.runs.records import SPLIT_QUANTITIES, ExtentRecord, SplitRecord, array_specs
+from ensemble_jax.runs.arrays import RunArrays
+from ensemble_jax.runs.examples import ExampleTable
+from ensemble_jax.runs.parts import Part, check_joinable, joined_manifest, read_part, read_parts
 
 if TYPE_CHECKING:
     import xarray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Run:
+class Run(RunArrays):
     """A run as it was when it was loaded: `load_run`.
 
-    Axes are E extents, N members, M examples and K classes, in this order, and no axis is ever
-    dropped. N is the same everywhere: the number of `members`, from which those that diverged are
-    left out unless they were asked for.
-
-    Arrays are read from the disk whenever a method is called. `extents` of the methods is the
-    extents to read, an integer or several; all that are finished when it is left out. Reading a
-    large run piecewise keeps the memory small.
-
-    Attributes:
-        directory: where the run lies.
-        manifest: what the run is; of one of several parts, all together.
-        parts: the folders that hold its members.
-        extents: the extents that are finished in all parts, ascending.
-        members: `[N]`, the ids of the members in the arrays.
-        diverged: the epoch in which the loss of a member became non-finite, by the member's id, for
-            every member of the run that diverged, whether it is in the arrays or not.
-        labels: `[M]` int32 by split.
-        ids: `[M]` integers or text by split and probe.
-        network: what was trained, where `train` has just returned the run or a name stands for it.
+    Its arrays are those of `RunArrays`; here is what is made of them with other libraries.
     """
-
-    directory: Path
-    manifest: Manifest
-    parts: tuple[Part, ...]
-    extents: tuple[int, ...]
-    members: Int[np.ndarray, " N"]
-    diverged: Mapping[int, int]
-    labels: Mapping[str, Int[np.ndarray, " M"]]
-    ids: Mapping[str, Shaped[np.ndarray, " M"]]
-    network: Any = None
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The effective config, nested."""
-        return self.manifest.config
-
-    @property
-    def finished(self) -> bool:
-        """Whether every extent that was asked for is there."""
-        return self.extents == tuple(self.manifest.extents)
-
-    @property
-    def num_classes(self) -> int:
-        """K."""
-        return self.manifest.data.num_classes
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """One name for each label, in the order of the labels."""
-        return tuple(self.manifest.data.class_names)
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The names of the splits, whose examples have labels."""
-        return tuple(self.manifest.data.split_sizes)
-
-    @property
-    def probes(self) -> tuple[str, ...]:
-        """The names of the probes, whose examples have no labels."""
-        return tuple(self.manifest.data.probe_sizes)
-
-    @property
-    def settings(self) -> dict[str, Shaped[np.ndarray, " N"]]:
-        """What differs between members: `[N]` values for each setting."""
-        kept = np.isin(self.manifest.members, self.members)
-        return {
-            name: np.array(list(itertools.compress(values, kept)))
-            for name, values in self.manifest.settings.items()
-        }
-
-    @cached_property
-    def trained_on(self) -> Bool[np.ndarray, "N M"]:
-        """`[N, M]`, whether each member was trained on each example of the split `train`."""
-        sets = joined_training_sets(self.parts)
-        if sets is None:
-            return np.ones((len(self.members), len(self.labels[TRAIN])), bool)
-        return sets.trained_on[self._rows]
-
-    @cached_property
-    def taught_labels(self) -> Int[np.ndarray, "N M"]:
-        """`[N, M]`, the label that each member was taught of each example of the split `train`."""
-        sets = joined_training_sets(self.parts)
-        if sets is None or sets.taught_labels is None:
-            return np.broadcast_to(self.labels[TRAIN], (len(self.members), len(self.labels[TRAIN])))
-        return sets.taught_labels[self._rows]
-
-    @cached_property
-    def metrics(self) -> dict[str, Float[np.ndarray, "E N"]]:
-        """`[E, N]` float32 by name: `train_loss` in nats, `train_accuracy`, `test_loss`, ..."""
-        return {
-            name: self._stack(array, None) for name, array in metric_names(self.manifest).items()
-        }
-
-    @cached_property
-    def train_images_per_second(self) -> Float[np.ndarray, " E"]:
-        """`[E]`, speed of training, all members together; NaN where nothing was trained.
-
-        NaN for several parts, too: they were trained one after another or on different machines.
-        """
-        return self._stack("train_images_per_second", None)
-
-    def correct(
-        self, split: str, extents: int | Sequence[int] | None = None
-    ) -> Bool[np.ndarray, "E N M"]:
-        """`[E, N, M]`, whether each member classifies each example correctly.
-
-        Takes `E N M` bytes of memory; `bits` is the same in an eighth of it.
-
-        Raises:
-            ValueError: if there is no such split or extent, or a record is damaged.
-        """
-        bits = self.bits(split, extents)
-        return unpack_correct(bits, len(self.labels[split]))
-
-    def bits(
-        self, split: str, extents: int | Sequence[int] | None = None
-    ) -> UInt8[np.ndarray, "E N bytes"]:
-        """`[E, N, ceil(M / 8)]`, `correct` packed as by `pack_correct`.
-
-        Raises:
-            ValueError: if there is no such split or extent, or a record is damaged.
-        """
-        return self._stack(f"bits_{self._labelled(split)}", extents)
-
-    def predictions(
-        self, name: str, extents: int | Sequence[int] | None = None
-    ) -> UInt[np.ndarray, "E N M"]:
-        """`[E, N, M]`, the predicted classes 0..K-1 of a split or probe.
-
-        In the smallest unsigned type for K.
-
-        Raises:
-            ValueError: if there is no such split, probe or extent, or a record is damaged.
-        """
-        return self._stack(f"predictions_{self._known(name)}", extents)
-
-    def votes(
-        self, name: str, extents: int | Sequence[int] | None = None
-    ) -> Int[np.ndarray, "E M K"]:
-        """`[E, M, K]` int32, how many of `members` predict each class; sums to N over the classes.
-
-        Of a split or probe.
-
-        Counted from the predictions, extent by extent: it reads `E N M` predictions but never
-        holds those of more than one extent.
-
-        Raises:
-            ValueError: if there is no such split, probe or extent, a record is damaged, or N is 0.
-        """
-        from ensemble_jax.analysis import count_votes  # SciPy loads slowly, and only this needs it
-
-        selected = self._selected(extents)
-        num_examples = len(self.ids[self._known(name)])
-        votes = np.empty((len(selected), num_examples, self.num_classes), np.int32)
-        for i, extent in enumerate(selected):
-            votes[i] = count_votes(self.predictions(name, extent)[0], self.num_classes)
-        return votes
-
-    def record(self, extent: int) -> ExtentRecord:
-        """All that is recorded of `members` at an extent.
-
-        Raises:
-            ValueError: if there is no such extent, or a record is damaged.
-        """
-
-        def read(name):
-            return self._stack(name, extent)[0]
-
-        return ExtentRecord(
-            extent,
-            {
-                split: SplitRecord(*(read(f"{name}_{split}") for name in SPLIT_QUANTITIES))
-                for split in self.splits
-            },
-            read("diverged_at"),
-            float(read("train_images_per_second")),
-            {probe: read(f"predictions_{probe}") for probe in self.probes},
-        )
 
     def params(self, member: int | None = None) -> Any:
         """The trained parameters at the last checkpoint, nested dictionaries of arrays by name.
@@ -240,22 +51,15 @@ class Run:
 
         return predict(self, inputs, network=network, members=members, probabilities=probabilities)
 
-    def ensemble_accuracy(self, split: str = "test") -> Float[np.ndarray, " E"]:
-        """`[E]`, the share of examples whose label most members predict; ties go to lower classes.
-
-        Raises:
-            ValueError: if there is no such split, or N is 0.
-        """
-        return (self.votes(split).argmax(-1) == self.labels[self._labelled(split)]).mean(-1)
-
     def to_xarray(self, extents: int | Sequence[int] | None = None) -> xarray.Dataset:
         """The run as a labelled Dataset.
 
         Dimensions `extent`, `member`, `example_SPLIT` and `example_PROBE`, whose coordinates are
-        the epochs, the members' ids and the examples' ids; `label_SPLIT` and the members' settings
-        are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT` and
-        `predictions_PROBE` (extent, member, example), `loss_SPLIT` and `accuracy_SPLIT` (extent,
-        member), `train_images_per_second` (extent). Class names, data set, protocol and the members
+        the epochs, the members' ids and the examples' ids; `label_SPLIT` and the members'
+        hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT` and
+        `predictions_PROBE` (extent, member, example), `recorded_QUANTITY_NAME` (the same, and class
+        for some) as float32, `loss_SPLIT` and `accuracy_SPLIT` (extent, member),
+        `train_images_per_second` (extent). Class names, data set, protocol and the members
         that diverged are attributes. Votes are left out: they follow from the predictions, and are
         often larger (see `votes`).
 
@@ -273,53 +77,6 @@ class Run:
         return (
             f"Run({str(self.directory)!r}: {len(self.members)} members, {len(self.diverged)} "
             f"diverged, extents {list(self.extents)}, {sizes}, {self.num_classes} classes)"
-        )
-
-    @cached_property
-    def _rows(self) -> Int[np.ndarray, " N"]:
-        """Where the members lie in the arrays of the records, part after part."""
-        stored = [member for part in self.parts for member in part.manifest.members]
-        rows = {member: row for row, member in enumerate(stored)}
-        return np.array([rows[member] for member in self.members.tolist()], int)
-
-    def _stack(self, name: str, extents: int | Sequence[int] | None) -> np.ndarray:
-        """One array of each record, without the members that are left out."""
-        shape, dtype = array_specs(self.manifest.data, self.manifest.num_members)[name]
-        selected = self._selected(extents)
-        stack = np.empty((len(selected), *((len(self._rows), *shape[1:]) if shape else ())), dtype)
-        for i, extent in enumerate(selected):
-            arrays = [part.read(extent, name) for part in self.parts]
-            if shape:
-                stack[i] = np.concatenate(arrays)[self._rows]
-            else:  # of all members together, which those of several parts never were
-                stack[i] = arrays[0] if len(arrays) == 1 else np.nan
-        return stack
-
-    def _selected(self, extents: int | Sequence[int] | None) -> tuple[int, ...]:
-        if extents is None:
-            return self.extents
-        several = [extents] if np.ndim(extents) == 0 else extents
-        selected = tuple(map(operator.index, several))  # type: ignore[arg-type]
-        for extent in selected:
-            if extent not in self.extents:
-                raise ValueError(
-                    f"extents must be among the finished ones of {self.directory}, "
-                    f"{list(self.extents)}, got {extent}"
-                )
-        return selected
-
-    def _labelled(self, split: str) -> str:
-        if split in self.splits:
-            return split
-        reason = ": a probe has no labels" if split in self.probes else ""
-        raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}{reason}")
-
-    def _known(self, name: str) -> str:
-        if name in self.manifest.data.sizes:
-            return name
-        kind = "split or probe" if self.probes else "split"
-        raise ValueError(
-            f"{kind} must be one of {', '.join(self.manifest.data.sizes)}, got {name!r}"
         )
 
 
@@ -347,15 +104,14 @@ def load_run(
     directory = Path(directory)
     parts = (read_part(directory),) if own_part else read_parts(directory)
     # Extents are added to one part after another.
-    labels, ids = check_joinable(parts, ignored=("extents",))
-    return join_parts(directory, parts, labels, ids, include_diverged)
+    examples = check_joinable(parts, ignored=("extents",))
+    return join_parts(directory, parts, examples, include_diverged)
 
 
 def join_parts(
     directory: Path,
     parts: Sequence[Part],
-    labels: Mapping[str, np.ndarray],
-    ids: Mapping[str, np.ndarray],
+    examples: ExampleTable,
     include_diverged: bool,
 ) -> Run:
     """Parts that fit, see `check_joinable`, as one run.
@@ -375,6 +131,5 @@ def join_parts(
         tuple(extent for extent in manifest.extents if extent in finished),
         np.array([m for m in manifest.members if include_diverged or m not in diverged], int),
         dict(sorted(diverged.items())) if len(parts) > 1 else diverged,
-        labels,
-        ids,
+        examples,
     )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from ensemble_jax.extent import ExtentRecord
+from ensemble_jax.runs.configs import config_differences
 from ensemble_jax.runs.examples import (
-    Examples,
+    LabelledExamples,
     NamedExamples,
     TrainingSets,
     example_arrays,
@@ -35,12 +38,20 @@ from ensemble_jax.runs.layout import (
     RECORDS,
     record_path,
 )
-from ensemble_jax.runs.lock import is_locked, locked
-from ensemble_jax.runs.manifest import Manifest, format_manifest, read_manifest
+from ensemble_jax.runs.lock import check_lock, is_locked, locked
+from ensemble_jax.runs.manifest import (
+    Manifest,
+    format_manifest,
+    library_versions,
+    read_manifest,
+    utc_now,
+)
 from ensemble_jax.runs.metrics import metrics_line
-from ensemble_jax.runs.records import ExtentRecord, record_arrays
+from ensemble_jax.runs.records import record_arrays
 
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+# What a run's bits depend on beside its config, data and plan.
+_DECIDES_BITS = ("versions", "python", "environment")
 # What a creation that was killed can leave behind.
 _UNFINISHED = {
     staged_path(Path(MANIFEST)).name,
@@ -72,7 +83,7 @@ class RunWriter:
         cls,
         directory: str | os.PathLike,
         manifest: Manifest,
-        splits: Mapping[str, Examples],
+        splits: Mapping[str, LabelledExamples],
         training_sets: TrainingSets | None = None,
         probes: Mapping[str, NamedExamples] = MappingProxyType({}),
     ) -> RunWriter:
@@ -100,6 +111,7 @@ class RunWriter:
             arrays |= training_set_arrays(training_sets, manifest)
         examples = npz_content(arrays)
         claim_folder(directory)
+        check_lock(directory / LOCK)
         with _told_if_not_writable(directory):
             _fill_folder(directory, text.encode(), examples)
         return cls(directory, manifest)
@@ -116,6 +128,7 @@ class RunWriter:
         """
         directory = Path(directory)
         writer = cls(directory, read_manifest(directory))
+        check_lock(directory / LOCK)
         for path in (directory / MANIFEST, directory / EXAMPLES, directory / METRICS):
             staged_path(path).unlink(missing_ok=True)
         for extent in writer.manifest.extents:
@@ -155,7 +168,39 @@ class RunWriter:
         both = sorted(map(tuple, [*self.manifest.parts, *parts]))
         self._replace_manifest(replace(self.manifest, parts=both))
 
+    def note_continuation(self, environment: Mapping[str, str]) -> list[str]:
+        """Record with what the run is continued, where that is not what it was before.
+
+        Returns the differences, a line `name: before -> now` for each.
+
+        Args:
+            environment: as in `Manifest`.
+
+        Raises:
+            OSError: if the disk is full; the run is then as before.
+        """
+        manifest = self.manifest
+        before = {name: getattr(manifest, name) for name in _DECIDES_BITS}
+        if manifest.continuations:
+            before = {name: manifest.continuations[-1][name] for name in _DECIDES_BITS}
+        now = {
+            "versions": library_versions(),
+            "python": platform.python_version(),
+            "environment": environment,
+        }
+        # An environment of no variables has no field to differ in.
+        differences = config_differences(
+            *({k: v for k, v in x.items() if v} for x in (before, now))
+        )
+        if differences:
+            entry = {"created": utc_now(), **now}
+            self._replace_manifest(
+                replace(manifest, continuations=[*manifest.continuations, entry])
+            )
+        return differences
+
     def _replace_manifest(self, manifest: Manifest) -> None:
+        check_lock(self.directory / LOCK)
         with _told_if_not_writable(self.directory):
             replace_file(self.directory / MANIFEST, format_manifest(manifest).encode())
         self.manifest = manifest
@@ -172,9 +217,11 @@ class RunWriter:
                 value is not what the manifest says.
             OSError: if the disk is full; every record is then still whole, the old or the new,
                 and the call can be repeated.
+            LostLockError: if the folder is no longer the one that this process has locked.
         """
         arrays = record_arrays(record, self.manifest)
         path = record_path(self.directory, record.extent)
+        check_lock(self.directory / LOCK)
         replace_file(path, npz_content(arrays))
         before = [extent for extent in self.extents if extent < record.extent]
         append, self._metrics_extents = self._metrics_extents == before, None

@@ -7,7 +7,7 @@ from ensemble_jax.training.collection_training import (
     place_examples,
 )
 from ensemble_jax.training.keys import Stream, StreamIds, independent_seeds
-from ensemble_jax.training.loop import Measurement, Observer, Progress, Saving, train_loop
+from ensemble_jax.training.loop import Observer, Progress, Saving, train_loop
 from ensemble_jax.training.member import (
     NOT_DIVERGED,
     Examples,
@@ -23,7 +23,6 @@ __all__ = [
     "Checkpoints",
     "CollectionTraining",
     "Examples",
-    "Measurement",
     "Member",
     "MemberState",
     "MemberTraining",

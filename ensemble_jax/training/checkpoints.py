@@ -20,6 +20,8 @@ from ensemble_jax.training.old_checkpoints import as_today
 _KEPT = 2
 # What Orbax writes guards its own tables by checksums, but not the numbers.
 _CHECKSUM = "checksum"
+# Whose a checkpoint is, and of which epoch, as the codes of letters.
+_IDENTITY = "identity"
 
 
 class Checkpoints:
@@ -27,13 +29,16 @@ class Checkpoints:
 
     Attributes:
         directory: where they lie.
+        run_id: of the run; a checkpoint that bears another id or epoch is not read. Empty for runs
+            whose checkpoints bear none.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, run_id: str = "") -> None:
         # Orbax tells of every step it takes. What it cannot do it raises, and logs the same with
         # its tracebacks.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self.directory = directory
+        self.run_id = run_id
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             options=ocp.CheckpointManagerOptions(
@@ -59,6 +64,8 @@ class Checkpoints:
             if stale >= epoch:
                 self._manager.delete(stale)
         named = _by_name(state)
+        if self.run_id:
+            named[_IDENTITY] = self._identity(epoch)
         named[_CHECKSUM] = _checksum(named)
         self._manager.save(epoch, args=ocp.args.PyTreeSave(named), force=True)
 
@@ -96,7 +103,8 @@ class Checkpoints:
         """The arrays of a checkpoint by name, on the host as they were saved, without the checksum.
 
         Raises:
-            ValueError: if the numbers are not those that were written; Orbax raises other kinds.
+            ValueError: if the numbers are not those that were written, or those of another run;
+                Orbax raises other kinds.
         """
         metadata = self._manager.item_metadata(epoch)
         like = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in metadata.items()}
@@ -104,7 +112,13 @@ class Checkpoints:
         arrays = dict(self._manager.restore(epoch, args=ocp.args.PyTreeRestore(like, on_host)))
         if arrays.pop(_CHECKSUM) != _checksum(arrays):
             raise ValueError("its numbers are not those that were written")
+        identity = arrays.pop(_IDENTITY, None)
+        if self.run_id and not np.array_equal(identity, self._identity(epoch)):
+            raise ValueError("it is of another run or another epoch")
         return arrays
+
+    def _identity(self, epoch):
+        return np.frombuffer(f"run {self.run_id} epoch {epoch}".encode(), np.uint8)
 
     def read_latest(self) -> dict[str, np.ndarray] | None:
         """The arrays of the newest checkpoint that can be read, by name; None if there is none."""

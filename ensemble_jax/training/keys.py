@@ -13,6 +13,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
+from ensemble_jax.numerics import PRNG
+
 
 class Stream(IntEnum):
     """The sources of randomness in a training, each with keys of its own."""
@@ -44,7 +46,7 @@ def member_key(
     seed: Int[Array, ""] | int, stream: Stream, member: Int[Array, ""] | int
 ) -> PRNGKeyArray:
     """The key of one member's source of randomness."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), member)
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=PRNG), stream), member)
 
 
 def independent_seeds(seeds: UInt32[np.ndarray, " N"], extent: int) -> UInt32[np.ndarray, " N"]:

@@ -10,27 +10,10 @@ from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Int
 
+from ensemble_jax.extent import Evaluations, ExtentRecord
 from ensemble_jax.training.collection_training import CollectionTraining
 from ensemble_jax.training.member import MemberState
-
-
-class Measurement(NamedTuple):
-    """What is known at an extent.
-
-    Attributes:
-        extent: epochs completed.
-        diverged_at: `[N]`, as in `MemberState`, a host copy.
-        evaluation: what `evaluate` returned, a host copy.
-        train_images_per_second: images times members over the wall time of the training since the
-            last extent; None where there was none.
-    """
-
-    extent: int
-    diverged_at: Int[np.ndarray, " N"]
-    evaluation: Any
-    train_images_per_second: float | None
 
 
 @runtime_checkable
@@ -40,7 +23,7 @@ class Observer(Protocol):
     def epoch_done(self, epoch: int, losses: np.ndarray) -> None:
         """`epoch` epochs are completed; `losses` `[N]` are the means over the last one."""
 
-    def extent_written(self, measurement: Measurement) -> None:
+    def extent_written(self, record: ExtentRecord) -> None:
         """An extent is permanent. Called on the thread that writes."""
 
 
@@ -83,9 +66,9 @@ def train_loop(
     first_epoch: int,
     first_pool: int = 0,
     extents: Sequence[int],
-    evaluate: Callable[[MemberState], Any],
+    evaluate: Callable[[MemberState], Evaluations],
     to_host: Callable[[Any], Any],
-    write: Callable[[Measurement], None],
+    write: Callable[[ExtentRecord], None],
     observer: Observer,
     saving: Saving | None = None,
     stop_asked: Callable[[], bool] = lambda: False,
@@ -109,7 +92,7 @@ def train_loop(
         extents: increasing numbers of epochs.
         evaluate: the state's evaluation on the devices.
         to_host: copies a lifted pytree to the host.
-        write: makes a measurement permanent. What it raises ends the training.
+        write: makes a record permanent. What it raises ends the training.
         observer: is told of progress.
         saving: how and when there are checkpoints; what it raises ends the training. None for no
             checkpoints.
@@ -117,9 +100,10 @@ def train_loop(
     """
 
     def finish(extent, diverged_at, evaluation, speed):
-        measurement = Measurement(extent, diverged_at, to_host(evaluation), speed)
-        write(measurement)
-        observer.extent_written(measurement)
+        splits, probes = to_host(evaluation)
+        record = ExtentRecord(extent, splits, diverged_at, speed, probes)
+        write(record)
+        observer.extent_written(record)
 
     num_pools = training.num_pools
     done = first_epoch * num_pools + first_pool
@@ -127,7 +111,7 @@ def train_loop(
 
         def measure(extent, seconds, images):
             evaluation = jax.block_until_ready(evaluate(state))
-            speed = images / seconds if images else None
+            speed = images / seconds if images else math.nan
             recorder.submit(extent, to_host(state.diverged_at), evaluation, speed)
             saver.count_extent()
 

@@ -40,9 +40,9 @@ def test_members_trained_apart_are_those_trained_together(
     assert_same_records(merged, undisturbed)
     run, whole = load_run(merged), load_run(undisturbed)
     assert run.config == whole.config
-    assert run.settings.keys() == whole.settings.keys()
-    for name, values in whole.settings.items():
-        np.testing.assert_array_equal(run.settings[name], values)
+    assert run.hyperparameters.keys() == whole.hyperparameters.keys()
+    for name, values in whole.hyperparameters.items():
+        np.testing.assert_array_equal(run.hyperparameters[name], values)
     for split in whole.splits:
         np.testing.assert_array_equal(run.ids[split], whole.ids[split])
         np.testing.assert_array_equal(run.labels[split], whole.labels[split])

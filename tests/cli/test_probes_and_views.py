@@ -202,6 +202,7 @@ def test_a_run_from_before_there_were_views_and_probes_goes_on(
     for field in ("classes", "train_fraction", "label_noise", "random_labels", "probes"):
         del content["config"][field]
     del content["data"]["probe_sizes"]
+    content["settings"] = content.pop("hyperparameters")
     (copy / "run.json").write_text(json.dumps(content | {"format": 1}))
     answer = binaries.run("train", *toy_job, f"--workdir={copy}")
     assert (answer.returncode, answer.stderr) == (0, "")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax import load_run, ops
-from ensemble_jax.cli.sweep_config import Combination, SweepConfig, folder_name, groups, parse_vary
+from ensemble_jax.cli.sweep_config import Combination, SweepConfig, groups, parse_vary
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
 from ensemble_jax.collection import Placement
@@ -21,6 +21,7 @@ from ensemble_jax.evaluation import make_evaluator
 from ensemble_jax.kit import make_kit
 from ensemble_jax.membership import on_dataset
 from ensemble_jax.options import Activation, Model, Optimizer, Schedule
+from ensemble_jax.sweeping import folder_name
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 
 RATES = [0.002 * 1.2**i for i in range(20)]
@@ -69,7 +70,7 @@ def test_twenty_learning_rates_are_twenty_runs(rates, toy_set):
     examples = place_examples(placement, dataset.train.inputs, dataset.train.labels)
     alone = [on_dataset(training.members, dataset, 25).members for training in trainings]
     programs = CollectionTraining(make_member_training(recipe), placement, alone[0], examples)
-    np.testing.assert_allclose(run.settings["learning_rate"], RATES, rtol=1e-6)
+    np.testing.assert_allclose(run.hyperparameters["learning_rate"], RATES, rtol=1e-6)
     for row, members in enumerate(alone):
         single = programs.of(members)
         state = single.init()
@@ -132,7 +133,7 @@ def test_what_changes_programs_makes_collections(binaries, toy_set, tmp_path):
     sgd, adam = (load_run(tmp_path / "sweep" / f"optimizer={name}") for name in ("sgd", "adam"))
     assert sgd.config["optimizer"] == "sgd"
     assert json.dumps(sgd.config["settings"]) == '[{"l2": "0"}, {"l2": "1e+30"}]'
-    assert adam.settings["number"].tolist() == [0, 1, 0, 1]
+    assert adam.hyperparameters["number"].tolist() == [0, 1, 0, 1]
     # Members with such an L2 diverge, and are counted.
     assert set(sgd.diverged) == {2, 3}
     rows = table(tmp_path / "sweep")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ensemble_jax.interruption import Deferral, Interrupted, handled, raise_interrupted
+from ensemble_jax.interruption import SIGNALS, Deferral, Interrupted, handled, raise_interrupted
 
 DEFERRED = """
 import signal
@@ -51,15 +51,22 @@ def test_the_second_signal_ends_at_once(first, second):
 @pytest.fixture
 def heard():
     """Signals that a shell may have had ignored, as it has SIGINT in the background."""
-    before = {
-        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGUSR1, 138),
+        (signal.SIGXCPU, 152),
+    ],
+)
 def test_what_was_noted_is_raised_when_all_is_done(number, code, capfd, heard):
     before = signal.getsignal(number)
     with handled(raise_interrupted):
@@ -108,12 +115,46 @@ binary.run(verb, [])
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_binary_ends_in_one_line(number):
-    script = BINARY.replace("NUMBER", str(int(number)))
+def test_a_limit_on_processor_time_is_told_every_second(capfd, heard):
+    """Only Ctrl-C and SIGTERM end at once when they are the second."""
+    with Deferral() as deferral:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGXCPU)
+    assert deferral.asked
+    assert capfd.readouterr().err.count("SIGXCPU") == 1
+
+
+def test_a_users_own_handler_of_a_signal_without_a_meaning_stays(heard):
+    heard_by_user = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: heard_by_user.append(number))
+    with Deferral() as deferral:
+        signal.raise_signal(signal.SIGUSR1)
+    assert heard_by_user == [signal.SIGUSR1]
+    assert not deferral.asked
+
+
+IMPORTING = """
+import os, signal, sys
+signal.signal(NUMBER, signal.SIG_DFL)  # a shell may have had it ignored
+class Importing:
+    def find_spec(self, name, *others):
+        if name == "ensemble_jax.cli.train":
+            os.kill(os.getpid(), NUMBER)
+            for _ in range(100): pass
+            print("still here")
+from ensemble_jax.cli import entry
+sys.meta_path.insert(0, Importing())
+entry.run_verb("train", [])
+"""
+
+
+@pytest.mark.parametrize("script", [BINARY, IMPORTING], ids=["at work", "importing"])
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_binary_ends_in_one_line(number, script):
+    script = script.replace("NUMBER", str(int(number)))
     answer = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 128 + number
-    assert answer.stdout == "begun\n"
+    assert answer.stdout in ("begun\n", "")
     assert answer.stderr == f"interrupted by {number.name}; the same command continues\n"

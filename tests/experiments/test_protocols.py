@@ -89,10 +89,10 @@ def test_parts_of_the_training_set(binaries, toy_set, tmp_path):
     )
     assert answer.returncode == 0, answer.stderr
     run = load_run(tmp_path / "run")
-    assert run.settings["part"].tolist() == [0, 1, 0, 1]
-    assert run.trained_on.sum(axis=1).tolist() == [30] * 4
-    assert (run.trained_on[0] != run.trained_on[1]).all()
+    assert run.hyperparameters["part"].tolist() == [0, 1, 0, 1]
+    assert run.train_mask.sum(axis=1).tolist() == [30] * 4
+    assert (run.train_mask[0] != run.train_mask[1]).all()
     # What a member has seen it knows better than what it has not.
     correct = run.correct("train", 40)[0]
-    assert correct[run.trained_on].mean() > correct[~run.trained_on].mean() + 0.05
+    assert correct[run.train_mask].mean() > correct[~run.train_mask].mean() + 0.05
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["partitions"] == 2

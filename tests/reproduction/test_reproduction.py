@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from ensemble_jax import load_run
-from ensemble_jax.cli.sweep_config import SweepConfig
+from ensemble_jax.report.sweep_report import Sweep
 from ensemble_jax.reproduction.figures import FIGURES, choose_figures
 from ensemble_jax.reproduction.material import (
     Collection,
     Material,
-    Sweep,
     extents_to_show,
     nearest_extents,
 )
@@ -239,8 +238,8 @@ def sweep(binaries, toy_job, tmp_path_factory):
     directory = tmp_path_factory.mktemp("sweep") / "rates"
     vary = "--vary=learning_rate=0.01,0.1"
     assert binaries.run("sweep", *toy_job, vary, f"--workdir={directory}").returncode == 0
-    config = SweepConfig(extents=tuple(range(10)), vary={"learning_rate": [0.01, 0.1]})
-    return Sweep(config, [(load_run(directory / "all"), [0, 1])])
+    settings = [{"learning_rate": 0.01}, {"learning_rate": 0.1}]
+    return Sweep(directory, settings, [load_run(directory / "all")], [(0, 0), (0, 1)])
 
 
 @pytest.fixture
@@ -311,7 +310,7 @@ def test_numbers_are_those_of_the_run(undisturbed, make_material):
 def test_own_parts_are_what_members_were_trained_on(parts, make_material):
     """By hand: of the members of a part the mean over the examples that they were given."""
     drawing = FIGURES["22"].draw(make_material(FIGURES["22"]))
-    correct, own = parts.correct("train")[-1], parts.trained_on
+    correct, own = parts.correct("train")[-1], parts.train_mask
     assert own.sum() == own.size / 2
     expected = correct[own].mean()
     assert drawing.numbers["mean accuracy in the end, own part"] == pytest.approx(expected)

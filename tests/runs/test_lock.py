@@ -3,14 +3,16 @@
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from ensemble_jax.runs import claim_folder, load_run, lock_run, merge_runs
-from ensemble_jax.runs.lock import locked
+from ensemble_jax.resuming import save_checkpoint
+from ensemble_jax.runs import RunWriter, claim_folder, load_run, lock_run, merge_runs
+from ensemble_jax.runs.lock import LostLockError, check_lock, locked
 
 HOLDER = """
 import sys, time
@@ -134,3 +136,40 @@ def test_a_merge_in_work_keeps_another_of_the_same_output_out(toy, tmp_path):
         merge_runs(sources, output)
     assert merge_runs(sources, output).finished
     assert sorted(path.name for path in tmp_path.iterdir()) == ["both", "one", "two"]
+
+
+@pytest.mark.parametrize("loss", ["moved", "removed", "lock removed"])
+def test_a_folder_that_was_exchanged_is_written_no_further(toy, tmp_path, loss, contents):
+    """Another run lies in its place, which another process writes."""
+    directory = tmp_path / "run"
+    manifest = toy.manifest()
+    toy.write_run(tmp_path / "other", toy.manifest(run_id="other"), finished=[0])
+    directory.mkdir()
+    with lock_run(directory):
+        writer = toy.write_run(directory, manifest, finished=[0])
+        if loss == "moved":
+            directory.rename(tmp_path / "moved")
+        elif loss == "removed":
+            shutil.rmtree(directory)
+        else:
+            (directory / ".lock").unlink()
+        if loss != "lock removed":
+            (tmp_path / "other").rename(directory)
+        (directory / ".lock").write_text("process 1 on elsewhere")
+        before = contents(directory)
+        message = f"^{directory} is no longer the folder that this process has locked"
+        for write in (
+            lambda: writer.write_extent(toy.record(manifest, 1)),
+            lambda: writer.ask_for([0, 1]),
+            lambda: RunWriter.open(directory),
+            lambda: writer.add_parts([(10, 20)]),
+            lambda: save_checkpoint(1, 1, None, directory, None),
+        ):
+            with pytest.raises(LostLockError, match=message):
+                write()
+    # The other process's lock is not removed, either.
+    assert contents(directory) == before
+
+
+def test_a_lock_that_nobody_holds_is_not_missed(tmp_path):
+    check_lock(tmp_path / ".lock")

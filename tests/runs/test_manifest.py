@@ -20,15 +20,15 @@ def test_round_trip(toy, tmp_path):
 
 
 def test_sequences_become_lists(toy):
-    manifest = toy.manifest(np.arange(2), range(3), settings={"lr": np.array([0.5, 1.5])})
+    manifest = toy.manifest(np.arange(2), range(3), hyperparameters={"lr": np.array([0.5, 1.5])})
     assert (manifest.members, manifest.extents) == ([0, 1], [0, 1, 2])
-    assert manifest.settings == {"lr": [0.5, 1.5]}
+    assert manifest.hyperparameters == {"lr": [0.5, 1.5]}
 
 
 def test_it_says_how_the_run_was_made(toy):
     content = json.loads(format_manifest(toy.manifest()))
     assert content["kind"] == "ensemble_jax run"
-    assert content["format"] == FORMAT_VERSION == 4
+    assert content["format"] == FORMAT_VERSION == 5
     assert content["versions"]["ensemble_jax"] == __version__
     assert {"jax", "flax", "numpy"} <= set(content["versions"])
     assert content["python"] == platform.python_version()
@@ -54,12 +54,15 @@ def test_it_says_how_the_run_was_made(toy):
         ({"extents": [5, 1]}, r"extents must be ascending epochs of at least 0, got \[5, 1\]"),
         ({"extents": [1, 1]}, r"extents must be ascending"),
         ({"extents": [-1, 1]}, r"extents must be ascending"),
-        ({"settings": {"lr": [1]}}, r"settings: lr must have one value .* 4 members, got 1"),
+        (
+            {"hyperparameters": {"lr": [1]}},
+            r"hyperparameters: lr must have one value .* 4 members, got 1",
+        ),
         ({"protocol": "x"}, r"protocol must be one of trajectory, independent, got 'x'"),
     ],
 )
 def test_inconsistent_manifests_are_refused(toy, changes, message):
-    content = vars(toy.manifest(settings={})) | changes
+    content = vars(toy.manifest(hyperparameters={})) | changes
     with pytest.raises(ValueError, match=message):
         Manifest(**content)
 
@@ -118,7 +121,7 @@ def test_a_run_json_of_something_else(folder, text):
 def test_newer_format(folder):
     write(folder, format=7, invented_later=True)
     message = (
-        rf"written in format 7, this ensemble_jax {__version__} reads formats up to 4: upgrade"
+        rf"written in format 7, this ensemble_jax {__version__} reads formats up to 5: upgrade"
     )
     with pytest.raises(ValueError, match=message):
         read_manifest(folder)

@@ -42,7 +42,7 @@ def test_the_merged_run_is_the_whole_run(toy, tmp_path, parts):
         for name, values in whole.metrics.items():
             np.testing.assert_array_equal(merged.metrics[name], values)
         np.testing.assert_array_equal(
-            merged.settings["learning_rate"], whole.settings["learning_rate"]
+            merged.hyperparameters["learning_rate"], whole.hyperparameters["learning_rate"]
         )
         assert merged.config == whole.config
     assert np.isnan(merged.train_images_per_second).all()
@@ -93,7 +93,10 @@ def pair(toy, tmp_path, *, finished=None, splits=None, **changes):
         ),
         ({"protocol": "independent"}, r'differ: protocol: "trajectory" -> "independent"$'),
         ({"extents": [0, 1]}, r"differ: extents: \[0, 1, 5\] -> \[0, 1\]$"),
-        ({"settings": {}}, r'differ: names of settings: \["learning_rate"\] -> \[\]$'),
+        (
+            {"hyperparameters": {}},
+            r'differ: names of hyperparameters: \["learning_rate"\] -> \[\]$',
+        ),
         ({"finished": (0,)}, r"b lacks the extents \[1, 5\] of .*a$"),
     ],
 )

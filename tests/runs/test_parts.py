@@ -49,9 +49,9 @@ def assert_same(run, whole):
             np.testing.assert_array_equal(getattr(run, read)(split), getattr(whole, read)(split))
     for name, values in whole.metrics.items():
         np.testing.assert_array_equal(run.metrics[name], values)
-    for name, values in whole.settings.items():
-        np.testing.assert_array_equal(run.settings[name], values)
-    for quantity in ("trained_on", "taught_labels"):
+    for name, values in whole.hyperparameters.items():
+        np.testing.assert_array_equal(run.hyperparameters[name], values)
+    for quantity in ("train_mask", "train_labels"):
         np.testing.assert_array_equal(getattr(run, quantity), getattr(whole, quantity))
     assert run.config == whole.config
 
@@ -93,9 +93,9 @@ def test_what_a_run_of_parts_says_of_itself(toy, tmp_path):
 def test_what_is_written_of_parts(toy, tmp_path):
     write_parts(toy, tmp_path)
     content = json.loads((tmp_path / "run.json").read_text())
-    assert (content["format"], content["parts"]) == (4, [[0, 3], [5, 7]])
+    assert (content["format"], content["parts"]) == (5, [[0, 3], [5, 7]])
     content = json.loads((part_path(tmp_path, 0, 3) / "run.json").read_text())
-    assert (content["format"], content["parts"]) == (4, [])
+    assert (content["format"], content["parts"]) == (5, [])
 
 
 def test_extents_are_those_finished_in_all_parts(toy, tmp_path):
@@ -118,7 +118,7 @@ def test_parts_may_be_asked_for_more_epochs_one_after_another(toy, tmp_path):
 
 
 def test_parts_that_were_trained_on_different_examples(toy, tmp_path):
-    trained_on = np.random.default_rng(0).random((7, 13)) < 0.5
+    train_mask = np.random.default_rng(0).random((7, 13)) < 0.5
     taught = np.random.default_rng(1).integers(3, size=(7, 13))
     for name, parts in {"whole": [range(7)], "run": [[3, 4], range(3), range(5, 7)]}.items():
         for i, members in enumerate(parts):
@@ -127,12 +127,12 @@ def test_parts_that_were_trained_on_different_examples(toy, tmp_path):
                 folder = part_path(folder, members[0], members[-1] + 1)
             manifest = toy.manifest(members, parts=PARTS if len(parts) > 1 and not i else ())
             rows = list(members)
-            sets = TrainingSets(trained_on[rows], taught[rows])
+            sets = TrainingSets(train_mask[rows], taught[rows])
             writer = RunWriter.create(folder, manifest, toy.splits(), sets)
             for extent in manifest.extents:
                 writer.write_extent(toy.record(manifest, extent))
     run = load_run(tmp_path / "run")
-    np.testing.assert_array_equal(run.trained_on, trained_on)
+    np.testing.assert_array_equal(run.train_mask, train_mask)
     assert_same(run, load_run(tmp_path / "whole"))
 
 

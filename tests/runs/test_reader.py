@@ -93,7 +93,7 @@ def test_diverged_members_are_in_no_array(toy, directory):
         assert np.isfinite(values).all()
         np.testing.assert_array_equal(values, whole.metrics[name][:, kept])
     assert np.isnan(whole.metrics["train_loss"][1:, 2]).all()
-    np.testing.assert_allclose(run.settings["learning_rate"], [0, 0.1, 0.3])
+    np.testing.assert_allclose(run.hyperparameters["learning_rate"], [0, 0.1, 0.3])
 
 
 def test_a_run_of_diverged_members_only(toy, tmp_path):
@@ -266,3 +266,24 @@ def test_examples_of_another_run(toy, copy, tmp_path):
     message = r"does not belong to its run: test must have \[8\] labels, got \[20\]"
     with pytest.raises(ValueError, match=message):
         load_run(copy)
+
+
+@pytest.mark.parametrize("foreign", ["of another run", "of another extent"])
+def test_a_record_of_another_run_or_extent_is_refused(toy, tmp_path, foreign):
+    toy.write_run(tmp_path / "run", toy.manifest())
+    other, extent = tmp_path / "run", 0
+    if foreign == "of another run":
+        other, extent = tmp_path / "other", 5
+        toy.write_run(other, toy.manifest(run_id="other"))
+    record = tmp_path / "run" / "records" / "extent-000005.npz"
+    record.write_bytes((other / "records" / f"extent-{extent:06d}.npz").read_bytes())
+    message = rf"{record} does not belong to its run: it must be of run toy extent 5, got 'run "
+    with pytest.raises(ValueError, match=message):
+        load_run(tmp_path / "run")
+
+
+def test_records_of_older_runs_bear_no_id(toy, tmp_path):
+    toy.write_run(tmp_path / "run", toy.manifest(run_id=""))
+    assert load_run(tmp_path / "run").finished
+    with np.load(tmp_path / "run" / "records" / "extent-000005.npz") as file:
+        assert "identity" not in file

@@ -45,7 +45,9 @@ def test_the_directory_has_what_the_layout_says(toy, tmp_path):
             "accuracy_test": ("float32", (4,)),
             "diverged_at": ("int32", (4,)),
             "train_images_per_second": ("float64", ()),
+            "identity": ("<U16", ()),
         }
+        assert file["identity"] == "run toy extent 5"
 
 
 def test_metrics_are_strict_json_with_null_for_what_is_not_finite(toy, tmp_path):
@@ -71,7 +73,7 @@ def test_metrics_are_strict_json_with_null_for_what_is_not_finite(toy, tmp_path)
 def test_metrics_are_written_as_short_as_their_precision(toy, tmp_path):
     manifest = toy.manifest(extents=(0,))
     record = toy.record(manifest, 0)
-    train = replace(record.splits["train"], loss=np.full(4, 0.84, np.float32))
+    train = record.splits["train"]._replace(loss=np.full(4, 0.84, np.float32))
     writer = toy.write_run(tmp_path, manifest, finished=())
     writer.write_extent(replace(record, splits={**record.splits, "train": train}))
     assert '"train_loss": [0.84, 0.84, 0.84, 0.84]' in (tmp_path / "metrics.jsonl").read_text()
@@ -241,7 +243,7 @@ def test_wrong_examples_are_refused_before_anything_is_written(toy, tmp_path, ch
 
 
 def with_train(record, **changes):
-    train = replace(record.splits["train"], **changes)
+    train = record.splits["train"]._replace(**changes)
     return replace(record, splits={**record.splits, "train": train})
 
 

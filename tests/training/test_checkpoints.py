@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ensemble_jax.extent import Evaluations
 from ensemble_jax.options import Optimizer
 from ensemble_jax.training import (
     Checkpoints,
@@ -89,6 +90,25 @@ def test_the_last_two_are_kept(tmp_path, checkpoints, state):
     extent, restored = checkpoints.restore_latest(state)
     assert extent == 10
     assert_equal(restored, at(state, 10))
+
+
+@pytest.mark.parametrize("foreign", ["of another run", "of another epoch", "of an old run"])
+def test_one_of_another_run_or_epoch_is_not_read(tmp_path, state, foreign):
+    of_other = Checkpoints(tmp_path / "checkpoints", "" if foreign == "of an old run" else "other")
+    of_other.save(1, state)
+    of_other.save(2, state)
+    of_other.close()
+    own = "own"
+    if foreign == "of another epoch":
+        own = "other"
+        shutil.rmtree(folder(tmp_path, 2))
+        folder(tmp_path, 1).rename(folder(tmp_path, 2))
+    checkpoints = Checkpoints(tmp_path / "checkpoints", own)
+    with pytest.warns(UserWarning, match="is left out: it is of another run or another epoch"):
+        assert checkpoints.restore_latest(jax.eval_shape(lambda: state)) is None
+    checkpoints.save(3, state)
+    assert_equal(checkpoints.restore_latest(jax.eval_shape(lambda: state))[1], state)
+    checkpoints.close()
 
 
 def test_an_extent_can_be_saved_again(checkpoints, state):
@@ -209,7 +229,7 @@ class Silent:
     def epoch_done(self, epoch, losses):
         pass
 
-    def extent_written(self, measurement):
+    def extent_written(self, record):
         pass
 
 
@@ -224,9 +244,11 @@ def test_a_training_stopped_between_extents_goes_on_from_there_to_the_same_bits(
             state,
             first_epoch=first_epoch,
             extents=(0, 7),
-            evaluate=lambda state: jax.tree.map(jnp.copy, state.variables),
+            evaluate=lambda state: Evaluations(
+                {}, {"copy": jax.tree.map(jnp.copy, state.variables)}
+            ),
             to_host=placement.gather,
-            write=lambda measurement: measured.update({measurement.extent: measurement}),
+            write=lambda record: measured.update({record.extent: record}),
             observer=Silent(),
             saving=saving,
             stop_asked=stop_asked,
@@ -242,5 +264,5 @@ def test_a_training_stopped_between_extents_goes_on_from_there_to_the_same_bits(
     continued, after = run(epoch, placement.spread(state))
     assert list(after) == [7]
     assert_equal(continued, undisturbed)
-    for extent, measurement in {**before, **after}.items():
-        assert_equal(measurement.evaluation, whole[extent].evaluation)
+    for extent, record in {**before, **after}.items():
+        assert_equal(record.probes, whole[extent].probes)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ensemble_jax.extent import Evaluations
 from ensemble_jax.training import Saving, train_loop
 
 
@@ -54,7 +55,7 @@ class Journal:
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.events: list[tuple] = []
-        self.measurements = []
+        self.records = []
         self.threads: set[int] = set()
         self.fail_at = fail_at
 
@@ -62,20 +63,20 @@ class Journal:
         assert isinstance(losses, np.ndarray)
         self.events.append(("epoch", epoch, losses.tolist()))
 
-    def write(self, measurement):
+    def write(self, record):
         self.threads.add(threading.get_ident())
-        if measurement.extent == self.fail_at:
+        if record.extent == self.fail_at:
             raise OSError(28, "No space left on device")
         time.sleep(0.01)
-        self.measurements.append(measurement)
-        self.events.append(("write", measurement.extent))
+        self.records.append(record)
+        self.events.append(("write", record.extent))
 
-    def extent_written(self, measurement):
-        self.events.append(("written", measurement.extent))
+    def extent_written(self, record):
+        self.events.append(("written", record.extent))
 
     @property
     def extents(self):
-        return [measurement.extent for measurement in self.measurements]
+        return [record.extent for record in self.records]
 
 
 def run(journal, training=None, *, first_epoch=0, extents=(0, 1, 3), **more):
@@ -85,7 +86,7 @@ def run(journal, training=None, *, first_epoch=0, extents=(0, 1, 3), **more):
         Counts(jnp.full(3, first_epoch), jnp.array([-1, 0, -1])),
         first_epoch=first_epoch,
         extents=extents,
-        evaluate=lambda state: {"double": 2 * state.epochs},
+        evaluate=lambda state: Evaluations({"double": 2 * state.epochs}, {}),
         to_host=lambda tree: jax.tree.map(np.array, tree),
         write=journal.write,
         observer=journal,
@@ -113,11 +114,9 @@ def test_which_extents_are_measured(first_epoch, extents, measured, epochs):
     assert training.epochs == epochs
     assert final.epoch == first_epoch + len(epochs)
     np.testing.assert_array_equal(final.state.epochs, [final.epoch] * 3)
-    for measurement in journal.measurements:
-        np.testing.assert_array_equal(measurement.diverged_at, [-1, 0, -1])
-        np.testing.assert_array_equal(
-            measurement.evaluation["double"], [2 * measurement.extent] * 3
-        )
+    for record in journal.records:
+        np.testing.assert_array_equal(record.diverged_at, [-1, 0, -1])
+        np.testing.assert_array_equal(record.splits["double"], [2 * record.extent] * 3)
 
 
 def test_speed_is_that_of_the_training_since_the_last_extent():
@@ -130,8 +129,8 @@ def test_speed_is_that_of_the_training_since_the_last_extent():
     started = time.perf_counter()
     run(journal, Slow())
     elapsed = time.perf_counter() - started
-    first, second, third = (m.train_images_per_second for m in journal.measurements)
-    assert first is None
+    first, second, third = (r.train_images_per_second for r in journal.records)
+    assert np.isnan(first)
     # Not slower than all that was waited for, not faster than the sleep allows.
     assert 30 / elapsed <= second <= 30 / 0.05
     assert 60 / elapsed <= third <= 60 / 0.1
@@ -140,7 +139,8 @@ def test_speed_is_that_of_the_training_since_the_last_extent():
 def test_no_speed_where_a_continued_run_has_not_trained():
     journal = Journal()
     run(journal, first_epoch=0, extents=(0,))
-    assert [m.train_images_per_second for m in journal.measurements] == [None]
+    (speed,) = (r.train_images_per_second for r in journal.records)
+    assert np.isnan(speed)
 
 
 def test_everything_is_told_in_order():
@@ -169,9 +169,9 @@ def test_training_goes_on_while_an_extent_is_written():
             return super().epoch(state, epoch)
 
     class Waiting(Journal):
-        def write(self, measurement):
+        def write(self, record):
             assert trained.wait(timeout=10), "training waits for the writing"
-            super().write(measurement)
+            super().write(record)
 
     journal = Waiting()
     run(journal, Announcing(), extents=(0, 1))
@@ -185,7 +185,7 @@ def test_at_most_one_extent_waits_to_be_written():
 
     class Watching(CountingTraining):
         def epoch(self, state, epoch):
-            waiting.append(epoch + 1 - len(journal.measurements))
+            waiting.append(epoch + 1 - len(journal.records))
             return super().epoch(state, epoch)
 
     run(journal, Watching(), extents=tuple(range(8)))
@@ -204,7 +204,7 @@ def test_an_error_in_writing_ends_the_training_and_is_raised(fail_at, written):
 
 def test_an_error_of_the_observer_is_raised():
     class Broken(Journal):
-        def extent_written(self, measurement):
+        def extent_written(self, record):
             raise ValueError("nobody listens")
 
     journal = Broken()
@@ -314,9 +314,9 @@ def test_the_time_of_day_does_not_matter(monkeypatch):
 
 def test_a_checkpoint_never_runs_ahead_of_the_records():
     class Slow(Journal):
-        def write(self, measurement):
+        def write(self, record):
             time.sleep(0.05)
-            super().write(measurement)
+            super().write(record)
 
     journal = Slow()
     run(journal, extents=(0, 1, 2), saving=Checkpoints(journal).saving())

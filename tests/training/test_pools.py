@@ -14,6 +14,7 @@ from ensemble_jax import ops
 from ensemble_jax.collection import Placement
 from ensemble_jax.data.pools import Pools
 from ensemble_jax.data.stored import StoredInputs
+from ensemble_jax.extent import Evaluations
 from ensemble_jax.hyperparameters import Hyperparameters
 from ensemble_jax.losses import cross_entropy
 from ensemble_jax.networks import Variables, scaled_dropout
@@ -172,7 +173,7 @@ class Silent:
     def epoch_done(self, epoch, losses):
         pass
 
-    def extent_written(self, measurement):
+    def extent_written(self, record):
         pass
 
 
@@ -203,7 +204,7 @@ def test_two_pools_at_most_are_in_memory_through_epochs_and_extents(tiny, monkey
     def evaluate(state):
         # No pool of the training is there while the sets are evaluated.
         evaluated.append(sum(array.shape == (12, 5) for array in jax.live_arrays()))
-        return ()
+        return Evaluations({}, {})
 
     train_loop(
         training,
@@ -212,7 +213,7 @@ def test_two_pools_at_most_are_in_memory_through_epochs_and_extents(tiny, monkey
         extents=[1, 3],
         evaluate=evaluate,
         to_host=placement.gather,
-        write=lambda measurement: None,
+        write=lambda record: None,
         observer=Silent(),
     )
     assert len(counts) == 3 * 6
