@@ -32,53 +32,80 @@ class Exhibits(NamedTuple):
     remark: str = ""
 
 
-def show_examples(
-    run: Run,
-    chosen: Mapping[str, Sequence[int]],
-    dataset: Dataset | None = None,
-    data_dir: str = "",
-) -> Exhibits:
-    """The examples at these positions of each split.
+class Material(NamedTuple):
+    """The data set of a run, where it can be read.
+
+    Attributes:
+        dataset: None where it cannot.
+        remark: why it cannot.
+    """
+
+    dataset: Dataset | None
+    remark: str = ""
+
+
+def find_material(run: Run, dataset: Dataset | None = None, data_dir: str = "") -> Material:
+    """The data set of a run.
 
     A run can be read where its data set is not, so that there may be nothing to show: then the
     remark says why.
 
     Args:
         run: which may know its data set by a name.
-        chosen: positions by split.
         dataset: what it is on, where that is at hand.
         data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
     """
     try:
-        dataset = dataset or load_data_of_run(run, data_dir)
+        return Material(dataset or load_data_of_run(run, data_dir))
     # Whatever a data set or a config from elsewhere has in store, all else can be reported.
     except Exception as error:
         told = " ".join(str(error).split()) or type(error).__name__
-        return Exhibits({}, {}, f"The examples are not shown, as their data cannot be read: {told}")
+        return Material(None, f"The examples are not shown, as their data cannot be read: {told}")
+
+
+def show_examples(material: Material, chosen: Mapping[str, Sequence[int]]) -> Exhibits:
+    """The examples at these positions of each split.
+
+    Args:
+        material: the data set, if there is one.
+        chosen: positions by split.
+    """
+    dataset = material.dataset
+    if dataset is None:
+        return Exhibits({}, {}, material.remark)
     inputs = {
         split: read_inputs(dataset.splits[split].inputs, np.asarray(of))
         for split, of in chosen.items()
     }
     if dataset.word_vectors is not None:
-        return Exhibits({}, {split: _texts(of, dataset) for split, of in inputs.items()})
-    shape = dataset.input_shape
-    if not (len(shape) == 3 and shape[-1] in (1, 3)):
-        return Exhibits({}, {}, f"Examples of the shape {list(shape)} cannot be shown as pictures.")
-    remark = ""
+        return Exhibits({}, {split: as_texts(of, dataset) for split, of in inputs.items()})
+    remark = why_no_pictures(dataset)
+    if remark:
+        return Exhibits({}, {}, remark)
     if dataset.train.inputs.dtype != np.uint8:
-        inputs = {split: _as_bytes(of) for split, of in inputs.items()}
         remark = "The values of each picture are stretched from black to white."
-    return Exhibits({split: list(map(_as_png, of)) for split, of in inputs.items()}, {}, remark)
+    pictures = {split: list(map(_as_png, as_bytes(of))) for split, of in inputs.items()}
+    return Exhibits(pictures, {}, remark)
 
 
-def _texts(ids: Shaped[np.ndarray, "M L"], dataset: Dataset) -> list[str]:
+def why_no_pictures(dataset: Dataset) -> str:
+    """Why examples, which are no texts, are not shown as pictures; empty where they are."""
+    shape = dataset.input_shape
+    if len(shape) == 3 and shape[-1] in (1, 3):
+        return ""
+    return f"Examples of the shape {list(shape)} cannot be shown as pictures."
+
+
+def as_texts(ids: Shaped[np.ndarray, "M L"], dataset: Dataset) -> list[str]:
     """The words that members see."""
     rows = [[dataset.words[int(word)] for word in text] for text in ids]
     return [" ".join(filter(None, words)) for words in rows]
 
 
-def _as_bytes(pictures: Shaped[np.ndarray, "M H W C"]) -> Shaped[np.ndarray, "M H W C"]:
-    """Each picture with its least value as 0 and its largest as 255."""
+def as_bytes(pictures: Shaped[np.ndarray, "M H W C"]) -> Shaped[np.ndarray, "M H W C"]:
+    """Pictures of bytes as they are; of others, the least value as 0 and the largest as 255."""
+    if pictures.dtype == np.uint8:
+        return pictures
     axes = (1, 2, 3)
     values = pictures.astype(np.float64)
     values -= values.min(axis=axes, keepdims=True)

@@ -1,13 +1,14 @@
 """A page of tables, figures and examples as one HTML file that needs nothing else.
 
 What is shown is plain data. Whatever text it holds, such as the names of classes, may come from
-anywhere: the template escapes all of it, and the page's own policy lets no script run and nothing
-be loaded.
+anywhere: the template escapes all of it, and the page's own policy lets nothing be loaded and no
+script run but that of the explorer, which it names by its hash.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,10 @@ from typing import ClassVar, NamedTuple
 
 import jinja2
 
+from ensemble_jax.report.explorer import Explorer
+
 _TEMPLATE = "page.html.jinja"
+_SCRIPT, _STYLE = "explorer.js", "explorer.css"
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 # Of the drawing of a curve, in its own units.
 _CURVE_WIDTH, _CURVE_HEIGHT = 100, 28
@@ -178,18 +182,24 @@ class Page:
     warnings: Sequence[str]
     highlights: Sequence[Highlight]
     sections: Sequence[Section]
+    explorer: Explorer | None = None
 
 
 def render_page(page: Page) -> str:
     """The page as HTML."""
+    folder = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(_TEMPLATE).render(page=page)
+    script, style = ((folder / name).read_text("utf-8") for name in (_SCRIPT, _STYLE))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(_TEMPLATE).render(
+        page=page, script=script, script_hash=f"sha256-{digest}", style=style
+    )
 
 
 def file_uri(path: Path) -> str:

@@ -16,9 +16,9 @@ from ensemble_jax.analysis import (
     choose_extents,
     most_frequent_class,
 )
-from ensemble_jax.data import Dataset
 from ensemble_jax.options import Source
-from ensemble_jax.report.exhibits import show_examples
+from ensemble_jax.report.exhibits import Material, show_examples
+from ensemble_jax.report.explorer import Explorer
 from ensemble_jax.report.page import (
     Bar,
     Block,
@@ -103,8 +103,8 @@ def make_page(
     scores: Mapping[str, SplitScores],
     consensus: Mapping[str, Float[np.ndarray, " E"]],
     figures: Mapping[str, Path],
-    data: Dataset | None = None,
-    data_dir: str = "",
+    material: Material,
+    explorer: Explorer | None = None,
 ) -> Page:
     """All that is to be told of a run, on one page.
 
@@ -113,8 +113,8 @@ def make_page(
         scores: by split.
         consensus: the mean consensus by split and probe, `[E]`.
         figures: a PNG or SVG file by the figure's name.
-        data: the data set, where it is at hand.
-        data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
+        material: the data set, if there is one.
+        explorer: of the same run; None for a page without one.
     """
     return Page(
         title=f"{run.model} on {run.manifest.data.name}",
@@ -135,7 +135,7 @@ def make_page(
             Section(
                 "examples",
                 "The hardest and the easiest examples",
-                [*_examples(run, scores, data, data_dir), *_drawn(figures, "examples")],
+                [*_examples(run, scores, material), *_drawn(figures, "examples")],
             ),
             Section(
                 "classes",
@@ -148,6 +148,7 @@ def make_page(
             *_probes(run, consensus, figures),
             Section("settings", "Settings", _settings(run)),
         ],
+        explorer=explorer,
     )
 
 
@@ -229,13 +230,10 @@ def _extents(run: Run, scores: Mapping[str, SplitScores]) -> Table:
     )
 
 
-def _examples(
-    run: Run, scores: Mapping[str, SplitScores], data: Dataset | None, data_dir: str
-) -> list[Block]:
+def _examples(run: Run, scores: Mapping[str, SplitScores], material: Material) -> list[Block]:
     ends = {split: _ends(of.consistency.mean(axis=0)) for split, of in scores.items()}
     chosen = {split: np.concatenate(of) for split, of in ends.items()}
-    positions = {split: of.tolist() for split, of in chosen.items()}
-    exhibits = show_examples(run, positions, data, data_dir)
+    exhibits = show_examples(material, {split: of.tolist() for split, of in chosen.items()})
     blocks: list[Block] = [
         Paragraph(
             "Hard and easy by accessibility, the mean consistency over all extents. The curves are "

@@ -14,11 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ensemble_jax.analysis import (
-    accuracy_from_bits,
     bimodality,
     choose_extents,
     choose_typical_examples,
-    consensus_score,
     consistency_from_bits,
     consistency_score,
     independent_baseline,
@@ -38,6 +36,9 @@ from ensemble_jax.figures import (
     ResultDisplay,
     SizeDisplay,
 )
+from ensemble_jax.report.exhibits import find_material
+from ensemble_jax.report.explorer import make_explorer
+from ensemble_jax.report.history import read_histories
 from ensemble_jax.report.page import render_page
 from ensemble_jax.report.run_page import SplitScores, make_page
 from ensemble_jax.runs import Run, load_run
@@ -133,13 +134,21 @@ def analyze(
         check_same_data(data, run)
     directory = make_folder("directory", Path(run.directory if directory is None else directory))
     check_own_folders(directory)
-    scores, consensus = _scores_of_extents(run)
+    histories = read_histories(run)
+    consensus = {name: history.consensus for name, history in histories.items()}
+    scores = {
+        split: SplitScores(histories[split].consistency, of_labels.accuracies)
+        for split, of_labels in ((name, histories[name].of_labels) for name in run.splits)
+        if of_labels is not None
+    }
     write_table(directory / SCORES, _score_rows(run, scores, consensus))
     write_table(directory / DYNAMICS, _dynamics_rows(run, scores, consensus))
     (directory / FIGURES).mkdir(exist_ok=True)
     figures, tables = _draw(run, scores, directory / FIGURES)
     mean_consensus = {name: of.mean(axis=1) for name, of in consensus.items()}
-    page = make_page(run, scores, mean_consensus, figures, data, data_dir)
+    material = find_material(run, data, data_dir)
+    explorer = make_explorer(run, histories, material)
+    page = make_page(run, scores, mean_consensus, figures, material, explorer)
     replace_file(directory / REPORT, render_page(page).encode())
     return Analysis(
         run,
@@ -194,26 +203,6 @@ def save_result(display: ResultDisplay, path: Path) -> list[Path]:
     """Write `path`.png, `path`.svg and `path`.csv; returns the first and the last."""
     png, _ = display.plot().save(path)
     return [png, display.save_table(path)]
-
-
-def _scores_of_extents(run):
-    """The scores of the splits, and the consensus `[E, M]` by split and probe."""
-    consensus = {name: [] for name in (*run.splits, *run.probes)}
-    consistency = {split: [] for split in run.splits}
-    accuracies = {split: [] for split in run.splits}
-    for extent in run.extents:
-        for name in consensus:
-            predictions = run.predictions(name, extents=extent)[0]
-            consensus[name].append(consensus_score(predictions, run.num_classes))
-        for split in run.splits:
-            bits, num_examples = run.bits(split, extents=extent)[0], len(run.labels[split])
-            consistency[split].append(consistency_from_bits(bits, num_examples))
-            accuracies[split].append(accuracy_from_bits(bits, num_examples))
-    scores = {
-        split: SplitScores(np.stack(consistency[split]), np.stack(accuracies[split]))
-        for split in run.splits
-    }
-    return scores, {name: np.stack(rows) for name, rows in consensus.items()}
 
 
 def _dynamics_rows(run, scores, consensus) -> Iterator[Sequence[Any]]:

@@ -14,10 +14,14 @@ from jaxtyping import Float, Shaped
 from ensemble_jax.runs.arrays import RunArrays
 from ensemble_jax.runs.examples import ExampleTable
 from ensemble_jax.runs.parts import Part, check_joinable, joined_manifest, read_part, read_parts
+from ensemble_jax.runs.summary import summarize
 
 if TYPE_CHECKING:
     import pandas
     import xarray
+
+    from ensemble_jax.data import Dataset
+    from ensemble_jax.report.inline import InlinePage
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,6 +134,29 @@ class Run(RunArrays):
 
         make = record_table if records else example_table
         return make(self, self._labelled(split), self._selected(extents))
+
+    def explore(
+        self, *, data: Dataset | None = None, data_dir: str = "", height: int = 900
+    ) -> InlinePage:
+        """The explorer of `report.html` for a notebook: map, histogram, table and pictures.
+
+        Args:
+            data: what the run is on, for the pictures; by default it is loaded, where the run knows
+                it by a name.
+            data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
+            height: of the frame, in pixels.
+
+        Raises:
+            ValueError: if no extent is finished, all members diverged, the data are others, or the
+                height is not positive.
+        """
+        from ensemble_jax.report.inline import explore  # imports matplotlib
+
+        return explore(self, data=data, data_dir=data_dir, height=height)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return summarize(self)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} [{size}]" for name, size in self.manifest.data.sizes.items())

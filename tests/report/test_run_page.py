@@ -11,7 +11,7 @@ from PIL import Image
 from ensemble_jax.analysis import consistency_score, member_accuracy
 from ensemble_jax.data import Dataset, Split
 from ensemble_jax.report import exhibits, run_page, run_report
-from ensemble_jax.report.exhibits import show_examples
+from ensemble_jax.report.exhibits import find_material, show_examples
 from ensemble_jax.report.page import Bar, Card, Curve, Figure, Gallery, Highlight, Paragraph, Table
 from ensemble_jax.report.run_page import SplitScores, make_page
 from ensemble_jax.report.run_report import analyze
@@ -42,7 +42,7 @@ def page_of(run, consensus=None):
         split: SplitScores(consistency_score(correct), member_accuracy(correct))
         for split, correct in {split: run.correct(split) for split in run.splits}.items()
     }
-    return make_page(run, scores, consensus or {}, figures={})
+    return make_page(run, scores, consensus or {}, figures={}, material=find_material(run))
 
 
 def blocks(page, section, kind):
@@ -236,7 +236,7 @@ def shown(run, monkeypatch):
         split = Split(inputs, np.zeros(len(inputs), np.int32), np.arange(len(inputs)))
         dataset = Dataset("own", split, split, ("a", "b"), **fields)
         monkeypatch.setattr(exhibits, "load_data_of_run", lambda run, data_dir: dataset)
-        return show_examples(run, {"test": [0, len(inputs) - 1]})
+        return show_examples(find_material(run), {"test": [0, len(inputs) - 1]})
 
     return show
 
@@ -289,7 +289,7 @@ def test_whatever_is_wrong_with_the_data_is_a_remark(run, monkeypatch):
         raise TypeError("out of\n  order")
 
     monkeypatch.setattr(exhibits, "load_data_of_run", fail)
-    found = show_examples(run, {"test": [0]})
+    found = show_examples(find_material(run), {"test": [0]})
     assert found.remark.endswith("cannot be read: out of order")
 
 
