@@ -203,10 +203,18 @@ def check_on_its_own() -> None:
     """
     import jax
 
-    if jax.process_count() > 1:
+    try:
+        count = jax.process_count()
+    except (RuntimeError, AssertionError) as error:  # JAX's own, of which the second says nothing
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        raise ValueError(
+            f"JAX has no devices here with JAX_PLATFORMS={platforms!r}: name a platform that this "
+            f"machine has, such as cpu, or leave it out"
+        ) from error
+    if count > 1:
         raise ValueError(
             f"each process must have devices of its own, but JAX sees those of "
-            f"{jax.process_count()} processes; on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and "
+            f"{count} processes; on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and "
             f"TPU_CHIPS_PER_PROCESS_BOUNDS to the chips of one host, such as 2,2,1"
         )
 
@@ -418,7 +426,10 @@ def _address_to_bind(coordinator: str) -> str:
         family, _, _, _, address = socket.getaddrinfo(
             host.strip("[]"), int(port), type=socket.SOCK_STREAM
         )[0]
-        if host.strip("[]") not in (_LOCAL, address[0]) and ipaddress.ip_address(address[0]).is_loopback:
+        if (
+            host.strip("[]") not in (_LOCAL, address[0])
+            and ipaddress.ip_address(address[0]).is_loopback
+        ):
             family, address = socket.AF_INET, ("0.0.0.0", int(port))
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -94,6 +94,10 @@ def train_collection(training: Training, workdir: Path, team: Team) -> Run | Non
         OSError: if it cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
+    try:
+        str(workdir).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"--workdir must be text in UTF-8, got {str(workdir)!a}") from None
     if team.size == 1 and not (workdir / MANIFEST).exists():
         run = run_training(training, workdir)
     else:
