@@ -22,6 +22,7 @@ from ensemble_jax.data.subsets import (
 )
 from ensemble_jax.options import Source
 from ensemble_jax.runs import TrainingSets
+from ensemble_jax.runs.manifest import MOST_MEMBERS
 
 if TYPE_CHECKING:
     from ensemble_jax.training import Member
@@ -162,6 +163,8 @@ def members(
             f"members must be a number of at least 1, or a range of ids in 0..{_MOST}, got {ids!r}"
         )
     count = len(ids)
+    if count > MOST_MEMBERS:
+        raise ValueError(f"members must be at most {MOST_MEMBERS}, got {count}")
     sources = [source.value for source in Source]
     for name in tied:
         if name not in sources:

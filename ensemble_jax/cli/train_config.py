@@ -25,6 +25,7 @@ from ensemble_jax.options import (
     parse_record,
 )
 from ensemble_jax.plan import parse_plan_request
+from ensemble_jax.runs.manifest import MOST_MEMBERS
 
 _RANGE = re.compile(r"(\d+):(\d+)")
 _MOST_SEED = 2**32 - 1
@@ -252,6 +253,7 @@ class TrainConfig:
         if not self.member_ids:
             raise ValueError(f"members must hold at least one member, got {self.members!r}")
         _check_at_most("members", self.member_ids[-1], _MOST)
+        _check_at_most("num_members", len(self.member_ids), MOST_MEMBERS)
         self._check_extents()
         for name in ("width", "depth", "kernel_size", "dense", "growth"):
             _check_at_least(name, getattr(self, name), 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import ipaddress
 import json
 import os
 import socket
@@ -31,6 +32,7 @@ T = TypeVar("T")
 _SHARED_SECONDS = 90.0
 _PAUSE_SECONDS = 0.2
 _MOST_PORT = 65535
+_LOCAL = "localhost"
 # How long the first process stays to tell the others that it cannot begin.
 _FAREWELL_SECONDS = 2.0
 _DECISION = "decision"
@@ -231,12 +233,19 @@ def check_on_its_own() -> None:
     """
     import jax
 
-    if jax.process_count() > 1:
+    try:
+        count = jax.process_count()
+    except (RuntimeError, AssertionError) as error:  # JAX's own, of which the second says nothing
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        raise ValueError(
+            f"JAX has no devices here with JAX_PLATFORMS={platforms!r}: name a platform that this "
+            f"machine has, such as cpu, or leave it out"
+        ) from error
+    if count > 1:
         raise ValueError(
             f"each process must have devices of its own, but JAX sees those of "
-            f"{jax.process_count()} processes: nothing may use JAX between "
-            f"jax.distributed.initialize() and train; on a TPU pod set "
-            f"TPU_PROCESS_BOUNDS=1,1,1 and TPU_CHIPS_PER_PROCESS_BOUNDS to the "
+            f"{count} processes: nothing may use JAX between jax.distributed.initialize() and train; "
+            f"on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and TPU_CHIPS_PER_PROCESS_BOUNDS to the "
             f"chips of one host, such as 2,2,1"
         )
 
@@ -265,7 +274,7 @@ class _Meeting:
             decision = _through_json(decide())
             self._set(_DECISION, json.dumps([decision, _lock_of(workdir)]))
         else:
-            decision, lock = json.loads(self._get(_DECISION))
+            decision, lock = _parse_decision(self._get(_DECISION))
             if decision is None:
                 self._hear_all()
             self._check_shared(workdir, lock)
@@ -367,6 +376,21 @@ def _lock_of(workdir: Path) -> str:
         return ""
 
 
+def _parse_decision(text: str) -> tuple[Any, str]:
+    """What process 0 has decided, and which process it says holds the run directory.
+
+    Raises:
+        ValueError: if it is nothing of the kind.
+    """
+    try:
+        decision, lock = json.loads(text)
+        if not (isinstance(decision, dict | None) and isinstance(lock, str)):
+            raise ValueError("of other kinds")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"process 0 has sent no decision: {error}") from error
+    return decision, lock
+
+
 def _through_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
@@ -382,8 +406,9 @@ def _connect(request: TeamRequest) -> Any:
     # Neither the position nor the store of keys has a public name, but by way of the devices.
     from jax._src.distributed import global_state
 
+    bound = None
     if request.by_hand and request.process_id == 0:
-        _check_port_free(request.coordinator)
+        bound = _address_to_bind(request.coordinator)
     # It would take SIGTERM for itself, and tells nobody.
     jax.config.update("jax_enable_preemption_service", False)
     method = "deactivate" if request.by_hand else None
@@ -396,6 +421,8 @@ def _connect(request: TeamRequest) -> Any:
             request.num_processes,
             request.process_id,
             cluster_detection_method=method,
+            # By itself JAX listens on every interface.
+            coordinator_bind_address=bound if request.process_id == 0 else None,
             # JAX's own answer is to abort the process.
             initialization_timeout=int(10 * request.patience_seconds) + 60,
             heartbeat_timeout_seconds=30,
@@ -422,18 +449,35 @@ def _connect(request: TeamRequest) -> Any:
     return global_state
 
 
-def _check_port_free(coordinator: str) -> None:
-    """JAX crashes where it is not."""
-    port = int(coordinator.rpartition(":")[2])
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            raise ValueError(
-                f"--coordinator must have a port that process 0 can use, got {port}: "
-                f"{error.strerror}"
-            ) from error
+def _address_to_bind(coordinator: str) -> str:
+    """Where process 0 listens for the others, as HOST:PORT: at the host that is named alone.
+
+    A name that this host takes for itself, as many have 127.0.1.1 for their own, says nothing of
+    where the others reach it: then every interface is listened on.
+
+    Raises:
+        ValueError: if it is not a host and port that this process can use; JAX crashes there.
+    """
+    host, _, port = coordinator.rpartition(":")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM
+        )[0]
+        if (
+            host.strip("[]") not in (_LOCAL, address[0])
+            and ipaddress.ip_address(address[0]).is_loopback
+        ):
+            family, address = socket.AF_INET, ("0.0.0.0", int(port))
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ValueError(
+            f"--coordinator must be a host and port that process 0 can use, got {coordinator}: "
+            f"{error.strerror}"
+        ) from error
+    shown = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
+    return f"{shown}:{port}"
 
 
 def _in_time(function: Callable[[], T], seconds: float) -> T:

@@ -36,7 +36,8 @@ class Checkpoints:
     def __init__(self, directory: Path, run_id: str = "") -> None:
         # Orbax tells of every step it takes. What it cannot do it raises, and logs the same with
         # its tracebacks.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        for logger in ("absl", "asyncio"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         self.directory = directory
         self.run_id = run_id
         self._manager = ocp.CheckpointManager(
