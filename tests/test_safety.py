@@ -193,7 +193,7 @@ def test_what_the_package_imports_it_requires():
     required = {name_of(requirement) for requirement in PROJECT["dependencies"]}
     modules = {MODULES.get(name, name) for name in required}
     # Asked for where they are needed, with a line that says how to install them.
-    modules |= {"tensorflow_datasets", "cv2", "safetensors"}
+    modules |= {"tensorflow_datasets", "cv2", "safetensors", "pyarrow"}
     own = {"ensemble_jax", "experiments", "benchmarks"}
     standard = sys.stdlib_module_names
     for path in SOURCES:
