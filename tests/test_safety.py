@@ -50,7 +50,6 @@ NOT_IMPORTED = {
     "equinox": "tests/networks/test_equinox.py, where it is installed",
     "pytest-xdist": "pytest, by the option -n",
     "setuptools": "tests/test_packaging.py, to build the wheel",
-    "pytest-xdist": "pyproject.toml, for a worker on each core",
     "import-linter": ".ci/run",
     "pyright": ".ci/run",
     "ruff": ".ci/run",
