@@ -74,7 +74,7 @@ def test_every_verb_has_help():
         assert (started[verb].returncode, errors) == (0, ""), verb
         assert "\n  --" in text
     assert "--learners=100: " in shown["classifiers"][0]
-    assert "--config.learning_rate=0.05: " in shown["train"][0]
+    assert "--config.batch_size=100: " in shown["train"][0]
     assert "--scale=quick: " in shown["reproduce"][0]
 
 
