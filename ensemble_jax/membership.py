@@ -110,7 +110,7 @@ class Members:
             return num_train - fold_size(num_train, self.folds)
         return subset_size(num_train, self.subset_fraction)
 
-    def source_ids(self, source: Source) -> UInt32[np.ndarray, " N"]:
+    def stream(self, source: Source) -> UInt32[np.ndarray, " N"]:
         """The number by which each member draws a source of randomness."""
         tied = np.array([source in sources for sources in self.tied])
         return np.where(tied, np.uint32(0), self.numbers).astype(np.uint32)
@@ -341,16 +341,11 @@ def on_dataset(members: Members, dataset: Dataset, batch_size: int) -> TrainedOn
         )
     labels = _train_labels(members, dataset)
     # JAX comes after all that can be answered without it: a mistake is answered at once.
-    from ensemble_jax.training import Member, SourceIds
+    from ensemble_jax.training import Member, StreamIds
 
-    source_ids = SourceIds(
-        *(
-            members.source_ids(source)
-            for source in (Source.INITIALISATION, Source.ORDER, Source.DROPOUT, Source.AUGMENTATION)
-        )
-    )
+    streams = StreamIds(**{name: members.stream(Source(name)) for name in StreamIds._fields})
     return TrainedOn(
-        Member(members.seeds, source_ids, dict(members.hyperparameters), indices, labels),
+        Member(members.seeds, streams, dict(members.hyperparameters), indices, labels),
         _training_sets(indices, labels, len(members), num_examples),
         _partition_remarks(members.partitions, num_examples),
     )
@@ -368,7 +363,7 @@ def _train_indices(members: Members, num_examples: int) -> Int[np.ndarray, "N m"
     for seed, number, whose in zip(
         members.seeds.tolist(),
         members.numbers.tolist(),
-        members.source_ids(Source.SUBSET).tolist(),
+        members.stream(Source.SUBSET).tolist(),
         strict=True,
     ):
         if members.partitions:
@@ -386,7 +381,7 @@ def _train_labels(members, dataset):
     """The labels `[N, M]` that each member is taught; None if these are the data set's."""
     if not any(members.label_noise):
         return None
-    whose = members.source_ids(Source.LABELS).tolist()
+    whose = members.stream(Source.LABELS).tolist()
     return np.stack(
         [
             noisy_labels(seed, number, dataset.train.labels, dataset.num_classes, rate)

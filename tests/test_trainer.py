@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from functools import partial
@@ -16,6 +17,7 @@ from flax import linen as nn
 from flax import nnx
 
 import ensemble_jax as ej
+from ensemble_jax.data import Probe
 from ensemble_jax.networks import as_network
 from ensemble_jax.ops import fast_key
 from ensemble_jax.options import Source
@@ -175,6 +177,12 @@ def test_other_inputs_members_and_schedules_are_refused(data, tmp_path):
     more = ej.members(N + 1, learning_rate=[*RATES, 1.0])
     with pytest.raises(ValueError, match=r"other inputs than arrays has now \(train.inputs differ"):
         train(pure_network(), changed, extents=(0,), members=more, workdir=folder)
+    # The same ids, other pixels.
+    probed = dataclasses.replace(data, probes={"new": Probe(TEST[0], np.arange(10))})
+    train(pure_network(), probed, extents=(0,), workdir=tmp_path / "probed")
+    probed = dataclasses.replace(data, probes={"new": Probe(TEST[0] + 1, np.arange(10))})
+    with pytest.raises(ValueError, match=r"other inputs than arrays has now \(new.inputs differ\)"):
+        train(pure_network(), probed, extents=(0,), members=more, workdir=tmp_path / "probed")
     other = ej.members(N, learning_rate=1.0)
     with pytest.raises(ValueError, match=r"another learning_rate, .* member 0: 0.003\d* -> 1.0"):
         train(pure_network(), data, members=other, extents=(0,), workdir=folder)

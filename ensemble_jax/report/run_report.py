@@ -41,10 +41,10 @@ from ensemble_jax.figures import (
 from ensemble_jax.report.page import render_page
 from ensemble_jax.report.run_page import SplitScores, make_page
 from ensemble_jax.runs import Run, load_run
-from ensemble_jax.runs.files import make_folder, replace_file
+from ensemble_jax.runs.files import check_own_folders, make_folder, replace_file
+from ensemble_jax.runs.layout import FIGURES
 
 REPORT = "report.html"
-FIGURES = "figures"
 SCORES = "scores.csv"
 DYNAMICS = "dynamics.csv"
 
@@ -132,6 +132,7 @@ def analyze(
     if data is not None:
         check_same_data(data, run)
     directory = make_folder("directory", Path(run.directory if directory is None else directory))
+    check_own_folders(directory)
     scores, consensus = _scores_of_extents(run)
     write_table(directory / SCORES, _score_rows(run, scores, consensus))
     write_table(directory / DYNAMICS, _dynamics_rows(run, scores, consensus))

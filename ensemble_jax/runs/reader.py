@@ -51,6 +51,27 @@ class Run(RunArrays):
 
         return predict(self, inputs, network=network, members=members, probabilities=probabilities)
 
+    def export(self, member: int, path: str | os.PathLike) -> None:
+        """Write a trained member, readable without this package.
+
+        A file of safetensors (`pip install safetensors`) where the path ends in `.safetensors`,
+        else a folder of Orbax's `StandardCheckpointer`. It holds nested dictionaries: `params`,
+        `state` if there is any (a linen module is applied to `{"params": params, **state}`), and
+        `normalisation` with `mean` and `std`: the network was trained on `(inputs - mean) / std`.
+        In safetensors names are joined by dots, such as `params.Dense_0.kernel`.
+
+        Args:
+            member: its id.
+            path: what does not exist yet.
+
+        Raises:
+            ValueError: if the path exists, or there is no such member or no checkpoint.
+            ModuleNotFoundError: if safetensors is not installed.
+        """
+        from ensemble_jax.trained import export  # imports JAX
+
+        export(self, member, path)
+
     def to_xarray(self, extents: int | Sequence[int] | None = None) -> xarray.Dataset:
         """The run as a labelled Dataset.
 

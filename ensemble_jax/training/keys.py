@@ -15,7 +15,8 @@ from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 from ensemble_jax.numerics import PRNG
 from ensemble_jax.options import Source
 
-# The numbers are part of the definition of every run.
+# What keys are made with: other numbers would make other members of the same seed. The other
+# sources are drawn on the host.
 _NUMBERS = {
     Source.INITIALISATION: 0,
     Source.ORDER: 1,
@@ -24,10 +25,11 @@ _NUMBERS = {
 }
 
 
-class SourceIds(NamedTuple):
-    """The number by which a member draws each source; members of one number share the source.
+class StreamIds(NamedTuple):
+    """Whose randomness a member has, by the value of a `Source`.
 
-    Scalars of one member, or `[N]` before they are lifted.
+    Members that share a number share the source. Scalars of one member, or `[N]` before they are
+    lifted.
     """
 
     initialisation: Int[Array | np.ndarray, ...] | int
@@ -42,11 +44,11 @@ class SourceIds(NamedTuple):
 
 
 def member_key(
-    seed: Int[Array, ""] | int, source: Source, member: Int[Array, ""] | int
+    seed: Int[Array | np.ndarray, ""] | int, source: Source, member: Int[Array, ""] | int
 ) -> PRNGKeyArray:
-    """The key of one member's source of randomness, one of those that `SourceIds` has."""
-    of_source = jax.random.fold_in(jax.random.key(seed, impl=PRNG), _NUMBERS[source])
-    return jax.random.fold_in(of_source, member)
+    """The key of one member's source of randomness."""
+    key = jax.random.key(seed, impl=PRNG)
+    return jax.random.fold_in(jax.random.fold_in(key, _NUMBERS[source]), member)
 
 
 def independent_seeds(seeds: UInt32[np.ndarray, " N"], extent: int) -> UInt32[np.ndarray, " N"]:

@@ -214,7 +214,7 @@ def masked_init(key, inputs):
 def masked_apply(variables, inputs, *, key, train):
     """Of a loss that is the sum of these outputs, the gradient is the mean of the masks."""
     mask = jax.random.bernoulli(key, 0.5, (len(inputs), 3)) if train else 1.0
-    return variables.params * mask, variables.state
+    return variables.params[None] * mask, variables.state
 
 
 @pytest.mark.parametrize("microbatches", [1, 2, 4])

@@ -18,7 +18,7 @@ from ensemble_jax.training import (
     NOT_DIVERGED,
     Examples,
     Member,
-    SourceIds,
+    StreamIds,
     place_examples,
 )
 from ensemble_jax.training.keys import member_key
@@ -382,19 +382,19 @@ def pair(tiny):
     return tiny.compile([1, 2])
 
 
-@pytest.mark.parametrize("tied", SourceIds._fields)
+@pytest.mark.parametrize("tied", map(Source, StreamIds._fields))
 def test_members_can_share_one_source_of_randomness(tiny, pair, tied):
     """Two members that differ in nothing but the other two sources."""
     placement, training = pair
     shared = tiny.members([1, 2], learning_rate=1e-30, l2=0.0)
     shared = shared._replace(
-        source_ids=shared.source_ids._replace(**{tied: np.zeros(2, np.uint32)})
+        streams=shared.streams._replace(**{tied.value: np.zeros(2, np.uint32)})
     )
     trained = tiny.run(placement, training.of(shared), 1)
     kernels = trained.states[0].variables.params["Dense_0"]["kernel"]
-    assert (kernels[0] == kernels[1]).all() == (tied == "initialisation")
+    assert (kernels[0] == kernels[1]).all() == (tied is Source.INITIALISATION)
     everything = tiny.members([1, 2], learning_rate=1e-30, l2=0.0)._replace(
-        source_ids=SourceIds.own(np.zeros(2, np.uint32))
+        streams=StreamIds.own(np.zeros(2, np.uint32))
     )
     all_tied = tiny.run(placement, training.of(everything), 1)
     assert_equal(members(all_tied.states[-1], 0), members(all_tied.states[-1], 1))

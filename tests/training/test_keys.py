@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax.options import Source
-from ensemble_jax.training.keys import independent_seeds, member_key
+from ensemble_jax.training.keys import StreamIds, independent_seeds, member_key
 
 LARGE = [0, 1, 2**16, 2**31, 2**32 - 1]
 # Of seed 7 and member 5: a run that is resumed after an update must go on with its own.
@@ -17,18 +17,16 @@ GOLDEN = [
 ]
 
 
-def data(seed, stream, member):
-    return tuple(jax.random.key_data(member_key(seed, stream, member)).tolist())
+def data(seed, source, member):
+    return tuple(jax.random.key_data(member_key(seed, source, member)).tolist())
 
 
 def test_every_seed_source_and_member_has_a_key_of_its_own():
+    sources = [Source(name) for name in StreamIds._fields]
     keys = {
-        data(seed, source, member)
-        for seed in range(3)
-        for source in (*(source for source, _ in GOLDEN), Source.AUGMENTATION)
-        for member in range(9)
+        data(seed, source, member) for seed in range(3) for source in sources for member in range(9)
     }
-    assert len(keys) == 3 * 4 * 9
+    assert len(keys) == 3 * len(sources) * 9
 
 
 def test_large_seeds_and_members():
@@ -44,9 +42,9 @@ def test_a_key_is_the_same_traced():
     assert tuple(key.tolist()) == data(7, Source.DROPOUT, 5)
 
 
-@pytest.mark.parametrize(("stream", "golden"), GOLDEN)
-def test_golden_keys(stream, golden):
-    assert data(7, stream, 5) == golden
+@pytest.mark.parametrize(("source", "golden"), GOLDEN)
+def test_golden_keys(source, golden):
+    assert data(7, source, 5) == golden
 
 
 def test_independent_seeds_depend_on_seed_and_extent_alone():

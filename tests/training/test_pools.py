@@ -79,9 +79,7 @@ def naive_epochs(tiny, member, taught, seed=0):
     inputs, _ = tiny.examples()
     hp = Hyperparameters(member.hyperparameters, num_steps=9, steps_per_epoch=3)
     rule = named_optimizer(Optimizer.MOMENTUM)(hp)
-    variables = network.init(
-        member_key(seed, Source.INITIALISATION, member.source_ids.order), inputs
-    )
+    variables = network.init(member_key(seed, Source.INITIALISATION, member.streams.order), inputs)
     optimizer = rule.init(variables.params)
 
     def loss_of(params, state, images, labels, key):
@@ -96,8 +94,8 @@ def naive_epochs(tiny, member, taught, seed=0):
         order, dropout = (
             jax.random.fold_in(member_key(seed, stream, whose), epoch)
             for stream, whose in (
-                (Source.ORDER, member.source_ids.order),
-                (Source.DROPOUT, member.source_ids.dropout),
+                (Source.ORDER, member.streams.order),
+                (Source.DROPOUT, member.streams.dropout),
             )
         )
         for pool in range(POOLS.count):
