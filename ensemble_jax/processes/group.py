@@ -244,9 +244,9 @@ def check_on_its_own() -> None:
     if count > 1:
         raise ValueError(
             f"each process must have devices of its own, but JAX sees those of "
-            f"{count} processes: nothing may use JAX between jax.distributed.initialize() and train; "
-            f"on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and TPU_CHIPS_PER_PROCESS_BOUNDS to the "
-            f"chips of one host, such as 2,2,1"
+            f"{count} processes: nothing may use JAX between jax.distributed.initialize() and "
+            f"train; on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and TPU_CHIPS_PER_PROCESS_BOUNDS to "
+            f"the chips of one host, such as 2,2,1"
         )
 
 
