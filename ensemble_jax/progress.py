@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Self
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self, TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -15,9 +17,16 @@ from ensemble_jax.machine import NO_BAR
 from ensemble_jax.runs import unpack_correct
 from ensemble_jax.training import NOT_DIVERGED, Observer
 
+# Between two lines where there is no terminal, in seconds; what is measured is told at once.
+_PAUSE = 15
+
 
 class TrainingProgress:
     """A bar over epochs with ETA; accuracy, its spread and bimodality are as of the last extent.
+
+    It moves within an epoch where this has several pools. So do the numbers of images and members
+    a second, of which one member counts for each epoch of one. Where there is no terminal there are
+    lines in place of the bar.
 
     Args:
         num_epochs: of the whole training, all collections of it together.
@@ -40,14 +49,19 @@ class TrainingProgress:
         self._split_sizes = split_sizes
         self._diverged = np.zeros(len(member_ids), bool)
         self._epochs_before = 0
-        self._bar = tqdm(
-            total=num_epochs,
-            initial=completed,
-            unit="epoch",
-            desc="training",
-            dynamic_ncols=True,
-            # Which tqdm itself reads when it is imported, and never again.
-            disable=os.environ.get(NO_BAR, "0") not in ("", "0"),
+        # Which tqdm itself reads when it is imported, and never again.
+        hidden = os.environ.get(NO_BAR, "0") not in ("", "0")
+        self._bar = (
+            tqdm(
+                total=num_epochs,
+                initial=completed,
+                unit="epoch",
+                desc="training",
+                dynamic_ncols=True,
+                disable=hidden,
+            )
+            if hidden or sys.stderr.isatty()
+            else _Lines(num_epochs, completed, sys.stderr)
         )
 
     def begin_collection(self) -> None:
@@ -55,8 +69,13 @@ class TrainingProgress:
         self._epochs_before = self._bar.n
         self._diverged[:] = False
 
+    def moved(self, epochs: float) -> None:
+        """Move the bar, also by a part of an epoch."""
+        # Two digits are as many as a bar shows.
+        self._bar.update(round(self._epochs_before + epochs, 2) - self._bar.n)
+
     def epoch_done(self, epoch: int, losses: np.ndarray) -> None:
-        """Move the bar."""
+        """Move the bar to a whole number of epochs."""
         self._bar.update(self._epochs_before + epoch - self._bar.n)
         if self._observer is not None:
             self._observer.epoch_done(epoch, losses)
@@ -72,7 +91,8 @@ class TrainingProgress:
             )
         self._diverged = diverged
         if not diverged.all():
-            self._bar.set_postfix_str(self._summary(record.splits, ~diverged))
+            told = self._summary(record.splits, ~diverged)
+            self._bar.set_postfix_str(told + self._speed(record.train_images_per_second))
         if self._observer is not None:
             self._observer.extent_written(record)
 
@@ -81,6 +101,12 @@ class TrainingProgress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
+
+    def _speed(self, images_per_second):
+        if images_per_second is None or not np.isfinite(images_per_second):
+            return ""
+        members = images_per_second / self._split_sizes["train"]
+        return f", {images_per_second:,.0f} images/s, {members:.3g} members/s"
 
     def _summary(self, splits, healthy):
         parts = []
@@ -92,3 +118,42 @@ class TrainingProgress:
                 f"{split} {accuracy.mean():.3f}±{accuracy.std():.3f} bimodality {score:.2f}"
             )
         return ", ".join(parts)
+
+
+class _Lines:
+    """What a bar is, in lines: for files, and for services that collect what is printed."""
+
+    def __init__(
+        self, total: int, initial: int, file: TextIO, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.n: float = initial
+        self._total, self._initial, self._file, self._clock = total, initial, file, clock
+        self._told = ""
+        self._begun = self._written = clock()
+
+    def update(self, epochs: float) -> None:
+        """Go on; tells so if nothing was told for a while."""
+        self.n += epochs
+        if epochs and self._clock() - self._written >= _PAUSE:
+            self._tell()
+
+    def set_postfix_str(self, told: str) -> None:
+        """What is measured is told at once."""
+        self._told = told
+        self._tell()
+
+    def write(self, line: str) -> None:
+        """A line of its own."""
+        print(line, file=self._file, flush=True)
+
+    def close(self) -> None:
+        """There is nothing to be tidied up."""
+
+    def _tell(self) -> None:
+        self._written = self._clock()
+        line = f"training: epoch {self.n:g} of {self._total}"
+        done = self.n - self._initial
+        if done > 0 and self.n < self._total:
+            left = (self._written - self._begun) / done * (self._total - self.n)
+            line += f", {tqdm.format_interval(left)} left"
+        self.write(f"{line}: {self._told}" if self._told else line)

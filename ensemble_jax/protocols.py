@@ -104,6 +104,7 @@ def _train_trajectory(
                 first_pool=start.pool,
                 extents=missing,
                 observer=progress,
+                moved=progress.moved,
                 saving=saving,
                 stop_asked=lambda: deferral.asked,
             )
@@ -143,6 +144,7 @@ def _train_independent(
                 first_epoch=0,
                 extents=[extent],
                 observer=progress,
+                moved=progress.moved,
                 stop_asked=lambda: deferral.asked,
             )
     deferral.raise_if_asked(f" with {len(writer.extents)} of {len(wanted)} collections finished")

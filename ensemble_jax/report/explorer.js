@@ -376,7 +376,8 @@
     const reach = Math.ceil(radius), offsets = [];
     for (let y = -reach; y <= reach; y++) {
       for (let x = -reach; x <= reach; x++) {
-        if (x * x + y * y <= radius * radius) offsets.push(x, (y * width + x) * 4);
+        // A little more than the radius: without it whole radii have spikes.
+        if (x * x + y * y <= radius * (radius + 0.6)) offsets.push(x, (y * width + x) * 4);
       }
     }
     return { offsets: Int32Array.from(offsets), width };

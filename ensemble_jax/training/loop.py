@@ -72,6 +72,7 @@ def train_loop(
     observer: Observer,
     saving: Saving | None = None,
     stop_asked: Callable[[], bool] = lambda: False,
+    moved: Callable[[float], None] = lambda epochs: None,
 ) -> Progress:
     """Train up to the last extent, or until asked to stop, and measure at each extent.
 
@@ -97,6 +98,8 @@ def train_loop(
         saving: how and when there are checkpoints; what it raises ends the training. None for no
             checkpoints.
         stop_asked: asked before every pool.
+        moved: is told after every pool how many epochs are completed, with the part of the one
+            that has begun.
     """
 
     def finish(extent, diverged_at, evaluation, speed):
@@ -134,6 +137,7 @@ def train_loop(
             images += training.images_in(pool)
             losses.append(to_host(losses_of_pool))
             done += 1
+            moved(done / num_pools)
             recorder.raise_error()
             saver.raise_error()
             if pool + 1 == num_pools:

@@ -200,7 +200,7 @@ def test_two_pools_at_most_are_in_memory_through_epochs_and_extents(tiny, monkey
         tiny.members([0]),
         fed,
     )
-    evaluated = []
+    evaluated, told = [], []
 
     def evaluate(state):
         # No pool of the training is there while the sets are evaluated.
@@ -216,7 +216,10 @@ def test_two_pools_at_most_are_in_memory_through_epochs_and_extents(tiny, monkey
         to_host=placement.gather,
         write=lambda record: None,
         observer=Silent(),
+        moved=told.append,
     )
+    # Progress is told after every pool.
+    np.testing.assert_allclose(told, np.arange(1, 3 * 6 + 1) / 6)
     assert len(counts) == 3 * 6
     # One where a pool is read only after the one before was trained on.
     assert max(counts) <= 2
