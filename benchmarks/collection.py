@@ -26,7 +26,6 @@ from ensemble_jax.planning import (
     alternatives_for,
     choose_plan,
     default_plan,
-    fastest_by_layer,
 )
 from ensemble_jax.training import place_examples
 
@@ -101,22 +100,17 @@ class Collection:
         first = request.apply(default_plan(self._num_members, self._devices))
         if not request.leaves_a_choice:
             return first
-        planning = self._planning
         batch = jax.ShapeDtypeStruct(
             (self._workload.batch_size, *self._data.images.shape[1:]), self._data.images.dtype
         )
         network = self._kit.member_network(None, first.precision)
-        alternatives = alternatives_for(network, batch, self._devices[0].platform)
         return choose_plan(
             first,
-            Trials(planning),
+            Trials(self._planning),
             num_members=self._num_members,
             request=request,
-            alternatives=alternatives,
+            alternatives=alternatives_for(network, batch, self._devices[0].platform),
             budget_seconds=_PLANNING_SECONDS,
-            choose_layers=lambda plan, seconds: fastest_by_layer(
-                plan, planning, alternatives.algorithms, seconds
-            ),
         ).plan
 
     def _compile(self, plan, steps):

@@ -3,9 +3,9 @@ r"""How fast a layer is trained by each of the convolutions, on all cores.
 Run: python -m benchmarks.convolutions
 Takes about three minutes on two cores, most of it compiling.
 
-What is timed: the convolutions of the workloads' networks, one layer at a time, as plans time them
-(`ensemble_jax.planning.time_layer`): outputs and gradients between an activation and a bias, in a
-loop, with one member on each device and the workload's batch, the algorithms in turns. XLA's own is
+What is timed: the convolutions of the workloads' networks, one layer at a time: outputs and
+gradients between an activation and a bias, in a loop, with one member on each device and the
+workload's batch, the algorithms in turns. XLA's own is
 left out: its gradient by the kernel takes up to a hundred times as long in a loop.
 
 Speeds are of useful operations, those of a direct convolution, whatever the algorithm computes: two

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from benchmarks.summary import Spread
-from ensemble_jax.figures.display import Display, choose_colours
+from ensemble_jax.figures.display import Display, NewFigure, choose_colours
 
 _COLOUR = "#0072B2"
 _PROJECT_COLOUR = "#D55E00"
@@ -39,10 +39,10 @@ class SpeedDisplay(Display):
         if not self.relative_speeds or not all(self.relative_speeds.values()):
             raise ValueError("relative_speeds must have workloads, each with a contender")
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
         sizes = [len(speeds) for speeds in self.relative_speeds.values()]
         height = _ROW_HEIGHT * sum(sizes) + _MARGIN_HEIGHT * len(sizes)
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        figure = new_figure(_WIDTH, height)
         axes = figure.subplots(
             len(sizes), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": sizes}
         )[:, 0]
@@ -106,9 +106,9 @@ class SweepDisplay(Display):
                 f"got {list(self.speeds)} and {list(self.memory)}"
             )
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
         columns = len(self.speeds)
-        figure = Figure(figsize=(0.8 + 3.4 * columns, 4.8), layout="constrained")
+        figure = new_figure(0.8 + 3.4 * columns, 4.8)
         axes = figure.subplots(2, columns, sharex="col", squeeze=False)
         for column, (title, lines) in zip(axes.T, self.speeds.items(), strict=True):
             colours = choose_colours(lines)

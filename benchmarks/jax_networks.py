@@ -17,7 +17,7 @@ from ensemble_jax.kit import Kit
 from ensemble_jax.losses import cross_entropy
 from ensemble_jax.membership import members
 from ensemble_jax.networks import Network, as_network
-from ensemble_jax.ops import convolution_by_layer
+from ensemble_jax.ops import CONVOLUTIONS
 from ensemble_jax.optimizers import named_optimizer
 from ensemble_jax.options import Optimizer
 from ensemble_jax.plan import Plan, parse_plan_request
@@ -142,8 +142,7 @@ class Planned(NamedTuple):
     @classmethod
     def of(cls, kit: Kit, plan: Plan, num_members: int, devices: Sequence[Any]) -> Planned:
         """As the main job puts it together."""
-        convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
-        recipe = kit.recipe(convolution, plan.precision, plan.microbatches)
+        recipe = kit.recipe(CONVOLUTIONS[plan.convolution], plan.precision, plan.microbatches)
         return cls(recipe, place(plan, num_members, devices))
 
     def compile(self, members: Member, examples: Examples | PoolFeed) -> CollectionTraining:

@@ -15,33 +15,48 @@ if TYPE_CHECKING:
     from ensemble_jax.data import Dataset, load_dataset
     from ensemble_jax.membership import Members, members
     from ensemble_jax.networks import Network, Variables
+    from ensemble_jax.report.comparison import Comparison, compare
+    from ensemble_jax.report.run_report import Analysis, analyze
+    from ensemble_jax.report.sweep_report import Sweep
     from ensemble_jax.runs import Run, load_run, merge_runs
+    from ensemble_jax.sweeping import sweep
     from ensemble_jax.trainer import train
 
 _MODULES = ("analysis", "data", "figures", "losses", "networks", "optimizers", "runs", "zoo")
 # Where each function and type is.
 _HOMES = {
+    "Analysis": "report.run_report",
+    "Comparison": "report.comparison",
     "Dataset": "data",
     "Members": "membership",
     "Network": "networks",
     "Run": "runs",
+    "Sweep": "report.sweep_report",
     "Variables": "networks",
+    "analyze": "report.run_report",
+    "compare": "report.comparison",
     "load_dataset": "data",
     "load_run": "runs",
     "members": "membership",
     "merge_runs": "runs",
+    "sweep": "sweeping",
     "train": "trainer",
     "use_all_cores": "collection",
 }
 
 __all__ = [
+    "Analysis",
+    "Comparison",
     "Dataset",
     "Members",
     "Network",
     "Run",
+    "Sweep",
     "Variables",
     "__version__",
     "analysis",
+    "analyze",
+    "compare",
     "data",
     "figures",
     "load_dataset",
@@ -52,6 +67,7 @@ __all__ = [
     "networks",
     "optimizers",
     "runs",
+    "sweep",
     "train",
     "use_all_cores",
     "zoo",

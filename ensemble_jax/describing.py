@@ -1,4 +1,4 @@
-"""What a user's object is called in a run's config."""
+"""What a user's objects and values are called: in configs, in tables, in names of folders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import enum
 import functools
 import re
 from typing import Any
+
+import numpy as np
 
 _MOST_CHARACTERS = 2000
 # Fields that every module of flax.linen has, and that say nothing of a network.
@@ -47,3 +49,20 @@ def describe(value: Any) -> str:
         return f"{type(value).__name__}({', '.join(named)})"
     text = _ADDRESS.sub("", " ".join(repr(value).split()))
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
+
+
+def plain_text(value: Any) -> str:
+    """A value of an option as the command line has it; any other object by its name.
+
+    >>> plain_text(0.05), plain_text((50, 100)), plain_text(None), plain_text(plain_text)
+    ('0.05', '50+100', 'none', 'plain_text')
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if type(value) in (tuple, list):
+        return "+".join(map(plain_text, value)) or "none"
+    return describe(value)

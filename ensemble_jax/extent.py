@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt, UInt8
+from jaxtyping import Float, Float16, Int, UInt, UInt8
 
 if TYPE_CHECKING:
     from jaxtyping import Array
@@ -27,12 +27,26 @@ class SplitRecord(NamedTuple):
         loss: mean of what is minimised in training, without what an optimizer adds; cross-entropy
             in nats unless another loss was given. Not finite for a member that diverged.
         accuracy: the share of correct examples, in 0..1.
+        recorded: further quantities of each example, by the names of `options.Quantity`.
     """
 
     bits: UInt8[Array | np.ndarray, "*N bytes"]
     predictions: UInt[Array | np.ndarray, "*N M"]
     loss: Float[Array | np.ndarray, "*N"]
     accuracy: Float[Array | np.ndarray, "*N"]
+    recorded: Mapping[str, Float16[Array | np.ndarray, "*N M ..."]] = {}
+
+
+class ProbeRecord(NamedTuple):
+    """What one network, or each of N, does on the M examples of a probe, which have no labels.
+
+    Attributes:
+        predictions: as in `SplitRecord`.
+        recorded: as in `SplitRecord`.
+    """
+
+    predictions: UInt[Array | np.ndarray, "*N M"]
+    recorded: Mapping[str, Float16[Array | np.ndarray, "*N M ..."]] = {}
 
 
 class Evaluations(NamedTuple):
@@ -40,11 +54,11 @@ class Evaluations(NamedTuple):
 
     Attributes:
         splits: on labelled examples, by the name of the split.
-        probes: the predicted classes `[N, M]` of examples without labels, by the name of the probe.
+        probes: on examples without labels, by the name of the probe.
     """
 
     splits: Mapping[str, SplitRecord]
-    probes: Mapping[str, UInt[Array | np.ndarray, "N M"]]
+    probes: Mapping[str, ProbeRecord]
 
 
 @dataclass(frozen=True)
@@ -64,4 +78,4 @@ class ExtentRecord:
     splits: Mapping[str, SplitRecord]
     diverged_at: Int[np.ndarray, " N"]
     train_images_per_second: float
-    probes: Mapping[str, UInt[np.ndarray, "N M"]] = field(default_factory=dict)
+    probes: Mapping[str, ProbeRecord] = field(default_factory=dict)

@@ -11,7 +11,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from ensemble_jax.data import Dataset, channel_statistics
-from ensemble_jax.losses import Loss, cross_entropy, loss_of_member, smoothed_by_member
+from ensemble_jax.losses import (
+    Loss,
+    cross_entropy,
+    loss_of_member,
+    recorded_loss,
+    smoothed_by_member,
+)
 from ensemble_jax.membership import TrainedOn
 from ensemble_jax.networks import Network, prepared, slow_layers, with_fast_layers
 from ensemble_jax.ops import Convolution, make_augmentation
@@ -22,6 +28,9 @@ from ensemble_jax.training.member import check_microbatches
 
 if TYPE_CHECKING:
     from ensemble_jax.task import Training
+
+
+_OF_DROPOUT = "dropout_scale"  # which the step reads
 
 
 class Kit(NamedTuple):
@@ -110,7 +119,14 @@ class Kit(NamedTuple):
             parse_plan_request(training.plan).forced.get("microbatches", 1), variables
         )
         rule = recipe.optimizer(hp)
-        jax.eval_shape(rule.init, variables.params)
+        state = jax.eval_shape(rule.init, variables.params)
+        jax.eval_shape(rule.update, variables.params, state, variables.params)
+        unread = [name for name in training.must_read if name not in {*hp.read, _OF_DROPOUT}]
+        if unread:
+            raise ValueError(
+                f"neither optimizer nor loss reads the hyperparameter {unread[0]}, so that it "
+                f"would change nothing; they read {', '.join(sorted(hp.read)) or 'none'}"
+            )
         slow = slow_layers(outputs_of, variables, batch, key)
         return [f"computed by XLA's own layers, which are slow here: {', '.join(slow)}"] * bool(
             slow
@@ -135,7 +151,9 @@ def make_kit(training: Training, dataset: Dataset) -> Kit:
         batch_size=training.batch_size,
         num_steps=max(1, steps * training.extents[-1]),
         steps_per_epoch=steps,
-        augment=make_augmentation(augmentations, dataset.input_shape) if augmentations else None,
+        augment=make_augmentation(augmentations, dataset.input_shape, mean)
+        if augmentations
+        else None,
     )
     return Kit(
         training.make_network(dataset),
@@ -143,7 +161,7 @@ def make_kit(training: Training, dataset: Dataset) -> Kit:
         std,
         dataset.word_vectors,
         recipe_of,
-        training.loss or cross_entropy,
+        recorded_loss(training.loss),
     )
 
 

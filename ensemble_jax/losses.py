@@ -61,6 +61,14 @@ def loss_of_member(loss: Loss, hp: Hyperparameters) -> Loss:
     return partial(_with_hyperparameters, loss, hp) if _num_arguments(loss) > 2 else loss
 
 
+def recorded_loss(loss: Loss | None) -> Loss:
+    """What evaluation records: the loss, or cross-entropy where each member has a loss of its own.
+
+    Only so can the losses of members be compared.
+    """
+    return cross_entropy if loss is None or _num_arguments(loss) > 2 else loss
+
+
 def _with_hyperparameters(loss, hp, outputs, labels):
     return loss(outputs, labels, hp)
 

@@ -16,6 +16,10 @@ NO_BAR = "TQDM_DISABLE"
 _ZLIB = 0x78
 
 
+JAX_DEFAULT_SECONDS = 1.0
+"""What a program must take to compile for JAX to keep it, unless it is told otherwise."""
+
+
 def num_cores() -> int:
     """The cores that this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
@@ -47,7 +51,8 @@ def use_compilation_cache() -> None:
             return  # nothing is kept
         _remove_broken(folder)
         jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if config.jax_persistent_cache_min_compile_time_secs == JAX_DEFAULT_SECONDS:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _remove_broken(folder: Path) -> None:

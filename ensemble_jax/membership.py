@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _MOST_SEED = 2**32 - 1
 _MOST = 2**31 - 1
+MEMBER_ARGUMENTS = ("seed", "tied", "partitions", "folds", "subset_fraction", "label_noise")
+"""The arguments of `members` beside the ids and the hyperparameters."""
+
 # Names that the run's constants have in `Hyperparameters`, or that are recorded beside them.
 _TAKEN = ("num_steps", "steps_per_epoch", "seed", "setting", "number", "part", "fold")
 
@@ -198,6 +201,28 @@ def members(
     )
 
 
+def varied(group: Members, values: Mapping[str, Any]) -> Members:
+    """The members that `members` makes with some of its arguments changed or added.
+
+    Args:
+        group: as `members` made them: all have the same sources in common.
+        values: arguments of `members` by name, hyperparameters among them.
+
+    Raises:
+        ValueError: as `members` does.
+    """
+    given = {
+        "seed": group.seeds,
+        "tied": [source.value for source in group.tied[0]],
+        "partitions": group.partitions,
+        "folds": group.folds,
+        "subset_fraction": group.subset_fraction,
+        "label_noise": group.label_noise,
+        **group.hyperparameters,
+    }
+    return members(group.ids, **given | dict(values))
+
+
 def concatenate(groups: Sequence[Members]) -> Members:
     """The members of several groups, trained as one collection: the settings of a sweep.
 
@@ -321,12 +346,7 @@ def on_dataset(members: Members, dataset: Dataset, batch_size: int) -> TrainedOn
     # JAX comes after all that can be answered without it: a mistake is answered at once.
     from ensemble_jax.training import Member, StreamIds
 
-    streams = StreamIds(
-        *(
-            members.stream(source)
-            for source in (Source.INITIALISATION, Source.ORDER, Source.DROPOUT, Source.AUGMENTATION)
-        )
-    )
+    streams = StreamIds(**{name: members.stream(Source(name)) for name in StreamIds._fields})
     return TrainedOn(
         Member(members.seeds, streams, dict(members.hyperparameters), indices, labels),
         _training_sets(indices, labels, len(members), num_examples),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -49,18 +49,15 @@ class Schedule(Enum):
 class ConvolutionAlgorithm(Enum):
     """How convolutions are computed; the results agree to float32 rounding.
 
-    `winograd` has tiles of 2x2 outputs and rounds several times as much as `patches` and `xla`,
-    `winograd4` tiles of 4x4, where they fit, and rounds four times as much as `winograd`. `direct`
-    is `xla` with gradients that stay fast in loops, `mixed` is `direct` with the gradient by the
-    kernel of `winograd`. `fused` is `winograd` in one piece, for CPUs with a C compiler.
+    `patches` multiplies the matrix of all windows. `winograd` has tiles of 2x2 outputs and rounds
+    several times as much as the others. `direct` is `xla` with gradients that stay fast in loops.
+    `fused` is `winograd` in one piece, for CPUs with a C compiler.
     """
 
     XLA = "xla"
     PATCHES = "patches"
     WINOGRAD = "winograd"
-    WINOGRAD_4 = "winograd4"
     DIRECT = "direct"
-    MIXED = "mixed"
     FUSED = "fused"
 
 
@@ -230,3 +227,107 @@ def parse_augmentations(texts: Sequence[str]) -> tuple[Augmentation, ...]:
             raise ValueError(f"augmentation must have {name} only once, got {', '.join(texts)}")
         parsed.append(Augmentation(kind, int(pixels) if needs_pixels else 0))
     return tuple(parsed)
+
+
+class Quantity(Enum):
+    """What an extent can keep of every member and example, beside the predicted class.
+
+    With the outputs of a network as logits `z`, K of them, `p = softmax(z)` and the label `y` that
+    the data set has for the example:
+
+    | | what | shape | needs labels |
+    |---|---|---|---|
+    | `label_probability` | `p[y]`, in 0..1 | `[N, M]` | yes |
+    | `margin` | `z[y] - max over k != y of z[k]` | `[N, M]` | yes |
+    | `loss` | what is minimised in training; by default `-log p[y]`, in nats | `[N, M]` | yes |
+    | `entropy` | `-sum over k of p[k] log p[k]`, in nats, in 0..log K | `[N, M]` | no |
+    | `probabilities` | `p` | `[N, M, K]` | no |
+    | `logits` | `z` | `[N, M, K]` | no |
+
+    All are float16. The labels are those by which predictions count as correct, also for members
+    that are taught others (`label_noise` of `members`).
+    """
+
+    LABEL_PROBABILITY = "label_probability"
+    MARGIN = "margin"
+    LOSS = "loss"
+    ENTROPY = "entropy"
+    PROBABILITIES = "probabilities"
+    LOGITS = "logits"
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether there is none of examples without labels."""
+        return self in (Quantity.LABEL_PROBABILITY, Quantity.MARGIN, Quantity.LOSS)
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether there are K numbers of every example instead of one."""
+        return self in (Quantity.PROBABILITIES, Quantity.LOGITS)
+
+
+RECORD = (Quantity.LABEL_PROBABILITY.value,)
+"""What is recorded unless something else is asked for."""
+
+
+class RecordRequest(NamedTuple):
+    """What is to be recorded of the examples, and of which.
+
+    Attributes:
+        quantity: what.
+        of: the name of a split or probe; None for all that have it.
+    """
+
+    quantity: Quantity
+    of: str | None
+
+
+def parse_record(texts: Sequence[str]) -> tuple[RecordRequest, ...]:
+    """What the texts `QUANTITY` and `QUANTITY:SET` ask for; a set is a split or probe.
+
+    Raises:
+        ValueError: if there is no such quantity.
+
+    >>> [request.of for request in parse_record(["margin", "logits:test"])]
+    [None, 'test']
+    """
+    if isinstance(texts, str):
+        raise ValueError(f"record must be several texts, such as ('margin',), got {texts!r}")
+    known = [quantity.value for quantity in Quantity]
+    requests = []
+    for text in texts:
+        name, colon, of = str(text).partition(":")
+        if name not in known or bool(colon) != bool(of):
+            raise ValueError(
+                f"record must be of {', '.join(known)}, of all sets or as QUANTITY:SET, "
+                f"got {text!r}"
+            )
+        requests.append(RecordRequest(Quantity(name), of or None))
+    return tuple(requests)
+
+
+def recorded_of_sets(
+    texts: Sequence[str], splits: Collection[str], probes: Collection[str]
+) -> dict[str, tuple[Quantity, ...]]:
+    """What is to be recorded of each split and probe, in the order of `Quantity`.
+
+    Raises:
+        ValueError: if there is no such quantity or set, or it needs labels that a set has not.
+
+    >>> recorded = recorded_of_sets(["margin", "entropy"], ["train"], ["noise"])
+    >>> [quantity.value for quantity in recorded["noise"]]
+    ['entropy']
+    """
+    asked: dict[str, set[Quantity]] = {name: set() for name in (*splits, *probes)}
+    for quantity, of in parse_record(texts):
+        if of is not None and of not in asked:
+            raise ValueError(
+                f"record must be of the sets {', '.join(asked)}, got {quantity.value}:{of}"
+            )
+        if of in probes and quantity.needs_labels:
+            raise ValueError(
+                f"record must not be {quantity.value} of the probe {of}, which has no labels"
+            )
+        for name in (splits if quantity.needs_labels else asked) if of is None else (of,):
+            asked[name].add(quantity)
+    return {name: tuple(q for q in Quantity if q in some) for name, some in asked.items()}

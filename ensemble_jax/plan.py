@@ -18,9 +18,15 @@ from ensemble_jax.options import ConvolutionAlgorithm, Precision
 _ALL = "all"
 _PRECISION = "precision"
 _CONVOLUTION = "convolution"
-_LAYER_CONVOLUTIONS = "layer_convolutions"
 _POOL_IMAGES = "pool_images"
 _MICROBATCHES, _ONCE_MICROBATCHES = "microbatches", "passes_per_step"
+# Of plans of older versions: the convolutions that some layers had instead of the plan's.
+_LAYER_CONVOLUTIONS = "layer_convolutions"
+# Convolutions of older versions, and those here that are most like them.
+_REPLACED = {
+    "winograd4": ConvolutionAlgorithm.WINOGRAD.value,
+    "mixed": ConvolutionAlgorithm.DIRECT.value,
+}
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,6 @@ class Plan:
             The activations of a part may fit into a cache that those of a batch exceed.
         precision: what the layers compute in. Other than float32 only where it is asked for, since
             it changes the results.
-        layer_convolutions: how the convolutions of some layers are computed, where otherwise than
-            all others, by the name that `ensemble_jax.ops.shape_name` gives to their shapes.
         pool_images: the most examples on a device at once, where these come in pools; 0 where all
             of them are there. It is not to be chosen by speed, since it changes the order in which
             examples are seen.
@@ -52,9 +56,6 @@ class Plan:
     convolution: ConvolutionAlgorithm
     microbatches: int
     precision: Precision = Precision.FLOAT32
-    layer_convolutions: Mapping[str, ConvolutionAlgorithm] = field(
-        default_factory=lambda: MappingProxyType({}), hash=False
-    )
     pool_images: int = 0
 
     def __post_init__(self) -> None:
@@ -77,36 +78,31 @@ class Plan:
 
     def as_plain(self) -> dict[str, Any]:
         """Plain values, for a run's manifest."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {k: v.value if isinstance(v, enum.Enum) else v for k, v in entries.items()}
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Plan:
-        """What `as_plain` wrote.
+        """What `as_plain` wrote, or a plan of an older version; see `replaced_entries`.
 
-        Plans once had no precision, which is float32 then, the same convolution in all layers and
-        no pools, and called microbatches passes per step.
+        Plans once had no precision, which is float32 then, and no pools, and called microbatches
+        passes per step.
 
         Raises:
             ValueError: if the values are not those of a plan.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        once_absent = {
-            _PRECISION: Precision.FLOAT32.value,
-            _LAYER_CONVOLUTIONS: {},
-            _POOL_IMAGES: 0,
-        }
+        once_absent = {_PRECISION: Precision.FLOAT32.value, _POOL_IMAGES: 0}
         entries: dict[str, Any] = once_absent | dict(values)
+        entries.pop(_LAYER_CONVOLUTIONS, None)
         if _ONCE_MICROBATCHES in entries:
             entries[_MICROBATCHES] = entries.pop(_ONCE_MICROBATCHES)
         if sorted(entries) != sorted(names):
             raise ValueError(f"a plan has the entries {', '.join(names)}, got {dict(values)}")
+        name = entries[_CONVOLUTION]
         enums: dict[str, Any] = {
-            _CONVOLUTION: ConvolutionAlgorithm(entries[_CONVOLUTION]),
+            _CONVOLUTION: ConvolutionAlgorithm(_REPLACED.get(name, name)),
             _PRECISION: Precision(entries[_PRECISION]),
-            _LAYER_CONVOLUTIONS: {
-                name: ConvolutionAlgorithm(value)
-                for name, value in dict(entries[_LAYER_CONVOLUTIONS]).items()
-            },
         }
         return cls(**entries | enums)
 
@@ -116,21 +112,29 @@ class Plan:
             self.members_per_call, f"{self.members_per_call} members"
         )
         each = " each" if self.num_devices > 1 else ""
-        differing = len(self.layer_convolutions)
-        others = f" but for {differing} shape{'s'[: differing > 1]} of layers" if differing else ""
         parts = f", batches in {self.microbatches} microbatches" if self.microbatches > 1 else ""
         precision = "" if self.precision is Precision.FLOAT32 else f", in {self.precision.value}"
         pools = f", at most {self.pool_images} images on a device" if self.pool_images else ""
         return (
-            f"{devices}, {at_once} at a time{each}, {self.convolution.value} convolutions{others}"
+            f"{devices}, {at_once} at a time{each}, {self.convolution.value} convolutions"
             f"{parts}{precision}{pools}"
         )
 
 
-def _plain(value):
-    if isinstance(value, Mapping):
-        return {name: _plain(entry) for name, entry in value.items()}
-    return value.value if isinstance(value, enum.Enum) else value
+def replaced_entries(values: Mapping[str, Any]) -> list[str]:
+    """What a plan of an older version has that there is no more, in words.
+
+    `Plan.from_plain` takes the convolution that is most like the one that is gone, and the same
+    convolution for all layers.
+
+    Args:
+        values: as `Plan.as_plain` wrote them.
+
+    >>> replaced_entries({"convolution": "mixed", "layer_convolutions": {}})
+    ['mixed convolutions']
+    """
+    gone = [f"{name} convolutions" for name in _REPLACED if values.get(_CONVOLUTION) == name]
+    return gone + ["other convolutions in some layers"] * bool(values.get(_LAYER_CONVOLUTIONS))
 
 
 @dataclass(frozen=True)
@@ -168,8 +172,7 @@ def parse_plan_request(text: str) -> PlanRequest:
     """Read `auto`, `default` or entries such as `members_per_call=8,convolution=patches`.
 
     `auto`, the same as no word at all, measures what is not given, but for the precision, which is
-    float32 then; `default,convolution=xla` does not. `members_per_call` may be `all`. A convolution
-    is that of all layers.
+    float32 then; `default,convolution=xla` does not. `members_per_call` may be `all`.
 
     Raises:
         ValueError: naming the entry and what is allowed.
@@ -188,8 +191,6 @@ def parse_plan_request(text: str) -> PlanRequest:
         if name in forced:
             raise ValueError(f"plan must name {name} only once, got {text!r}")
         forced[name] = _READERS[name](name, value)
-    if _CONVOLUTION in forced:
-        forced[_LAYER_CONVOLUTIONS] = {}
     return PlanRequest(first != "default", MappingProxyType(forced))
 
 

@@ -42,7 +42,11 @@ def has_all(run: Run, training: Training) -> bool:
 def _check_same_config(run: Run, training: Training) -> None:
     """The extents may differ."""
     known = {name: value for name, value in training.defaults.items() if name in training.config}
-    stored = {**known, **run.config, "extents": training.config["extents"]}
+    given = {"extents": training.config["extents"]}
+    # What runs from before there was such a choice record is in their manifest: predictions alone.
+    if "record" in training.config and "record" not in run.config:
+        given["record"] = training.config["record"]
+    stored = {**known, **run.config, **given}
     differences = config_differences(stored, training.config)
     if differences:
         raise ValueError(

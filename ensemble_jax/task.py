@@ -16,7 +16,7 @@ from ensemble_jax.describing import describe
 from ensemble_jax.machine import num_cores
 from ensemble_jax.membership import Members
 from ensemble_jax.membership import members as make_members
-from ensemble_jax.options import Model, Protocol, parse_augmentations
+from ensemble_jax.options import RECORD, Model, Protocol, parse_augmentations, parse_record
 from ensemble_jax.plan import parse_plan_request
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ensemble_jax.networks import Network
     from ensemble_jax.optimizers import OptimizerFactory
     from ensemble_jax.training import Observer
+
+# What runs were trained with that do not say it.
+_ONCE_ABSENT = {"folds": 0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,6 +46,7 @@ class Training:
         config: what is written with the run, and compared when it is continued; its `members` and
             `num_members` are those of `members`.
         augmentation: as `parse_augmentations` reads it.
+        record: what is recorded of every example, as `parse_record` reads it.
         protocol: one collection measured at all extents, or one for each.
         plan: as `parse_plan_request` reads it.
         evaluation_batch_size: the most examples of a forward pass in evaluation.
@@ -53,6 +57,8 @@ class Training:
         checkpoint_minutes: and after so many minutes, 0 for never.
         observer: is told of progress beside the progress bar; None for nobody.
         defaults: what a field of the config was in runs whose config lacks it.
+        must_read: hyperparameters that optimizer or loss are to read, since they vary for a
+            purpose.
         whole: the run that this is a part of, whose plan it takes; None if it is its own.
         parts: members that further folders of this run hold from its beginning, first and end.
     """
@@ -67,6 +73,7 @@ class Training:
     extents: tuple[int, ...]
     config: Mapping[str, Any]
     augmentation: tuple[str, ...] = ()
+    record: tuple[str, ...] = RECORD
     protocol: Protocol = Protocol.TRAJECTORY
     plan: str = "auto"
     evaluation_batch_size: int = 500
@@ -77,6 +84,7 @@ class Training:
     checkpoint_minutes: float = 10.0
     observer: Observer | None = None
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    must_read: Sequence[str] = ()
     whole: Path | None = None
     parts: Sequence[tuple[int, int]] = ()
 
@@ -88,13 +96,21 @@ class Training:
     @property
     def depends_on_end(self) -> bool:
         """Whether the optimizer reads how many steps there are in all, as some schedules do."""
+        import jax
+
         from ensemble_jax.collection import use_all_cores
         from ensemble_jax.hyperparameters import Hyperparameters
 
         use_all_cores()  # before the optimizer makes arrays
         values = {name: x[0] for name, x in self.members.hyperparameters.items()}
         hp = Hyperparameters(values, num_steps=1, steps_per_epoch=1)
-        self.optimizer(hp)
+
+        def make() -> int:
+            self.optimizer(hp)
+            return 0
+
+        # It may make arrays, and no device is to be looked for yet: others may share in the work.
+        jax.eval_shape(make)
         return "num_steps" in hp.read
 
     def __str__(self) -> str:
@@ -110,7 +126,8 @@ def make_training(
     loss: Loss | None,
     batch_size: int,
     extents: Sequence[int],
-    augmentation: Sequence[str],
+    augment: Sequence[str],
+    record: Sequence[str],
     plan: str,
     observer: Observer | None,
     protocol: str,
@@ -120,6 +137,7 @@ def make_training(
     workers: int,
     checkpoint_extents: int,
     checkpoint_minutes: float,
+    must_read: Sequence[str] = (),
 ) -> Training:
     """What `train` takes, checked and complete.
 
@@ -146,9 +164,10 @@ def make_training(
         if not isinstance(value, kinds) or isinstance(value, bool) or not value >= least:
             raise ValueError(f"{name} must be a number of at least {least}, got {value!r}")
     parse_plan_request(plan)
-    if isinstance(augmentation, str):
-        raise ValueError(f"augment must be several texts, such as ('flip',), got {augmentation!r}")
-    parse_augmentations(augmentation)
+    if isinstance(augment, str):
+        raise ValueError(f"augment must be several texts, such as ('flip',), got {augment!r}")
+    parse_augmentations(augment)
+    parse_record(record)
     protocols = [known.value for known in Protocol]
     if protocol not in protocols:
         raise ValueError(f"protocol must be one of {', '.join(protocols)}, got {protocol!r}")
@@ -160,7 +179,8 @@ def make_training(
         "loss": "cross_entropy" if loss is None else describe(loss),
         "batch_size": batch_size,
         "extents": list(extents),
-        "augmentation": list(augmentation),
+        "augmentation": list(augment),
+        "record": list(record),
         "plan": plan,
         "protocol": protocol,
         "normalise": normalise,
@@ -183,7 +203,8 @@ def make_training(
         batch_size,
         tuple(extents),
         config,
-        tuple(augmentation),
+        tuple(augment),
+        tuple(record),
         Protocol(protocol),
         plan,
         evaluation_batch_size,
@@ -193,6 +214,8 @@ def make_training(
         checkpoint_extents,
         checkpoint_minutes,
         observer,
+        defaults=_ONCE_ABSENT,
+        must_read=must_read,
     )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ensemble_jax.extent import Evaluations
 from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.membership import Members, TrainedOn, on_dataset
 from ensemble_jax.numerics import PRNG, own_settings, unusual_settings
+from ensemble_jax.options import RECORD, Quantity, recorded_of_sets
 from ensemble_jax.resuming import (
     check_continuable,
     check_same_examples,
@@ -31,6 +33,7 @@ from ensemble_jax.runs import (
     Run,
     RunWriter,
     claim_folder,
+    describe_records,
     load_run,
     lock_run,
 )
@@ -60,6 +63,7 @@ def train(
     batch_size: int = 100,
     extents: Sequence[int] = (0, 1, 2, 5, 10),
     augment: Sequence[str] = (),
+    record: Sequence[str] = RECORD,
     plan: str = "auto",
     workdir: str | Path | None = None,
     observer: Observer | None = None,
@@ -76,6 +80,10 @@ def train(
     The same call with the same `workdir` continues a run that was interrupted, to the same bits;
     with later extents it trains on, and with more members it grows the run.
 
+    Several processes, such as one for each host or GPU, share the members of one run if each calls
+    `jax.distributed.initialize()` and then, before anything else that uses JAX, this function with
+    the same arguments; see docs/many_hosts.md.
+
     Args:
         network: of one member. A `flax.linen` module; a function `rngs -> flax.nnx.Module`; a pure
             pair `Network(init, apply)`; or the name of an architecture of the paper, such as
@@ -87,12 +95,17 @@ def train(
             transformation; or a name of `options.Optimizer`, which reads `hp.learning_rate`.
         loss: `(outputs [B, K], labels [B]) -> [B]`, of which the mean is minimised; by default
             softmax cross-entropy, smoothed by the hyperparameter `label_smoothing` where members
-            have one. With a third argument it is given the hyperparameters.
+            have one. With a third argument it is given the hyperparameters, and what is recorded
+            is the cross-entropy.
         batch_size: examples per step. The last step of an epoch has those that are left.
         extents: increasing numbers of epochs after which all members are evaluated and recorded; 0
             is at initialisation.
         augment: changes of images before they are trained on: `crop:PIXELS`, `flip`,
             `resized_crop`; each member draws its own.
+        record: what each extent keeps of every member and example beside correctness and predicted
+            class: any of `label_probability`, `margin`, `loss`, `entropy`, `probabilities` and
+            `logits`, see `options.Quantity`. Of all splits and probes, or as `logits:test` of one;
+            what needs labels, of splits. `Run.recorded` reads it.
         plan: how members are computed, which changes speed, memory and rounding: `auto` measures,
             `default` does not, `NAME=VALUE,...` forces entries; see `parse_plan_request`.
         workdir: the run directory; None for a temporary one that is removed with the run object.
@@ -115,8 +128,8 @@ def train(
         OSError: if the folder cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
-    from ensemble_jax.processes.group import Alone
-    from ensemble_jax.processes.parts import train_collection
+    from ensemble_jax.processes.group import gathered
+    from ensemble_jax.processes.parts import await_run, train_collection
 
     training = make_training(
         network,
@@ -126,7 +139,8 @@ def train(
         loss=loss,
         batch_size=batch_size,
         extents=extents,
-        augmentation=augment,
+        augment=augment,
+        record=record,
         plan=plan,
         observer=observer,
         protocol=protocol,
@@ -141,8 +155,12 @@ def train(
     if workdir is None:
         temporary = tempfile.TemporaryDirectory(prefix="ensemble_jax-", ignore_cleanup_errors=True)
         workdir = Path(temporary.name, "run")
-    run = train_collection(training, Path(workdir), Alone())
-    assert run is not None
+    with gathered() as team:
+        if temporary is not None and team.size > 1:
+            raise ValueError("workdir must be given, a folder that all processes share")
+        run = train_collection(training, Path(workdir), team)
+    if run is None:
+        run = await_run(training, Path(workdir))
     if not isinstance(network, str):
         run = dataclasses.replace(run, network=network)
     if temporary is not None:
@@ -241,7 +259,7 @@ def _train(
     )
     from ensemble_jax.feeding import place_splits
     from ensemble_jax.kit import make_kit
-    from ensemble_jax.ops import convolution_by_layer
+    from ensemble_jax.ops import CONVOLUTIONS
     from ensemble_jax.planning.of_training import (
         check_plan_request,
         plan_of_run,
@@ -250,7 +268,7 @@ def _train(
     )
     from ensemble_jax.processes.group import check_on_its_own
     from ensemble_jax.processes.waiting import await_begun
-    from ensemble_jax.protocols import PROTOCOLS, Compiled
+    from ensemble_jax.protocols import Compiled, train_by_protocol
     from ensemble_jax.training import CollectionTraining, make_member_training
 
     use_all_cores()
@@ -259,6 +277,7 @@ def _train(
     kit = make_kit(training, dataset)
     if resumed:
         check_same_examples(workdir, dataset)
+        print(dataset.summary(), flush=True)
         writer = RunWriter.open(workdir)
         if different := writer.note_continuation(unusual_settings()):
             warnings.warn(
@@ -268,14 +287,19 @@ def _train(
             )
         if list(training.extents) != list(writer.manifest.extents):
             writer.ask_for(training.extents)
+        if "record" not in writer.manifest.config:
+            print(f"{workdir} is of an older version: it goes on to record predictions alone")
         choice = plan_of_run(writer.manifest.plan)
     else:
         # What the user may have got wrong comes before what takes time.
         for line in kit.check(training, dataset, trained_on):
             print(line)
+        asked = recorded_of_sets(training.record, dataset.splits, dataset.probes)
+        recorded = {name: [q.value for q in some] for name, some in asked.items() if some}
         check_plan_request(training)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
+        print(dataset.summary(), flush=True)
         if training.whole is None:
             choice = plan_training(training, dataset, trained_on.members, kit)
         else:
@@ -283,17 +307,18 @@ def _train(
             check_same_examples(training.whole, dataset)
             whole = load_run(training.whole, own_part=True)
             choice = plan_of_run(whole.manifest.plan)
+            recorded = whole.manifest.recorded
     plan = choice.plan
     placement = place(plan, len(training.members), jax.local_devices())
-    convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
-    recipe = kit.recipe(convolution, plan.precision, plan.microbatches)
+    recipe = kit.recipe(CONVOLUTIONS[plan.convolution], plan.precision, plan.microbatches)
     if not resumed:
-        manifest = _make_manifest(training, dataset, kit, choice, placement)
+        manifest = _make_manifest(training, dataset, kit, choice, placement, recorded)
         writer = RunWriter.create(
             workdir, manifest, dataset.splits, trained_on.training_sets, dataset.probes
         )
     held.enter_context(told_if_out_of_memory(plan, training))
-    print(f"{training}\nplan: {plan} ({choice.reason})\ncompiling", flush=True)
+    print(f"{training}\nplan: {plan} ({choice.reason})", flush=True)
+    print(f"records: {describe_records(writer.manifest)}\ncompiling", flush=True)
     placed = place_splits(training, dataset, plan.pool_images, placement, held)
     collection = CollectionTraining(
         make_member_training(recipe), placement, trained_on.members, placed.train
@@ -304,15 +329,26 @@ def _train(
     )
     of_data = (recipe.network, dataset.num_classes, evaluation_size)
     variables = collection.placed_state_shape.variables
+
+    def of_sets(make, sets):
+        """The evaluator of each set; those that record the same share one."""
+        of_quantities = functools.cache(make)
+        recorded = writer.manifest.recorded
+        return {
+            n: of_quantities(quantities=tuple(map(Quantity, recorded.get(n, ())))) for n in sets
+        }
+
     # Members may smooth the labels they are taught; what is recorded is the loss by the labels.
+    evaluator_of = functools.partial(make_evaluator, *of_data, kit.recorded_loss)
     splits = CollectionEvaluation(
-        make_evaluator(*of_data, kit.recorded_loss),
+        of_sets(evaluator_of, placed.evaluated),
         placement,
         variables,
         placed.evaluated,
         join_evaluations,
     )
-    probes = CollectionEvaluation(make_predictor(*of_data), placement, variables, probe_inputs)
+    predictors = of_sets(functools.partial(make_predictor, *of_data), probe_inputs)
+    probes = CollectionEvaluation(predictors, placement, variables, probe_inputs)
     seconds = collection.compile_seconds + splits.compile_seconds + probes.compile_seconds
     print(f"compiled in {seconds:.1f} s", flush=True)
 
@@ -321,11 +357,16 @@ def _train(
 
     compiled = Compiled(collection, evaluate, placement, trained_on)
     sizes = {name: len(split) for name, split in dataset.splits.items()}
-    PROTOCOLS[training.protocol](compiled, training, writer, sizes)
+    train_by_protocol(compiled, training, writer, sizes)
 
 
 def _make_manifest(
-    training: Training, dataset: Dataset, kit: Kit, choice: PlanChoice, placement: Placement
+    training: Training,
+    dataset: Dataset,
+    kit: Kit,
+    choice: PlanChoice,
+    placement: Placement,
+    recorded: Mapping[str, Sequence[str]],
 ) -> Manifest:
     return Manifest(
         config=training.config,
@@ -348,4 +389,5 @@ def _make_manifest(
         inputs=dataset.digests,
         prng=PRNG,
         environment=unusual_settings(),
+        recorded=recorded,
     )

@@ -7,22 +7,43 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
-# Eight CPU devices and reproducible sums; before anything imports JAX.
+# Eight CPU devices; before anything imports JAX.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+# Shapes that JAX would make fit are mistakes. Types cannot be as strict everywhere, because optax
+# and Flax promote them; tests/ops is. NaNs are no mistakes, since diverged members are tested, and
+# looking for leaked tracers compiles every program again at each call.
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+# A program of a test runs once or twice, so that optimising it takes longer than it saves. Started
+# binaries compile as they do for a user.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+# Most of the time goes into compiling, so that all processes of a session share their programs,
+# however fast these were compiled. Workers of pytest-xdist inherit the folder.
+os.environ["XDG_CACHE_HOME"] = (
+    os.environ["XDG_CACHE_HOME"]
+    if "PYTEST_XDIST_WORKER" in os.environ
+    else tempfile.mkdtemp(prefix="ensemble_jax_tests_")
+)
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", f"{os.environ['XDG_CACHE_HOME']}/ensemble_jax/compiled"
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import numpy as np
 import pytest
 
 from ensemble_jax import load_run
 from ensemble_jax.data import Probe, Split
-from ensemble_jax.extent import ExtentRecord, SplitRecord
+from ensemble_jax.extent import ExtentRecord, ProbeRecord, SplitRecord
+from ensemble_jax.machine import num_cores
 from ensemble_jax.runs import (
     DataSummary,
     Manifest,
@@ -31,6 +52,20 @@ from ensemble_jax.runs import (
 )
 
 ROOT = Path(__file__).parent.parent
+USER_CACHE = Path(os.environ["XDG_CACHE_HOME"])
+# A worker takes about 1.5 GB, and more of them than this wait for the longest tests.
+MOST_WORKERS = 8
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """The cores that this process may use, not those of the machine."""
+    return min(num_cores(), MOST_WORKERS)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the session's processes shared, where no other session's process started this."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(USER_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -239,13 +274,10 @@ class Process:
 
 @dataclass(frozen=True)
 class Binaries:
-    """Starts the binaries in a folder of their own, with a compilation cache of their own."""
+    """Starts the binaries in a folder of their own, with the cache of the whole session."""
 
     folder: Path
-
-    @property
-    def cache(self) -> Path:
-        return self.folder / "cache"
+    cache: Path = USER_CACHE
 
     def start(self, name, *arguments, prefix=(), env=None) -> Process:
         """Start `python -m experiments.NAME`; every module that it imports is told on stderr."""
@@ -259,6 +291,7 @@ class Binaries:
             "PYTHONPROFILEIMPORTTIME": "1",
             "XDG_CACHE_HOME": str(self.cache),
             "JAX_PLATFORMS": "cpu",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
         environment |= env or {}
         command = [*prefix, sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
@@ -358,7 +391,9 @@ def write_run():
                 losses = np.zeros(num_members, np.float32)
                 accuracy = correct.mean(axis=1, dtype=np.float32)
                 records[split] = SplitRecord(pack_correct(correct), predicted, losses, accuracy)
-            of_probes = {name: np.asarray(of[row], np.uint8) for name, of in probes.items()}
+            of_probes = {
+                name: ProbeRecord(np.asarray(of[row], np.uint8)) for name, of in probes.items()
+            }
             record = ExtentRecord(extent, records, diverged_at.astype(np.int32), np.nan, of_probes)
             writer.write_extent(record)
         return load_run(directory)

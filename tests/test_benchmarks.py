@@ -629,6 +629,7 @@ class TestBinary:
             timeout=300,
         )
 
+    @pytest.mark.slow
     def test_measures_and_writes(self, tmp_path):
         done = self.run(
             "--workloads=mlp_digits",
@@ -692,6 +693,7 @@ def test_workers_leave_with_the_driver(monkeypatch):
     assert started[0].poll() is not None
 
 
+@pytest.mark.slow
 def test_recording_measures_and_writes(tmp_path):
     done = subprocess.run(
         [
@@ -719,6 +721,7 @@ def test_recording_measures_and_writes(tmp_path):
     assert table.count("| PASS |") + table.count("| SHORT |") == 2
 
 
+@pytest.mark.slow
 def test_the_input_pipeline_measures_and_writes(tmp_path):
     answer = subprocess.run(
         [

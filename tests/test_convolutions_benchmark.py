@@ -1,14 +1,25 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import jax
+import numpy as np
+import pytest
+
 from benchmarks import layer_speeds
-from ensemble_jax.planning import LayerConvolution
+from benchmarks.layer_speeds import LayerConvolution, convolutions_of
+from ensemble_jax.collection import place
+from ensemble_jax.networks import as_network, prepared, with_fast_layers
+from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, ImageForm, Model
+from ensemble_jax.plan import Plan
+from ensemble_jax.zoo import make_architecture
 
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_writes_every_round_and_a_table(tmp_path):
     command = [sys.executable, "-m", "benchmarks.convolutions", f"--output={tmp_path}"]
     command += ["--workloads=small_cnn_digits", "--seconds=0.01"]
@@ -54,3 +65,58 @@ def test_the_fastest_is_bold():
         "|---|---|---|",
         "| a | 2 (1-3) | **6 (3-6)** |",
     ]
+
+
+def convolutions_of_model(model, input_shape, batch_size=4, **options):
+    architecture = make_architecture(
+        model, num_classes=3, input_shape=input_shape, options=ArchitectureOptions(**options)
+    )
+    batch = jax.ShapeDtypeStruct((batch_size, *input_shape), np.uint8)
+    return convolutions_of(partial(with_fast_layers, prepared(as_network(architecture))), batch)
+
+
+def test_convolutions_of_st_vgg():
+    found = convolutions_of_model(Model.ST_VGG, (32, 32, 3), batch_size=50)
+    assert [layer.name for layer in found] == [
+        "3x3x3->32 32x32 s1",
+        "3x3x32->32 32x32 s1",
+        "3x3x32->64 16x16 s1",
+        "3x3x64->64 16x16 s1",
+        "3x3x64->128 8x8 s1",
+        "3x3x128->128 8x8 s1",
+        "2x2x128->256 4x4 s1",
+        "2x2x256->256 4x4 s1",
+    ]
+    assert [layer.inputs_shape[0] for layer in found] == [50] * 8
+    assert [layer.padding for layer in found] == [((1, 1), (1, 1))] * 6 + [((0, 1), (0, 1))] * 2
+    assert [layer.reads_images for layer in found] == [True] + [False] * 7
+
+
+def test_a_shape_is_named_once():
+    found = convolutions_of_model(
+        Model.RESNET50, (16, 16, 3), width=8, depth=3, form=ImageForm.CIFAR
+    )
+    names = [layer.name for layer in found]
+    assert len(set(names)) == len(names)
+    assert names[:3] == ["3x3x3->8 16x16 s1", "1x1x8->8 16x16 s1", "3x3x8->8 16x16 s1"]
+    assert {"3x3x16->16 16x16 s2", "1x1x32->64 16x16 s2"} <= set(names)
+
+
+def test_a_network_without_convolutions_has_none():
+    assert convolutions_of_model(Model.FULLY_CONNECTED, (4,)) == []
+
+
+def test_the_same_program_is_timed_once(monkeypatch):
+    """Winograd's algorithm leaves pictures to patches where kernels have one pixel."""
+    timed = []
+    monkeypatch.setattr(
+        layer_speeds,
+        "_seconds_of",
+        lambda programs, *_: timed.extend(programs) or np.ones((2, len(programs))),
+    )
+    layer = LayerConvolution((2, 4, 4, 3), (1, 1, 3, 2), (1, 1), ((0, 0), (0, 0)), False)
+    algorithms = [ConvolutionAlgorithm.WINOGRAD, ConvolutionAlgorithm.PATCHES]
+    two = place(Plan(1, 0, algorithms[0], 1), 2, jax.devices())
+    times = layer_speeds.time_layer(layer, algorithms, two, "float32", 0.01)
+    assert list(times) == algorithms
+    assert len(timed) == 1

@@ -103,17 +103,17 @@ def test_parts_are_dealt_in_turn_and_the_remainder_is_told():
 
 def test_every_turn_of_folds_holds_out_every_example():
     made = members(6, folds=3)
-    assert made.settings["fold"] == [0, 1, 2, 0, 1, 2]
+    assert made.recorded_values["fold"] == [0, 1, 2, 0, 1, 2]
     arrays, training_sets, remarks = given(made)
     assert arrays.train_indices.shape == (6, 10 - 4)
     assert remarks == ()
-    held_out = ~training_sets.trained_on
+    held_out = ~training_sets.train_mask
     for turn in (held_out[:3], held_out[3:]):
         assert sorted(turn.sum(axis=0).tolist()) == [1] * 8 + [2] * 2
     assert (held_out[:3] != held_out[3:]).any()
-    alone = given(members(range(4, 5), folds=3)).training_sets.trained_on
+    alone = given(members(range(4, 5), folds=3)).training_sets.train_mask
     np.testing.assert_array_equal(alone[0], ~held_out[4])
-    tied = given(members(6, folds=3, tied=("subset",))).training_sets.trained_on
+    tied = given(members(6, folds=3, tied=("subset",))).training_sets.train_mask
     np.testing.assert_array_equal(tied[:3], tied[3:])
 
 

@@ -65,6 +65,8 @@ def test_it_is_continued_as_it_was_then(old_run, capsys):
     told = capsys.readouterr().out
     assert "is of an older version: whether its inputs have changed is not known" in told
     assert "after epoch 2" in told
+    assert "is of an older version: it goes on to record predictions alone" in told
+    assert run.recorded_quantities == {"train": (), "test": ()}
     for split, losses in LOSSES_AFTER_4.items():
         np.testing.assert_allclose(run.metrics[f"{split}_loss"][-1], losses, rtol=1e-4)
     # What it is made of now can be read by name.

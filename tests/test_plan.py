@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble_jax.options import ConvolutionAlgorithm, Precision
-from ensemble_jax.plan import Plan, parse_plan_request
+from ensemble_jax.plan import Plan, parse_plan_request, replaced_entries
 
 PLAN = Plan(2, 1, ConvolutionAlgorithm.WINOGRAD, microbatches=1)
 
@@ -20,7 +20,6 @@ plans = st.builds(
     convolution=st.sampled_from(ConvolutionAlgorithm),
     microbatches=st.integers(1, 9),
     precision=st.sampled_from(Precision),
-    layer_convolutions=st.dictionaries(st.text(), st.sampled_from(ConvolutionAlgorithm)),
 )
 
 
@@ -31,25 +30,40 @@ def test_plain_values_are_read_back(plan):
 
 def test_plans_that_were_written_with_less_entries_are_read():
     entries = PLAN.as_plain()
-    del entries["layer_convolutions"]
-    assert Plan.from_plain(entries) == PLAN
     del entries["precision"], entries["pool_images"]
     assert len(entries) == 4
     assert Plan.from_plain(entries) == PLAN
 
 
-def test_layers_are_named_in_plain_values():
-    layers = {"3x3x3->32 32x32 s1": ConvolutionAlgorithm.PATCHES}
-    values = dataclasses.replace(PLAN, layer_convolutions=layers).as_plain()
-    assert values["layer_convolutions"] == {"3x3x3->32 32x32 s1": "patches"}
+@pytest.mark.parametrize(
+    ("old", "convolution", "replaced"),
+    [
+        ({"convolution": "winograd4"}, "winograd", ["winograd4 convolutions"]),
+        ({"convolution": "mixed"}, "direct", ["mixed convolutions"]),
+        ({"convolution": "patches", "layer_convolutions": {}}, "patches", []),
+        (
+            {"convolution": "winograd4", "layer_convolutions": {"a": "mixed", "b": "direct"}},
+            "winograd",
+            ["winograd4 convolutions", "other convolutions in some layers"],
+        ),
+    ],
+)
+def test_convolutions_of_older_versions_are_replaced(old, convolution, replaced):
+    values = PLAN.as_plain() | old
+    expected = dataclasses.replace(PLAN, convolution=ConvolutionAlgorithm(convolution))
+    assert Plan.from_plain(values) == expected
+    assert replaced_entries(values) == replaced
+
+
+def test_what_was_never_a_convolution_is_refused():
     with pytest.raises(ValueError, match="'fft' is not a valid ConvolutionAlgorithm"):
-        Plan.from_plain(values | {"layer_convolutions": {"3x3x3->32 32x32 s1": "fft"}})
+        Plan.from_plain(PLAN.as_plain() | {"convolution": "fft"})
 
 
-@given(plans.map(lambda plan: dataclasses.replace(plan, layer_convolutions={})))
+@given(plans)
 def test_a_plan_can_be_asked_for_entry_by_entry(plan):
     values = plan.as_plain() | {"members_per_call": plan.members_per_call or "all"}
-    del values["layer_convolutions"], values["pool_images"]
+    del values["pool_images"]
     request = parse_plan_request(",".join(f"{name}={value}" for name, value in values.items()))
     assert request.apply(PLAN) == plan
     assert request.allows(plan)
@@ -79,13 +93,6 @@ def test_requests(text, measured, changes):
     assert request.allows(PLAN) == (not changes)
 
 
-def test_a_convolution_that_is_asked_for_is_that_of_all_layers():
-    mixed = dataclasses.replace(PLAN, layer_convolutions={"a": ConvolutionAlgorithm.XLA})
-    assert parse_plan_request("convolution=winograd").apply(mixed) == PLAN
-    assert not parse_plan_request("convolution=winograd").allows(mixed)
-    assert parse_plan_request("num_devices=2").allows(mixed)
-
-
 def test_precision_is_never_left_to_be_measured():
     text = "num_devices=1,members_per_call=1,convolution=xla,microbatches=1"
     assert not parse_plan_request(text).leaves_a_choice
@@ -104,7 +111,7 @@ def test_precision_is_never_left_to_be_measured():
         ("microbatches=1.5", "microbatches of the plan must be at least 1, got '1.5'"),
         (
             "convolution=fft",
-            "must be one of xla, patches, winograd, winograd4, direct, mixed, fused, got 'fft'",
+            "must be one of xla, patches, winograd, direct, fused, got 'fft'",
         ),
         ("precision=half", "must be one of float32, bfloat16, got 'half'"),
         ("num_devices=1,num_devices=2", "plan must name num_devices only once"),
@@ -144,17 +151,6 @@ def test_values_of_another_version_are_refused():
         (
             Plan(1, 8, ConvolutionAlgorithm.PATCHES, 1, Precision.BFLOAT16),
             "1 device, 8 members at a time, patches convolutions, in bfloat16",
-        ),
-        (
-            dataclasses.replace(PLAN, layer_convolutions={"a": ConvolutionAlgorithm.XLA}),
-            "2 devices, one member at a time each, winograd convolutions but for 1 shape of layers",
-        ),
-        (
-            dataclasses.replace(
-                PLAN, microbatches=5, layer_convolutions=dict.fromkeys("ab", PLAN.convolution)
-            ),
-            "2 devices, one member at a time each, winograd convolutions but for 2 shapes of "
-            "layers, batches in 5 microbatches",
         ),
     ],
 )

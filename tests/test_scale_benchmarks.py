@@ -31,6 +31,7 @@ def run_benchmark(name, *options):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_collection_that_is_killed_stays_within_its_memory_and_loses_nothing(tmp_path):
     # As many undisturbed members, so that they have the same programs.
     table = run_benchmark(
@@ -123,6 +124,7 @@ class TestArchitectures:
         )
         assert two - one == 5 * 4
 
+    @pytest.mark.slow
     def test_measures_and_writes(self, tmp_path):
         run_benchmark(
             "architectures",

@@ -20,7 +20,7 @@ import ensemble_jax as ej
 from ensemble_jax.data import Probe
 from ensemble_jax.networks import as_network
 from ensemble_jax.ops import fast_key
-from ensemble_jax.training import Stream
+from ensemble_jax.options import Source
 from ensemble_jax.training.keys import member_key
 
 N, EPOCHS, BATCH, NUM_TRAIN, K = 3, 3, 8, 21, 3
@@ -90,7 +90,7 @@ def plain_loop(network, member, mean, std):
     """One network of Flax and optax, step by step; the probabilities of the test examples."""
     one = as_network(network)
     inputs, labels = (TRAIN[0] - mean) / std, TRAIN[1]
-    variables = one.init(member_key(0, Stream.INITIALISATION, member), inputs)
+    variables = one.init(member_key(0, Source.INITIALISATION, member), inputs)
     steps = -(-NUM_TRAIN // BATCH)
     rule = optax.adamw(optax.cosine_decay_schedule(RATES[member], EPOCHS * steps))
     state = rule.init(variables.params)
@@ -108,7 +108,7 @@ def plain_loop(network, member, mean, std):
     for epoch in range(EPOCHS):
         order, dropout = (
             jax.random.fold_in(member_key(0, stream, member), epoch)
-            for stream in (Stream.ORDER, Stream.DROPOUT)
+            for stream in (Source.ORDER, Source.DROPOUT)
         )
         rows = np.asarray(jax.random.permutation(order, NUM_TRAIN))
         for number in range(steps):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from absl import flags
 
-from ensemble_jax.cli import binary
-from ensemble_jax.report.run_report import write_report
+from ensemble_jax.report.run_report import analyze
 from ensemble_jax.runs import load_run
+from ensemble_jax.runs.files import make_folder
 
 FLAGS = flags.FLAGS
 
@@ -30,6 +30,6 @@ def define_options() -> None:
 def main() -> None:
     """Write the report, tables and figures of a run."""
     run = load_run(FLAGS.run)
-    directory = binary.make_folder("--output", Path(FLAGS.output or FLAGS.run))
-    for path in write_report(run, directory, FLAGS.data_dir):
+    directory = make_folder("--output", Path(FLAGS.output or FLAGS.run))
+    for path in analyze(run, directory, data_dir=FLAGS.data_dir).paths:
         print(f"wrote {path}")

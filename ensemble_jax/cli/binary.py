@@ -10,7 +10,6 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 
 from absl import app, flags, logging
@@ -54,21 +53,6 @@ def run(module: ModuleType, arguments: Sequence[str]) -> None:
             end_after(interruption)
 
     app.run(guarded, argv=[sys.argv[0], *arguments], flags_parser=parse)
-
-
-def make_folder(option: str, folder: Path) -> Path:
-    """The folder, made if it is missing.
-
-    Raises:
-        ValueError: if it cannot be, naming the option that asked for it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"{option} must be a folder, or where one can be made, got {folder}: {error.strerror}"
-        ) from error
-    return folder
 
 
 @contextlib.contextmanager

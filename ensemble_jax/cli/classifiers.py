@@ -15,6 +15,7 @@ from absl import flags
 
 from ensemble_jax.cli import binary
 from ensemble_jax.runs import load_run
+from ensemble_jax.runs.files import make_folder
 
 FLAGS = flags.FLAGS
 
@@ -70,7 +71,7 @@ def main() -> None:
     dataset = load_data_of_run(run, FLAGS.data_dir)
     if dataset.word_vectors is not None:
         raise ValueError(f"{dataset.name} is of texts, and these classifiers learn from images")
-    directory = binary.make_folder("--output", Path(FLAGS.output))
+    directory = make_folder("--output", Path(FLAGS.output))
     written = []
     if FLAGS.classifiers:
         kinds = [Classifier[_CLASSIFIERS[name]] for name in dict.fromkeys(FLAGS.classifiers)]

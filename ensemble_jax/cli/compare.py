@@ -12,9 +12,9 @@ from pathlib import Path
 
 from absl import flags
 
-from ensemble_jax.cli import binary
-from ensemble_jax.report.comparison import check_comparable, compare_runs
+from ensemble_jax.report.comparison import check_comparable, compare
 from ensemble_jax.runs import load_run
+from ensemble_jax.runs.files import make_folder
 
 FLAGS = flags.FLAGS
 
@@ -30,9 +30,8 @@ def main() -> None:
     """Compare two runs."""
     runs = load_run(FLAGS.first), load_run(FLAGS.second)
     check_comparable(*runs)
-    directory = binary.make_folder("--output", Path(FLAGS.output))
-    lines, written = compare_runs(*runs, directory)
-    for line in lines:
-        print(line)
-    for path in written:
+    directory = make_folder("--output", Path(FLAGS.output))
+    comparison = compare(*runs, directory)
+    print(comparison)
+    for path in comparison.paths:
         print(f"wrote {path}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
+from ml_collections.config_flags import tuple_parser
 
 from ensemble_jax.cli import binary
 from ensemble_jax.interruption import fail
@@ -29,7 +30,19 @@ class _Texts(flags.ListParser):
         return argument if isinstance(argument, tuple) else tuple(super().parse(argument))
 
 
+class _Numbers(flags.ArgumentParser):
+    """`0,1,2` as a tuple, read by ml_collections' own parser.
+
+    That one joins the values of an option that is given twice, where of every other option the last
+    value counts.
+    """
+
+    def parse(self, argument):
+        return tuple_parser.TupleParser().parse(argument)
+
+
 config_flags.register_flag_parser_for_type(tuple[str, ...], _Texts())
+config_flags.register_flag_parser_for_type(tuple[int, ...], _Numbers())
 
 
 class _ByName(flags.ArgumentParser):

@@ -69,8 +69,18 @@ def load_data_of_run(run: Run, data_dir: str = "") -> Dataset:
     given = {name: run.config[name] for name in _OF_DATA if name in run.config}
     given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
     dataset = load_data(TrainConfig(**given, data_dir=data_dir))
+    check_same_data(dataset, run)
+    return dataset
+
+
+def check_same_data(dataset: Dataset, run: Run) -> None:
+    """See that a data set is the one that a run is on.
+
+    Raises:
+        ValueError: naming the split whose examples are others.
+    """
     for split, examples in dataset.splits.items():
-        if not (
+        if split not in run.splits or not (
             np.array_equal(examples.ids, run.ids[split])
             and np.array_equal(examples.labels, run.labels[split])
         ):
@@ -83,4 +93,3 @@ def load_data_of_run(run: Run, data_dir: str = "") -> Dataset:
             f"{dataset.name} has changed since {run.directory} was made ({', '.join(changed)} "
             f"differ)"
         )
-    return dataset

@@ -17,6 +17,7 @@ from absl import flags
 from ensemble_jax.cli.config_option import config_name, define_config, get_config
 from ensemble_jax.cli.sweep_config import SweepConfig, parse_vary
 from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.cli.translate import collections_of
 from ensemble_jax.sweeping import run_sweep
 
 FLAGS = flags.FLAGS
@@ -40,11 +41,7 @@ def main() -> None:
     config = _sweep_config()
     config.validate()
     workdir = Path(FLAGS.workdir or f"runs/{config_name()}")
-    runs = run_sweep(config, workdir)
-
-    from ensemble_jax.report.sweep_report import write_sweep_report  # Matplotlib loads slowly
-
-    for path in write_sweep_report(config, runs, workdir):
+    for path in run_sweep(config.settings, collections_of(config), workdir).write():
         print(f"wrote {path}")
 
 

@@ -8,9 +8,9 @@ import itertools
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
-from urllib.parse import quote
 
 from ensemble_jax.cli.train_config import NOT_OF_THE_RUN, PER_MEMBER, TrainConfig
+from ensemble_jax.sweeping import group_settings
 
 # What says how a run is measured and computed, and not what is trained.
 _FIXED = ("members", "num_members", "extents", "protocol", "plan", *NOT_OF_THE_RUN)
@@ -130,15 +130,6 @@ def _read(name: str, kind: Any, text: str) -> Any:
     return value
 
 
-def folder_name(name: str) -> str:
-    """A collection's name as that of one folder, whatever it holds.
-
-    >>> folder_name("model=st_vgg,dataset=npz:../own.npz")
-    'model=st_vgg,dataset=npz%3A..%2Fown.npz'
-    """
-    return quote(name, safe="=,+.-_")
-
-
 def groups(config: SweepConfig) -> dict[str, list[int]]:
     """The positions of the settings that one compiled step can train, by a name of the group.
 
@@ -149,25 +140,14 @@ def groups(config: SweepConfig) -> dict[str, list[int]]:
     >>> groups(config)
     {'batch_size=50': [0, 1], 'batch_size=100': [2, 3]}
     """
-    found: dict[str, list[int]] = {}
-    for position, setting in enumerate(config.settings):
+    shaping = []
+    for setting in config.settings:
         draws_data = config.with_values(setting).draws_data
-        shaping = {
-            name: value
-            for name, value in setting.items()
-            if name not in PER_MEMBER or (name == "seed" and draws_data)
-        }
-        name = ",".join(f"{field}={plain_text(value)}" for field, value in shaping.items())
-        found.setdefault(name or "all", []).append(position)
-    return found
-
-
-def plain_text(value: Any) -> str:
-    """A value as the command line has it."""
-    if isinstance(value, enum.Enum):
-        return str(value.value)
-    if value is None:
-        return "none"
-    if isinstance(value, tuple | list):
-        return "+".join(map(plain_text, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        shaping.append(
+            {
+                name: value
+                for name, value in setting.items()
+                if name not in PER_MEMBER or (name == "seed" and draws_data)
+            }
+        )
+    return group_settings(shaping)

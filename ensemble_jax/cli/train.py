@@ -65,10 +65,10 @@ def main() -> None:
     if run is None:
         return
 
-    from ensemble_jax.report.run_report import write_report  # Matplotlib loads slowly
+    from ensemble_jax.report.run_report import analyze  # Matplotlib loads slowly
 
     try:
-        written = write_report(run, workdir, config.data_dir)
+        written = analyze(run, workdir, data_dir=config.data_dir).paths
     except OSError as error:
         raise OSError(
             f"the report cannot be written, the training is safe, and `ensemble-jax analyze "

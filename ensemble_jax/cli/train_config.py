@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 from ensemble_jax.data.probes import parse_probes
 from ensemble_jax.data.sources import check_dataset_name, check_word_vectors
 from ensemble_jax.options import (
+    RECORD,
     Activation,
     ArchitectureOptions,
     ImageForm,
@@ -21,6 +22,7 @@ from ensemble_jax.options import (
     Schedule,
     Source,
     parse_augmentations,
+    parse_record,
 )
 from ensemble_jax.plan import parse_plan_request
 from ensemble_jax.runs.manifest import MOST_MEMBERS
@@ -94,6 +96,9 @@ class TrainConfig:
             collection can be grown or spread over machines and merged.
         extents: the numbers of epochs after which all members are evaluated and recorded; 0 is at
             initialisation.
+        record: what each extent keeps of every member and example beside correctness and predicted
+            class, in 16 bits: label_probability, margin, loss, entropy and, K numbers each,
+            probabilities and logits; of all splits and probes, or as QUANTITY:SET of one.
         batch_size: examples per step.
         evaluation_batch_size: the most examples of a forward pass in evaluation; changes speed and
             memory. Where the plan trains a batch in parts, a part is evaluated at once.
@@ -117,8 +122,8 @@ class TrainConfig:
             in the training loss (Szegedy et al., 2016).
         dropout_scale: multiplies the architecture's dropout rates; 0 switches dropout off.
         augmentation: what is done to images at random before they are trained on, each member
-            drawing its own: crop:PIXELS (after a border of so many zeros), flip (left and right),
-            resized_crop (a rectangle of 8 to 100 % of the area, resized).
+            drawing its own: crop:PIXELS (after a border of so many pixels of the mean), flip (left
+            and right), resized_crop (a rectangle of 8 to 100 % of the area, resized).
         tied: the sources of randomness that all members share, of initialisation, order, dropout,
             augmentation, subset and labels; what differs between members comes from the others
             alone.
@@ -136,9 +141,9 @@ class TrainConfig:
         plan: how the members are computed, which changes speed, memory and rounding. auto measures,
             default does not. NAME=VALUE,... forces entries and measures the others:
             num_devices, members_per_call (a number or all; fewer save memory), convolution (xla,
-            patches, winograd, winograd4, direct, mixed or, on CPUs with a C compiler, fused),
-            microbatches (parts of a batch) and precision (float32 or, only where it is forced,
-            bfloat16), after the word default without measuring.
+            patches, winograd, direct or, on CPUs with a C compiler, fused), microbatches (parts of
+            a batch) and precision (float32 or, only where it is forced, bfloat16), after the word
+            default without measuring.
         pool_images: where the devices do not hold all examples at once, the most images that come
             to them together; two such pools are in memory, and members shuffle within one. 0 for
             all at once, or as many as fit where not all do.
@@ -171,6 +176,7 @@ class TrainConfig:
     num_members: int = 20
     members: str = ""
     extents: tuple[int, ...] = (0, 1, 2, 5, 10)
+    record: tuple[str, ...] = RECORD
     batch_size: int = 100
     evaluation_batch_size: int = 500
     seed: int = 0
@@ -257,6 +263,7 @@ class TrainConfig:
         _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
         parse_plan_request(self.plan)
         parse_augmentations(self.augmentation)
+        parse_record(self.record)
         _check_at_least("pool_images", self.pool_images, 0)
         _check_at_most("pool_images", self.pool_images, _MOST)
         _check_at_least("workers", self.workers, 0)

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ensemble_jax.cli.dataset import load_data
-from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.cli.sweep_config import SweepConfig, groups
+from ensemble_jax.cli.train_config import PER_MEMBER, TrainConfig
 from ensemble_jax.data import Dataset
+from ensemble_jax.describing import plain_text
 from ensemble_jax.machine import num_cores
 from ensemble_jax.membership import Members, concatenate, members
 from ensemble_jax.options import Optimizer, Schedule
+from ensemble_jax.sweeping import Collection
 from ensemble_jax.task import Training
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ def training_of(
         extents=tuple(config.extents),
         config=config.effective() if recorded is None else recorded,
         augmentation=tuple(config.augmentation),
+        record=tuple(config.record),
         protocol=config.protocol,
         plan=config.plan,
         evaluation_batch_size=config.evaluation_batch_size,
@@ -57,6 +61,28 @@ def training_of(
         checkpoint_minutes=config.checkpoint_minutes,
         defaults=TrainConfig().effective(),
     )
+
+
+def collections_of(config: SweepConfig) -> list[Collection]:
+    """What a sweep trains, one collection for each group of settings."""
+    return [
+        Collection(name, _training_of_settings(config, positions), positions)
+        for name, positions in groups(config).items()
+    ]
+
+
+def _training_of_settings(config: SweepConfig, positions: Sequence[int]) -> Training:
+    """The collection of the settings at these positions."""
+    settings = [config.settings[position] for position in positions]
+    configs = [config.with_values(values) for values in settings]
+    own = [
+        {name: plain_text(value) for name, value in values.items() if name in PER_MEMBER}
+        for values in settings
+    ]
+    shared = configs[0].effective()
+    for name in own[0]:
+        del shared[name]
+    return training_of(configs, shared | {"settings": own})
 
 
 def members_of(config: TrainConfig, hyperparameters: Sequence[str]) -> Members:

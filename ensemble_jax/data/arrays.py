@@ -13,13 +13,15 @@ from jaxtyping import Int, Shaped
 
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.folders import Folders
+from ensemble_jax.data.wording import first_few, shortened
 
 NPZ_PREFIX = "npz:"
 """What comes before the path in the name of such a data set."""
 
 _SPLITS = ("train", "test")
-# So many names are told in an error; more would hide what it says.
-_NAMES_SHOWN = 5
+_CHANNELS = (1, 3, 4)
+# What tables have where a value is missing.
+_MISSING = ("", "nan", "na", "n/a", "none", "null", "<na>")
 _UINT8, _INT64 = np.iinfo(np.uint8), np.iinfo(np.int64)
 
 
@@ -27,7 +29,7 @@ class Labels(NamedTuple):
     """Labels as numbers, and what the numbers stand for.
 
     Attributes:
-        numbers: for each split `[M]` int32, in 0..K-1.
+        numbers: for each split `[M]` int32, in 0..K-1; those of `train true` where they are given.
         class_names: the K names.
     """
 
@@ -44,6 +46,7 @@ def load_npz(name: str, folders: Folders) -> Dataset:
     | `train_labels`, `test_labels` | `[M]` integers in 0..K-1, or texts |
     | `class_names` | optional, K texts; as of `Dataset.from_arrays` |
     | `train_ids`, `test_ids` | optional, `[M]` different integers or texts; else the position |
+    | `train_true_labels` | optional, `[M]` as `train_labels`: `Split.true_labels` |
 
     Other arrays are ignored. No folder is used.
 
@@ -60,6 +63,7 @@ def load_npz(name: str, folders: Folders) -> Dataset:
         {split: _array(name, arrays, f"{split}_labels") for split in _SPLITS},
         {split: arrays.get(f"{split}_ids") for split in _SPLITS},
         arrays.get("class_names"),
+        arrays.get("train_true_labels"),
     )
 
 
@@ -69,6 +73,7 @@ def from_arrays(
     labels: Mapping[str, Any],
     ids: Mapping[str, Any],
     class_names: Sequence[str] | Shaped[np.ndarray, " K"] | None = None,
+    train_true_labels: Any = None,
 ) -> Dataset:
     """The data set of arrays by split, all as `Dataset.from_arrays` takes and checks them."""
     arrays = {split: _inputs(name, f"{split} inputs", inputs[split]) for split in _SPLITS}
@@ -78,12 +83,13 @@ def from_arrays(
             f"got {arrays['train'].dtype} and {arrays['test'].dtype}"
         )
     sizes = {split: len(array) for split, array in arrays.items()}
-    encoded = encode_labels(name, labels, sizes, class_names)
+    encoded = encode_labels(name, labels, sizes, class_names, train_true_labels)
     splits = {
         split: Split(
             arrays[split],
             encoded.numbers[split],
             _ids(name, f"{split} ids", ids.get(split), sizes[split]),
+            encoded.numbers.get(f"{split} true"),
         )
         for split in _SPLITS
     }
@@ -107,6 +113,7 @@ def encode_labels(
     given: Mapping[str, Any],
     sizes: Mapping[str, int],
     class_names: Sequence[str] | Shaped[np.ndarray, " K"] | None = None,
+    train_true_labels: Any = None,
 ) -> Labels:
     """The labels of both splits as numbers, and the names of the classes.
 
@@ -116,14 +123,17 @@ def encode_labels(
     labels = {
         split: _column(name, f"{split} labels", given[split], sizes[split]) for split in _SPLITS
     }
+    if train_true_labels is not None:
+        labels["train true"] = _column(name, "train true labels", train_true_labels, sizes["train"])
     kinds = {
         split: "texts" if array.dtype.kind == "U" else "integers" for split, array in labels.items()
     }
-    if kinds["train"] != kinds["test"]:
-        raise ValueError(
-            f"{name}: train and test labels must both be integers or both be texts, got "
-            f"{kinds['train']} and {kinds['test']}"
-        )
+    for split, kind in kinds.items():
+        if kind != kinds["train"]:
+            raise ValueError(
+                f"{name}: train and {split} labels must both be integers or both be texts, got "
+                f"{kinds['train']} and {kind}"
+            )
     names = _class_names(name, class_names)
     if kinds["train"] == "texts":
         encoded = _numbered(name, labels, names)
@@ -133,7 +143,7 @@ def encode_labels(
     absent = [encoded.class_names[label] for label in np.flatnonzero(counts == 0)]
     if absent and names is None:
         raise ValueError(
-            f"{name}: every class must have train examples, and none has {_first_few(absent)}, of "
+            f"{name}: every class must have train examples, and none has {first_few(absent)}, of "
             f"{len(counts)} classes; integer labels count from 0; class_names allow a class without"
         )
     return encoded
@@ -145,6 +155,7 @@ def _numbered(
     """Numbers for labels that are texts."""
     if class_names is None:
         class_names = tuple(np.unique(labels["train"]).tolist())
+        _check_numbers(name, class_names)
     if len(set(class_names)) < len(class_names):
         raise ValueError(f"{name}: class_names must all differ where labels are texts")
     _check_count(name, class_names)
@@ -153,8 +164,8 @@ def _numbered(
         unknown = sorted(set(texts.tolist()) - set(class_names))
         if unknown:
             raise ValueError(
-                f"{name}: {split} labels must be among the classes {_first_few(class_names)}, got "
-                f"{unknown[0]!r}"
+                f"{name}: {split} labels must be among the classes {first_few(class_names)}, got "
+                f"{shortened(unknown[0])}"
             )
     return Labels(
         {
@@ -163,6 +174,27 @@ def _numbered(
         },
         class_names,
     )
+
+
+def _check_numbers(name: str, class_names: Sequence[str]) -> None:
+    """An error where some classes are numbers in two forms, or numbers and missing values."""
+    forms: dict[float, str] = {}
+    missing = [text for text in class_names if text.strip().lower() in _MISSING]
+    for text in class_names:
+        try:
+            number = float(text)
+        except ValueError:
+            continue
+        if text not in missing and (other := forms.setdefault(number, text)) != text:
+            raise ValueError(
+                f"{name}: labels must have one form for each class, got {shortened(other)} and "
+                f"{shortened(text)}, which are one number"
+            )
+    if missing and forms and len(forms) + len(missing) == len(class_names):
+        raise ValueError(
+            f"{name}: labels must not be missing, got {shortened(missing[0])} beside numbers such "
+            f"as {shortened(next(iter(forms.values())))}"
+        )
 
 
 def _in_range(
@@ -198,7 +230,9 @@ def _in_range(
 def _check_count(name: str, class_names: Sequence[str]) -> None:
     """An error unless there is something to tell apart."""
     if len(class_names) < 2:
-        raise ValueError(f"{name}: there must be at least two classes, got only {class_names[0]!r}")
+        raise ValueError(
+            f"{name}: there must be at least two classes, got only {shortened(class_names[0])}"
+        )
 
 
 def _read(name: str, path: Path) -> Mapping[str, np.ndarray]:
@@ -241,6 +275,11 @@ def _inputs(name: str, what: str, given: Any) -> Shaped[np.ndarray, "M ..."]:
             f"{name}: {what} must be a non-empty [M, ...], got the shape {inputs.shape}"
         )
     kind = inputs.dtype.kind
+    if inputs.ndim == 4 and has_channels_first(inputs.shape[1:]):
+        raise ValueError(
+            f"{name}: {what} must have their channels last, as [M, height, width, channels], got "
+            f"the shape {inputs.shape}, which looks like channels first: numpy.moveaxis(x, 1, -1)"
+        )
     if inputs.dtype == np.uint8:
         return inputs
     if kind in "iu" and inputs.ndim > 2:
@@ -267,6 +306,15 @@ def _inputs(name: str, what: str, given: Any) -> Shaped[np.ndarray, "M ..."]:
             f"{len(inputs)} examples"
         )
     return inputs
+
+
+def has_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether the shape of an image has its channels before height and width.
+
+    >>> has_channels_first((3, 32, 32)), has_channels_first((32, 32, 3))
+    (True, False)
+    """
+    return shape[0] in _CHANNELS and shape[-1] not in _CHANNELS
 
 
 def _column(name: str, what: str, given: Any, size: int) -> Shaped[np.ndarray, " M"]:
@@ -327,9 +375,3 @@ def _ids(name: str, what: str, given: Any, size: int) -> Shaped[np.ndarray, " M"
     if len(values) != size:
         raise ValueError(f"{name}: {what} must all differ, got {values[counts > 1][0]} repeatedly")
     return ids
-
-
-def _first_few(names: Sequence[str]) -> str:
-    """Names for an error, which many of them would hide."""
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

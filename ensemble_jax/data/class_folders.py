@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
+import mimetypes
 import os
-import re
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +17,16 @@ import numpy as np
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.folders import Folders
 from ensemble_jax.data.image_files import IMAGE_SUFFIXES, ImageForm, decode_images, list_images
+from ensemble_jax.data.name_options import FLAG, NameOption, split_name
+from ensemble_jax.data.wording import first_few
 
 FOLDER_PREFIX = "folder:"
 """What comes before the path in the name of such a data set."""
 
-# What each option in a name may be, as a pattern and in words.
 _OPTIONS = {
-    "size": (r"[1-9]\d{0,4}", "a number of pixels"),
-    "channels": ("[13]", "1 or 3"),
-    "skip_broken": ("[01]", "0 or 1"),
+    "size": NameOption(r"[1-9]\d{0,4}", "a number of pixels", lambda s: (int(s), int(s))),
+    "channels": NameOption("[13]", "1 or 3", int),
+    "skip_broken": FLAG,
 }
 # Parts of the data set's definition: other numbers are another split.
 _SPLIT_SEED = 1797
@@ -83,9 +85,19 @@ def from_folder(name: str, path: Path, form: ImageForm, folders: Folders) -> Dat
     else:
         files = _divided(name, _class_folders(name, path, path))
     dataset = load_classes(name, path, files, form, folders)
-    others = _count_others(path, files)
+    others = _others(path, files)
     if others:
-        dataset = replace(dataset, notes=(*dataset.notes, f"{others} other files passed over"))
+        endings = first_few([f"{suffix or 'no ending'} {n}" for suffix, n in others.items()])
+        note = f"{others.total()} other files passed over ({endings})"
+        dataset = replace(dataset, notes=(*dataset.notes, note))
+        unread = [suffix for suffix in others if _is_of_image(suffix)]
+        if unread:
+            count = sum(others[suffix] for suffix in unread)
+            warnings.warn(
+                f"{name}: {count} images are passed over, as {' '.join(unread)} cannot be read; "
+                f"{' '.join(IMAGE_SUFFIXES)} can",
+                stacklevel=3,
+            )
     return dataset
 
 
@@ -98,31 +110,13 @@ def parse_folder_name(name: str) -> _FolderName:
     >>> parse_folder_name("folder:photos?size=64").form.size
     (64, 64)
     """
-    path, _, query = name.removeprefix(FOLDER_PREFIX).partition("?")
-    if not path:
-        raise ValueError(f"{name}: no folder is named before the options")
-    values: dict[str, int] = {}
-    for option in query.split("&") if query else []:
-        key, _, value = option.partition("=")
-        if key not in _OPTIONS:
-            close = difflib.get_close_matches(key, _OPTIONS, n=1)
-            suggestion = f", is {close[0]!r} meant?" if close else ""
-            raise ValueError(
-                f"{name}: options must be among {', '.join(_OPTIONS)}, as in "
-                f"{FOLDER_PREFIX}{path}?size=64&skip_broken=1; got {key!r}{suggestion}"
-            )
-        pattern, words = _OPTIONS[key]
-        if not re.fullmatch(pattern, value, re.ASCII):
-            raise ValueError(f"{name}: {key} must be {words}, got {value!r}")
-        if key in values:
-            raise ValueError(f"{name}: {key} is given twice")
-        values[key] = int(value)
+    path, values = split_name(name, FOLDER_PREFIX, _OPTIONS)
     form = ImageForm(
-        size=(values["size"], values["size"]) if "size" in values else None,
+        size=values.get("size"),
         channels=values.get("channels"),
-        skip_broken=bool(values.get("skip_broken", 0)),
+        skip_broken=values.get("skip_broken", False),
         advice="mend or remove it, or add skip_broken=1 to leave such out: "
-        f"{name}{'&' if query else '?'}skip_broken=1",
+        f"{name}{'&' if '?' in name else '?'}skip_broken=1",
     )
     return _FolderName(Path(path).expanduser(), form)
 
@@ -144,17 +138,21 @@ def load_classes(
     }
     decoded = decode_images(name, root, paths, form, folders.cache)
     splits = {}
-    broken = sum(map(len, paths.values())) - sum(len(rows) for _, rows in decoded.values())
-    for split, (images, rows) in decoded.items():
+    for split, of_split in decoded.items():
         sizes = [len(files[split][class_name]) for class_name in class_names]
-        labels = np.repeat(np.arange(len(class_names), dtype=np.int32), sizes)[rows]
+        labels = np.repeat(np.arange(len(class_names), dtype=np.int32), sizes)[of_split.rows]
         lost = np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0)
         if lost.size:
             raise ValueError(
                 f"{name}: all {split} images of the class {class_names[lost[0]]} are broken"
             )
-        splits[split] = Split(images, labels, np.array(paths[split])[rows])
+        splits[split] = Split(of_split.images, labels, np.array(paths[split])[of_split.rows])
+    broken = sum(map(len, paths.values())) - sum(len(split) for split in splits.values())
     notes = (f"{broken} broken images left out",) if broken else ()
+    wide = sum(of_split.num_wide for of_split in decoded.values())
+    if wide:
+        bits = max(of_split.bits for of_split in decoded.values())
+        notes += (f"{wide} images of 16 bits, which use {bits} of them, scaled to 8",)
     return Dataset(name, splits["train"], splits["test"], class_names, notes=notes)
 
 
@@ -193,7 +191,7 @@ def _split_folders(name: str, path: Path) -> Mapping[str, FilesByClass]:
             folder = {"train": path / "train", "test": test_folder}[there]
             raise ValueError(
                 f"{name}: both splits must have the same classes, and {folder} lacks "
-                f"{_first_few(lacking)}"
+                f"{first_few(lacking)}"
             )
     return files
 
@@ -233,7 +231,7 @@ def _class_folders(name: str, root: Path, folder: Path) -> FilesByClass:
             f"{' '.join(IMAGE_SUFFIXES)}"
         )
     if empty:
-        raise ValueError(f"{name}: class folders of {folder} without images: {_first_few(empty)}")
+        raise ValueError(f"{name}: class folders of {folder} without images: {first_few(empty)}")
     return files
 
 
@@ -264,18 +262,21 @@ def _subfolders(folder: Path) -> list[str]:
         )
 
 
-def _count_others(path: Path, files: Mapping[str, FilesByClass]) -> int:
-    """How many visible files in the folders of the images are no images."""
-    images = {image for by_class in files.values() for of in by_class.values() for image in of}
+def _is_of_image(suffix: str) -> bool:
+    """Whether files with such an ending are images."""
+    return (mimetypes.guess_type(f"x{suffix}")[0] or "").startswith("image/")
+
+
+def _others(path: Path, files: Mapping[str, FilesByClass]) -> Counter[str]:
+    """How many visible files of each ending are in the folders of the images and no images."""
+    images = (image for by_class in files.values() for of in by_class.values() for image in of)
     folders = {(path / image).parent for image in images}
-    visible = sum(
-        not entry.name.startswith(".") and entry.is_file()
+    found = Counter(
+        os.path.splitext(entry.name)[1].lower()
         for folder in folders
         for entry in os.scandir(folder)
+        if not entry.name.startswith(".")
+        and not entry.name.lower().endswith(IMAGE_SUFFIXES)
+        and entry.is_file()
     )
-    return visible - len(images)
-
-
-def _first_few(names: Sequence[str]) -> str:
-    """Names for an error, which many of them would hide."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return Counter(dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))))

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ensemble_jax.data.dataset import Dataset, Split
+from ensemble_jax.data.wording import first_few, meant
 
-# So many names are told in an error; more would hide what it says.
 _NAMES_SHOWN = 20
 
 
 def select_classes(dataset: Dataset, class_names: Sequence[str]) -> Dataset:
     """The examples of the named classes, from both splits, in the order of the data set.
 
-    Label k is `class_names[k]`, whatever its number was; ids stay. Inputs are copied, so that the
-    rest of the set needs no memory. The result has the data set's own name.
+    Label k is `class_names[k]`, whatever its number was; ids stay, and a true label of another
+    class becomes -1. Inputs are copied, so that the rest of the set needs no memory. The result has
+    the data set's own name.
 
     Raises:
         ValueError: if fewer than two classes are named, or one twice, or one that is not there.
@@ -40,9 +40,11 @@ def select_classes(dataset: Dataset, class_names: Sequence[str]) -> Dataset:
         new_label[label] = number
 
     def selected(split: Split) -> Split:
-        labels = new_label[split.labels]
-        rows = np.flatnonzero(labels >= 0)
-        return Split(split.inputs[rows], labels[rows], split.ids[rows])
+        chosen = split.select(np.flatnonzero(new_label[split.labels] >= 0))
+        true_labels = chosen.true_labels
+        if true_labels is not None:
+            true_labels = np.where(true_labels < 0, -1, new_label[true_labels])
+        return replace(chosen, labels=new_label[chosen.labels], true_labels=true_labels)
 
     return replace(
         dataset,
@@ -59,9 +61,7 @@ def _label(dataset: Dataset, class_name: str) -> int:
         return known.index(class_name)
     if class_name in known:
         raise ValueError(f"{dataset.name} has several classes of the name {class_name}")
-    shown = ", ".join(known[:_NAMES_SHOWN]) + (", ..." if len(known) > _NAMES_SHOWN else "")
-    close = difflib.get_close_matches(class_name, known, n=1)
-    suggestion = f", is {close[0]!r} meant?" if close else ""
     raise ValueError(
-        f"classes of {dataset.name} must be among {shown}; got {class_name!r}{suggestion}"
+        f"classes of {dataset.name} must be among {first_few(known, _NAMES_SHOWN)}; got "
+        f"{class_name!r}{meant(class_name, known)}"
     )

@@ -33,11 +33,15 @@ class Split:
         labels: `[M]` int32, in 0..K-1.
         ids: `[M]`, what names an example wherever it appears: the data set's own id where it has
             one (text), else its position in the source (integers). Unique within a split.
+        true_labels: `[M]` int32, what each example really is where `labels` may be wrong, in
+            0..K-1 or -1 for none of the K classes; None where nothing is known. Nothing is trained
+            on them: they are for judging what finds wrong labels.
     """
 
     inputs: Inputs
     labels: Int[np.ndarray, " M"]
     ids: Shaped[np.ndarray, " M"]
+    true_labels: Int[np.ndarray, " M"] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.inputs) == len(self.labels) == len(self.ids):
@@ -45,6 +49,16 @@ class Split:
                 f"inputs, labels and ids must have one entry per example, got "
                 f"{len(self.inputs)}, {len(self.labels)} and {len(self.ids)}"
             )
+        if self.true_labels is not None and len(self.true_labels) != len(self.labels):
+            raise ValueError(
+                f"true_labels must have one entry per example, {len(self.labels)}, got "
+                f"{len(self.true_labels)}"
+            )
+
+    def select(self, rows: Int[np.ndarray, " m"]) -> Split:
+        """The examples at some positions, in that order; inputs in memory are copied."""
+        true_labels = None if self.true_labels is None else self.true_labels[rows]
+        return Split(self.inputs[rows], self.labels[rows], self.ids[rows], true_labels)
 
     def __len__(self) -> int:
         """The number of examples, M."""
@@ -114,6 +128,7 @@ class Dataset:
         class_names: Sequence[str] | None = None,
         train_ids: Any = None,
         test_ids: Any = None,
+        train_true_labels: Any = None,
     ) -> Dataset:
         """The data set of arrays in memory: NumPy's, JAX's, torch's on the CPU, lists.
 
@@ -139,10 +154,13 @@ class Dataset:
             train_ids: `[M]` different integers (less than 2^63) or texts that name the train
                 examples; by default their positions.
             test_ids: the same for the test examples.
+            train_true_labels: `[M]`, what the train examples really are where their labels may be
+                wrong, of the same kind as those; see `Split.true_labels`.
 
         Raises:
-            ValueError: if something is not so, there is only one class, or a class has no train
-                examples and `class_names` are not given.
+            ValueError: if something is not so, there is only one class, a class has no train
+                examples and `class_names` are not given, images have their channels first, or
+                labels that are texts are one number in two forms, or numbers and missing values.
 
         >>> x, y = np.eye(4), ["cat", "dog", "dog", "cat"]
         >>> pets = Dataset.from_arrays(train=(x, y), test=(x[:2] + 1, y[:2]))
@@ -158,6 +176,7 @@ class Dataset:
             {split: labels for split, (_, labels) in pairs.items()},
             {"train": train_ids, "test": test_ids},
             class_names,
+            train_true_labels,
         )
         return warn_of_meaning(dataset)
 
@@ -280,6 +299,8 @@ class Dataset:
         test: tuple[Sequence[str], Any],
         word_vectors: str | Path,
         class_names: Sequence[str] | None = None,
+        train_true_labels: Any = None,
+        characters: bool = False,
         name: str = "texts",
     ) -> Dataset:
         """The data set of texts, as ids of words int32 `[M, L]`, as `text.load_tsv` says.
@@ -289,6 +310,8 @@ class Dataset:
             test: the same of what is not trained on.
             word_vectors: a file of word vectors in GloVe's text format.
             class_names: as of `from_arrays`.
+            train_true_labels: as of `from_arrays`.
+            characters: whether each character is a word, for scripts without blanks between words.
             name: what runs, figures and messages call the set.
 
         Raises:
@@ -303,19 +326,75 @@ class Dataset:
             {split: labels for split, (_, labels) in pairs.items()},
             Path(word_vectors).expanduser(),
             class_names=class_names,
+            train_true_labels=train_true_labels,
+            characters=characters,
         )
         return warn_of_meaning(dataset)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        text: str | int,
+        label: str | int,
+        word_vectors: str | Path,
+        true_label: str | int | None = None,
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        header: bool = True,
+        test: float = 0.2,
+        characters: bool = False,
+        skip_broken: bool = False,
+    ) -> Dataset:
+        """The data set of texts in a CSV file, or in two: `PATH_train.csv`, `PATH_test.csv`.
+
+        What becomes of the texts is as `text.load_tsv` says; nothing is taken out of them.
+
+        Args:
+            path: the file; a leading `~` is expanded.
+            text: the column of the texts: its name, or its number from 1.
+            label: the column of the labels.
+            word_vectors: a file of word vectors in GloVe's text format.
+            true_label: the column of what the texts really are where labels may be wrong; see
+                `Split.true_labels`.
+            delimiter: one character.
+            encoding: any that Python has.
+            header: whether the first row names the columns.
+            test: the share of each class that is tested on, of a single file; in (0, 1).
+            characters: as of `from_texts`.
+            skip_broken: whether rows without a text, or with another number of values than the
+                first, are left out, with a warning.
+
+        Raises:
+            ValueError: if the file is not so, or the vectors cannot be read.
+        """
+        from ensemble_jax.data.folders import resolve_folders
+        from ensemble_jax.data.text import CSV_PREFIX, from_text_files
+        from ensemble_jax.data.text_files import TextFormat
+
+        form = TextFormat(
+            text=str(text),
+            label=str(label),
+            true_label=None if true_label is None else str(true_label),
+            delimiter=delimiter,
+            encoding=encoding,
+            header=header,
+            test=test,
+            characters=characters,
+            skip_broken=skip_broken,
+        )
+        folders = resolve_folders(None, None, word_vectors)
+        name, file = f"{CSV_PREFIX}{path}", Path(path).expanduser()
+        return warn_of_meaning(from_text_files(name, file, form, folders))
 
     def __post_init__(self) -> None:
         self._check_encodable("class_names", self.class_names)
         for split_name, split in self.splits.items():
             self._check_encodable(f"{split_name} ids", split.ids)
-            outside = (split.labels < 0) | (split.labels >= self.num_classes)
-            if outside.any():
-                raise ValueError(
-                    f"{self.name}: {split_name} labels must lie in 0..{self.num_classes - 1}, "
-                    f"got {split.labels[outside][0]}"
-                )
+            self._check_labels(f"{split_name} labels", split.labels, least=0)
+            if split.true_labels is not None:
+                self._check_labels(f"{split_name} true labels", split.true_labels, least=-1)
         if self.train.inputs.shape[1:] != self.test.inputs.shape[1:]:
             raise ValueError(
                 f"{self.name}: train and test examples must have one shape, got "
@@ -325,6 +404,14 @@ class Dataset:
             self._check_texts(self.word_vectors)
         for probe_name, probe in self.probes.items():
             self._check_probe(probe_name, probe)
+
+    def _check_labels(self, what: str, labels: Int[np.ndarray, " M"], least: int) -> None:
+        outside = (labels < least) | (labels >= self.num_classes)
+        if outside.any():
+            raise ValueError(
+                f"{self.name}: {what} must lie in {least}..{self.num_classes - 1}, got "
+                f"{labels[outside][0]}"
+            )
 
     def _check_encodable(self, what: str, names: Sequence[str] | Shaped[np.ndarray, " M"]) -> None:
         """Names of files need not be text that can be written, and everything here is written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,28 +22,24 @@ if TYPE_CHECKING:
     import PIL.Image
 
 IMAGE_SUFFIXES = (
-    ".bmp",
-    ".gif",
-    ".jpeg",
-    ".jpg",
-    ".pgm",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
+    *(".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
+    *(".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".apng", ".png"),
+    *(".pbm", ".pgm", ".pnm", ".ppm"),
 )
 """What a file must end in, in any case of letters, to count as an image."""
 
 # What may be inside; others of Pillow's formats would start programs.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-_GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N")
+_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _FILES_PER_CALL = 64
 _MAX_THREADS = 16
 # So many files are told in a warning; more would hide what it says.
 _FILES_SHOWN = 20
 # To be raised whenever the arrays made from the same files change.
-_LAYOUT = 1
+_LAYOUT = 2
+# Of 255. Below it, 12 of the 16 bits would do.
+_LEAST_COLOUR_PEAK = 17
 
 T = TypeVar("T")
 
@@ -77,10 +73,14 @@ class DecodedImages(NamedTuple):
     Attributes:
         images: uint8 `[M, height, width, channels]`.
         rows: `[M]`, the position of each among the files; all of them, but for broken ones.
+        num_wide: how many of the files have 16 bits per value.
+        bits: how many of these 16 the values of all such files use.
     """
 
     images: UInt8[np.ndarray, "M height width channels"]
     rows: Int[np.ndarray, " M"]
+    num_wide: int = 0
+    bits: int = 8
 
 
 class _Header(NamedTuple):
@@ -152,7 +152,10 @@ def decode_images(
     """Groups of files, each as one array, decoded once and then mapped from the cache.
 
     - Photographs are turned upright as their camera says (EXIF; not in PNG files).
-    - Transparency is laid on white. 16 bits per value become 8; of moving images the first counts.
+    - Transparency is laid on white; of moving images the first counts.
+    - Grey values of 16 bits become 8 bits by the range in use: where the largest value of all files
+      needs b bits (12 for 4,000), each value is divided by 2^(b-8). Of colours with 16 bits the
+      upper 8 are taken, and sets in which these are nearly 0 are refused.
     - Colour becomes grey by ITU-R 601 (0.299 red, 0.587 green, 0.114 blue); grey becomes colour by
       repetition; palettes and other colour spaces become red, green, blue.
     - The largest centred rectangle of the wanted shape is cut out and resized with a triangular
@@ -184,7 +187,10 @@ def decode_images(
     label = f"images-{root.resolve().name[:40]}"
     arrays = cached_arrays(cache_dir, label, key, lambda: _decode(name, root, files, form))
     decoded = {
-        group: DecodedImages(arrays[f"{group}_images"], arrays[f"{group}_rows"]) for group in files
+        group: DecodedImages(
+            arrays[f"{group}_images"], arrays[f"{group}_rows"], *arrays[f"{group}_bits"].tolist()
+        )
+        for group in files
     }
     _tell_skipped(name, files, decoded)
     return decoded
@@ -214,28 +220,126 @@ def _decode(
         form = _completed(name, root, files, form)
     assert form.size is not None
     assert form.channels is not None
+    groups = {
+        group: _Decoding(
+            np.empty((len(paths), *form.size, form.channels), np.uint8),
+            np.zeros(len(paths), bool),
+            np.full(len(paths), -1),
+            np.full(len(paths), -1),
+        )
+        for group, paths in files.items()
+    }
+
+    def decode_rows_of(group: str, rows: np.ndarray, read: Callable[..., _Look], what: str) -> None:
+        def decode(numbers: range) -> None:
+            for row in map(int, rows[numbers.start : numbers.stop]):
+                look = _attempt(name, root / files[group][row], form, read)
+                if look is not None:
+                    groups[group].take(row, look)
+
+        _decode_files(decode, len(rows), f"{what} {root.resolve().name} {group}")
+
+    for group, paths in files.items():
+        read = partial(_first_look, form=form)
+        decode_rows_of(group, np.arange(len(paths)), read, "decoding")
+    _check_colours(name, groups)
+    bits = bits_in_use(found.peaks.max(initial=-1) for found in groups.values())
+    for group, found in groups.items():
+        wide = np.flatnonzero(found.peaks >= 0)
+        if wide.size:
+            read = partial(_scaled, form=form, bits=bits)
+            decode_rows_of(group, wide, read, "scaling 16 bits of")
     arrays: dict[str, np.ndarray] = {}
     for group, paths in files.items():
-        images = np.empty((len(paths), *form.size, form.channels), np.uint8)
-        whole = np.zeros(len(paths), bool)
-
-        def decode(rows: range, paths=paths, images=images, whole=whole) -> None:
-            for row in rows:
-                image = _attempt(name, root / paths[row], form, partial(_pixels, form=form))
-                if image is not None:
-                    images[row] = image
-                    whole[row] = True
-
-        _decode_files(decode, len(paths), f"decoding {root.resolve().name} {group}")
-        rows = np.flatnonzero(whole)
+        found = groups[group]
+        rows = np.flatnonzero(found.whole)
         if not rows.size:
             raise _all_broken(name, paths)
         # In place, as a copy would need the memory twice; a row never comes before its target.
         for target, row in enumerate(rows):
             if target != row:
-                images[target] = images[row]
-        arrays |= {f"{group}_images": images[: len(rows)], f"{group}_rows": rows}
+                found.images[target] = found.images[row]
+        arrays |= {f"{group}_images": found.images[: len(rows)], f"{group}_rows": rows}
+        wide = (found.peaks >= 0).sum()
+        arrays[f"{group}_bits"] = np.array([wide, bits if wide else 8])
     return arrays
+
+
+class _Look(NamedTuple):
+    """What a file shows at first: its pixels, or the largest value where these have 16 bits.
+
+    Peaks are -1 where the values have 8 bits.
+    """
+
+    pixels: UInt8[np.ndarray, "height width channels"] | None
+    peak: int = -1
+    colour_peak: int = -1
+
+
+class _Decoding(NamedTuple):
+    """The images of a group while they are decoded, with a row for each file.
+
+    Attributes:
+        images: uint8 `[M, height, width, channels]`.
+        whole: `[M]`, which of them are there.
+        peaks: `[M]`, the largest value of a grey file of 16 bits, -1 for others.
+        colour_peaks: `[M]`, that of a colour file of 16 bits after it was brought to 8, else -1.
+    """
+
+    images: UInt8[np.ndarray, "M height width channels"]
+    whole: np.ndarray
+    peaks: Int[np.ndarray, " M"]
+    colour_peaks: Int[np.ndarray, " M"]
+
+    def take(self, row: int, look: _Look) -> None:
+        """Puts what a file shows in its place."""
+        if look.pixels is None:
+            self.peaks[row] = look.peak
+        else:
+            self.images[row] = look.pixels
+            self.whole[row] = True
+            self.colour_peaks[row] = look.colour_peak
+
+
+def _first_look(file: PIL.Image.Image, form: ImageForm) -> _Look:
+    """Decodes a file, unless it must be known first which range all files use."""
+    if has_16_bits(file):
+        return _Look(None, peak=int(np.asarray(file).max()))
+    # How Pillow decodes, such as "RGB;16B" or ("RGB", 65535); it forgets that once it has.
+    raw = str([tile[3] for tile in getattr(file, "tile", ())])
+    wide = ";16" in raw or "65535" in raw
+    pixels = _pixels(file, form)
+    return _Look(pixels, colour_peak=int(pixels.max()) if wide else -1)
+
+
+def _scaled(file: PIL.Image.Image, form: ImageForm, bits: int) -> _Look:
+    """Decodes a file of which it is known how many bits are in use."""
+    return _Look(_pixels(file, form, bits))
+
+
+def has_16_bits(image: PIL.Image.Image) -> bool:
+    """Whether an image of Pillow's is grey with 16 bits per value."""
+    # Files of the formats PGM and, by older versions, PNG are read as 32 bits that hold 16.
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG"))
+
+
+def bits_in_use(peaks: Iterable[int]) -> int:
+    """How many bits the largest of some values takes, at least 8: 12 for values up to 4,095.
+
+    >>> bits_in_use([17, 4000]), bits_in_use([])
+    (12, 8)
+    """
+    return max(8, int(max(peaks, default=0)).bit_length())
+
+
+def _check_colours(name: str, groups: Mapping[str, _Decoding]) -> None:
+    """An error where all colours of 16 bits are nearly black, as Pillow keeps their high bits."""
+    peaks = np.concatenate([found.colour_peaks for found in groups.values()])
+    if (peaks >= 0).any() and peaks.max() < _LEAST_COLOUR_PEAK:
+        raise ValueError(
+            f"{name}: {(peaks >= 0).sum()} images have 16 bits per colour, of which only the upper "
+            f"8 are read, and these are at most {peaks.max()} of 255; convert them to 8 bits"
+        )
 
 
 def _completed(
@@ -309,15 +413,21 @@ def fit_encoded_image(
         raise ValueError(f"cannot be read as an image ({_reason(error)})") from error
 
 
-def image_pixels(image: PIL.Image.Image) -> UInt8[np.ndarray, "height width channels"]:
+def image_pixels(
+    image: PIL.Image.Image, bits: int = 16
+) -> UInt8[np.ndarray, "height width channels"]:
     """An image of Pillow's in its own size, grey or red, green, blue, as `decode_images` says.
 
     It is not turned: what it says of the camera (EXIF) is for whoever opened the file.
 
+    Args:
+        image: to be converted.
+        bits: the range in use, where it has 16 bits per value.
+
     Raises:
         ValueError: if it has 32 bits per value.
     """
-    image = _with_channels(image, 1 if image.mode in _GREY_MODES else 3)
+    image = _with_channels(image, 1 if image.mode in _GREY_MODES else 3, bits)
     return np.asarray(image).reshape(image.height, image.width, -1)
 
 
@@ -363,7 +473,9 @@ def _orientation(file: PIL.Image.Image) -> int:
     return file.getexif().get(PIL.ExifTags.Base.Orientation, 1)
 
 
-def _pixels(file: PIL.Image.Image, form: ImageForm) -> UInt8[np.ndarray, "height width channels"]:
+def _pixels(
+    file: PIL.Image.Image, form: ImageForm, bits: int = 16
+) -> UInt8[np.ndarray, "height width channels"]:
     """An image in a form that leaves nothing open."""
     import PIL.Image
     import PIL.ImageOps
@@ -374,7 +486,7 @@ def _pixels(file: PIL.Image.Image, form: ImageForm) -> UInt8[np.ndarray, "height
     # wanted size leaves the filter below enough to average over.
     file.draft(None, (2 * max(form.size), 2 * max(form.size)))
     image = PIL.ImageOps.exif_transpose(file) if _orientation(file) != 1 else file
-    image = _with_channels(image, form.channels)
+    image = _with_channels(image, form.channels, bits)
     if image.size != (width, height):
         # Not by the filter's own box, which averages over pixels beyond it.
         image = image.crop(_centred_box(image.size, (width, height)))
@@ -382,14 +494,14 @@ def _pixels(file: PIL.Image.Image, form: ImageForm) -> UInt8[np.ndarray, "height
     return np.asarray(image).reshape(height, width, -1)
 
 
-def _with_channels(image: PIL.Image.Image, channels: int | None) -> PIL.Image.Image:
+def _with_channels(image: PIL.Image.Image, channels: int | None, bits: int) -> PIL.Image.Image:
     """The image in 8 bits, grey or red, green, blue, without transparency."""
     import PIL.Image
 
-    if image.mode in ("I", "F"):
+    if has_16_bits(image):
+        image = PIL.Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
+    elif image.mode in ("I", "F"):
         raise ValueError(f"32 bits per value (mode {image.mode}) have no known range")
-    if image.mode.startswith("I;16"):
-        image = PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)

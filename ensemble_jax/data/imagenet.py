@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Int, UInt8
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.folders import Folders
 from ensemble_jax.data.image_files import ImageForm, fit_encoded_image
+from ensemble_jax.data.name_options import NameOption, split_name
 from ensemble_jax.data.prepared import (
     PreparedSet,
     damaged,
@@ -28,7 +28,7 @@ IMAGENET_PREFIX = f"{IMAGENET}?"
 """What comes before an option in the name of such a data set."""
 
 _SIZE = 224
-_OPTION = re.compile(r"size=([1-9]\d{0,3})", re.ASCII)
+_OPTIONS = {"size": NameOption(r"[1-9]\d{0,3}", "a number of pixels", int)}
 # The labels of its own split `test` are not public.
 _SPLITS = {"train": "train", "test": "validation"}
 
@@ -77,16 +77,7 @@ def parse_imagenet_name(name: str) -> int:
     >>> parse_imagenet_name("imagenet2012?size=64"), parse_imagenet_name("imagenet2012")
     (64, 224)
     """
-    option = name.removeprefix(IMAGENET).removeprefix("?")
-    if not option:
-        return _SIZE
-    match = _OPTION.fullmatch(option)
-    if match is None:
-        raise ValueError(
-            f"{name}: the option must be size=PIXELS, as in {IMAGENET_PREFIX}size=64; "
-            f"got {option!r}"
-        )
-    return int(match[1])
+    return split_name(name, IMAGENET, _OPTIONS)[1].get("size", _SIZE)
 
 
 def _image_reader(

@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 
-from ensemble_jax.data.stored import StoredInputs
+from ensemble_jax.data.stored import StoredInputs, as_array
+from ensemble_jax.data.wording import first_few
 from ensemble_jax.data.words import FIRST_WORD, PADDING, UNKNOWN
 
 if TYPE_CHECKING:
     from ensemble_jax.data.dataset import Dataset
 
-_NAMES_SHOWN = 5
 # Scaled to 0..1 in one split and left as 0..255 in the other, ranges differ by 255.
 _MOST_RATIO = 10
+# Of texts in the language of the vectors a few percent are unknown.
+_MOST_UNKNOWN = 0.3
 # Few examples agree in so many values of theirs; only those that do are compared in full.
 _VALUES_SAMPLED = 32
 _ROWS_PER_CHUNK = 1024
@@ -31,8 +33,10 @@ def check_meaning(dataset: Dataset) -> list[str]:
     |---|---|
     | classes without train examples | labels that count from 1; names of another set |
     | images (examples of two axes or more) of one value everywhere | files that did not load |
+    | channels (of images) of one value in all train inputs | transparency that is never used |
     | ranges of train and test inputs that are 10 times apart, or apart altogether | one split scaled and the other not |
     | test examples that are train examples, too, value for value | a split after augmentation; published sets have some as well |
+    | words that have no vector of their own, where they are more than 30 % | vectors of another language |
     | features (of float vectors) of one value in all train examples | columns that say nothing |
 
     Inputs that are not in memory are not looked at. 60,000 images of 32x32x3 take less than 1 s.
@@ -41,10 +45,8 @@ def check_meaning(dataset: Dataset) -> list[str]:
     counts = _examples_per_class(dataset)
     absent = [dataset.class_names[label] for label in np.flatnonzero(counts == 0)]
     if absent:
-        more = f" and {len(absent) - _NAMES_SHOWN} more" if len(absent) > _NAMES_SHOWN else ""
         lines.append(
-            f"{len(absent)} of {len(counts)} classes have no train examples: "
-            f"{', '.join(absent[:_NAMES_SHOWN])}{more}"
+            f"{len(absent)} of {len(counts)} classes have no train examples: {first_few(absent)}"
         )
     train, test = dataset.train.inputs, dataset.test.inputs
     if isinstance(train, StoredInputs) or isinstance(test, StoredInputs):
@@ -53,6 +55,10 @@ def check_meaning(dataset: Dataset) -> list[str]:
         return lines
     if dataset.word_vectors is None:
         lines += _of_numbers(train, test)
+    else:
+        unknown = _unknown_share(train)
+        if unknown > _MOST_UNKNOWN:
+            lines.append(f"{unknown:.0%} of the words of the train texts have no vector")
     shared = _count_shared(train, test)
     if shared:
         lines.append(
@@ -73,14 +79,12 @@ def summary(dataset: Dataset) -> str:
     train, test = dataset.train, dataset.test
     shape = "x".join(map(str, dataset.input_shape))
     if dataset.word_vectors is not None:
-        unknown = {
-            split: (np.asarray(examples.inputs) == UNKNOWN).sum()
-            / (np.asarray(examples.inputs) != PADDING).sum()
-            for split, examples in dataset.splits.items()
-        }
+        unknown, unknown_in_test = (
+            _unknown_share(as_array(examples.inputs)) for examples in dataset.splits.values()
+        )
         form = (
             f"texts of {shape} words, vectors of {len(dataset.word_vectors) - FIRST_WORD} words "
-            f"(unknown: {unknown['train']:.1%} of train words, {unknown['test']:.1%} of test words)"
+            f"(unknown: {unknown:.1%} of train words, {unknown_in_test:.1%} of test words)"
         )
     elif isinstance(train.inputs, StoredInputs):
         form = f"{train.inputs.dtype} {shape}, read when needed"
@@ -99,6 +103,11 @@ def summary(dataset: Dataset) -> str:
     return f"{dataset.name}: {'; '.join(parts)}"
 
 
+def _unknown_share(ids: Int[np.ndarray, "M L"]) -> float:
+    """Which part of the words of texts has no id of its own."""
+    return float((ids == UNKNOWN).sum() / (ids != PADDING).sum())
+
+
 def _examples_per_class(dataset: Dataset) -> np.ndarray:
     return np.bincount(dataset.train.labels, minlength=dataset.num_classes)
 
@@ -113,6 +122,13 @@ def _of_numbers(
             yield (
                 f"{constant[0]} of {len(train)} train and {constant[1]} of {len(test)} test inputs "
                 "have one value everywhere"
+            )
+    if train.ndim == 4 and train.shape[-1] > 1:
+        same = [c for c in range(train.shape[-1]) if _is_constant(train[..., c])]
+        if 0 < len(same) < train.shape[-1]:
+            yield (
+                f"{len(same)} of {train.shape[-1]} channels have one value in all train inputs: "
+                f"number {', '.join(map(str, same))}, counted from 0"
             )
     own, other = _range(train), _range(test)
     narrow, wide = sorted((own[1] - own[0], other[1] - other[0]))
@@ -157,6 +173,12 @@ def _count_constant(inputs: Shaped[np.ndarray, "M ..."]) -> int:
         examples = inputs[rows].reshape(len(rows), -1)
         count += int((examples == examples[:, :1]).all(axis=1).sum())
     return count
+
+
+def _is_constant(values: Shaped[np.ndarray, "M ..."]) -> bool:
+    """Whether all values are the same; nearly always the first example says that they are not."""
+    first = values[0].flat[0]
+    return bool((values[0] == first).all() and (values == first).all())
 
 
 def _count_shared(train: Shaped[np.ndarray, "M ..."], test: Shaped[np.ndarray, "m ..."]) -> int:

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from ensemble_jax.data.arrays import from_arrays, to_array
+from ensemble_jax.data.arrays import from_arrays, has_channels_first, to_array
 from ensemble_jax.data.dataset import Dataset
 from ensemble_jax.data.text import from_texts
-
-_CHANNELS = (1, 3, 4)
 
 
 def from_huggingface(
@@ -103,12 +101,18 @@ def _stack(
     name: str, items: Mapping[str, Sequence[Any]]
 ) -> Mapping[str, Shaped[np.ndarray, "M ..."]]:
     """The inputs of each split as one array, of images with their channels last."""
-    from ensemble_jax.data.image_files import image_pixels
+    from ensemble_jax.data.image_files import bits_in_use, has_16_bits, image_pixels
 
+    bits = bits_in_use(
+        np.asarray(item).max()
+        for of_split in items.values()
+        for item in of_split
+        if _is_image(item) and has_16_bits(item)
+    )
     images = [_is_image(item) for of_split in items.values() for item in of_split]
     arrays = {
         split: [
-            image_pixels(item) if _is_image(item) else to_array(name, f"{split}[{row}]", item)
+            image_pixels(item, bits) if _is_image(item) else to_array(name, f"{split}[{row}]", item)
             for row, item in enumerate(of_split)
         ]
         for split, of_split in items.items()
@@ -130,7 +134,7 @@ def _stack(
                 )
     shape = first.shape
     stacked = {split: np.stack(of_split) for split, of_split in arrays.items()}
-    if len(shape) == 3 and shape[0] in _CHANNELS and shape[-1] not in _CHANNELS:
+    if len(shape) == 3 and has_channels_first(shape):
         stacked = {
             split: np.ascontiguousarray(np.moveaxis(array, 1, -1))
             for split, array in stacked.items()

@@ -12,13 +12,12 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 
 from ensemble_jax.data.draws import random_order, seed_of
-from ensemble_jax.data.stored import Inputs, read_inputs
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -83,41 +82,6 @@ class Pools:
 @functools.lru_cache(maxsize=1)
 def _order(seed, epoch, num_examples):
     return random_order([epoch, *seed_of("shuffle pools", seed)], num_examples)
-
-
-class Pool(NamedTuple):
-    """A pool in the memory of the host.
-
-    Attributes:
-        inputs: `[P, ...]`.
-        labels: `[P]`.
-        positions: `[P]`, the place of each in the whole set.
-    """
-
-    inputs: Shaped[np.ndarray, "P ..."]
-    labels: Int[np.ndarray, " P"]
-    positions: Int[np.ndarray, " P"]
-
-
-def read_pool(
-    inputs: Inputs,
-    labels: Int[np.ndarray, " M"],
-    positions: Int[np.ndarray, " P"],
-    *,
-    max_threads: int,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Pool:
-    """The examples at some positions.
-
-    Args:
-        inputs: of the whole set.
-        labels: theirs.
-        positions: which examples.
-        max_threads: how many threads read at once.
-        cancelled: as of `read_inputs`.
-    """
-    found = read_inputs(inputs, positions, max_threads=max_threads, cancelled=cancelled)
-    return Pool(found, labels[positions].astype(np.int32), positions.astype(np.int32))
 
 
 class ReadAhead(Generic[Key, Value]):

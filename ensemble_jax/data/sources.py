@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -31,9 +30,11 @@ from ensemble_jax.data.text import (
     load_csv,
     load_stack_overflow,
     load_tsv,
+    parse_text_name,
 )
 from ensemble_jax.data.tiny_imagenet import TINY_IMAGENET, load_tiny_imagenet
 from ensemble_jax.data.vggface2 import VGGFACE2, load_vggface2
+from ensemble_jax.data.wording import meant
 
 Loader = Callable[[str, Folders], Dataset]
 """From the whole name as the user gave it, and the folders, to the data set."""
@@ -72,8 +73,8 @@ _PREFIXED: Mapping[str, _Source] = {
     IMAGENET_PREFIX: _Source(load_imagenet, parse_imagenet_name, rest="size=PIXELS"),
     NPZ_PREFIX: _Source(load_npz),
     FOLDER_PREFIX: _Source(load_folder, parse_folder_name),
-    TSV_PREFIX: _Source(load_tsv, of_texts=True),
-    CSV_PREFIX: _Source(load_csv, of_texts=True),
+    TSV_PREFIX: _Source(load_tsv, parse_text_name, of_texts=True),
+    CSV_PREFIX: _Source(load_csv, parse_text_name, of_texts=True),
 }
 
 
@@ -100,8 +101,8 @@ def load_dataset(
     | `stackoverflow` | 40,000 posts of 20 tags; the published file in `data_dir`, see `text.load_stack_overflow`; CC BY-SA | as `csv:PATH` |
     | `npz:PATH` | arrays of the user's own, see `arrays.load_npz` | types, shapes, ranges |
     | `folder:PATH`, `folder:PATH?size=64` | images of the user's own, a folder per class, see `class_folders.load_folder` | layout, sizes, and that each image decodes |
-    | `tsv:PATH` | texts of the user's own, one a line, see `text.load_tsv` | encoding, a label and a text in each line, classes |
-    | `csv:PATH` | posts of the user's own, see `text.load_csv` | encoding, columns, a text in each row, classes |
+    | `tsv:PATH`, `tsv:PATH?text=3` | texts of the user's own, one a line, see `text.load_tsv` | encoding, columns, a text in each line, classes |
+    | `csv:PATH`, `csv:PATH?text=post&label=tag` | posts of the user's own, see `text.load_csv` | encoding, columns, a text in each row, classes |
 
     The same name and files give the same examples in the same order, always. Arrays that come from
     the cache are read-only. What can hardly be meant is a warning, see `check_meaning`.
@@ -158,7 +159,8 @@ def check_word_vectors(name: str, word_vectors: str | Path | None) -> None:
     if of_texts and not word_vectors:
         raise ValueError(
             f"word_vectors must name a file of GloVe's vectors for the texts of {name}, such as "
-            "glove.6B.300d.txt from https://nlp.stanford.edu/projects/glove; got none"
+            "glove.6B.300d.txt from https://nlp.stanford.edu/projects/glove (tables of numbers are "
+            "given as npz:PATH); got none"
         )
     if word_vectors and not of_texts:
         raise ValueError(
@@ -176,6 +178,13 @@ def _source(name: str) -> _Source:
             source.check(name)
             return source
     allowed = ", ".join([*_NAMED, *(prefix + source.rest for prefix, source in _PREFIXED.items())])
-    close = difflib.get_close_matches(name.lower(), _NAMED, n=1)
-    suggestion = f", is {close[0]!r} meant?" if close else ""
-    raise ValueError(f"dataset must be one of {allowed}; got {name!r}{suggestion}")
+    raise ValueError(f"dataset must be one of {allowed}; got {name!r}{_meant(name)}")
+
+
+def _meant(name: str) -> str:
+    """A question about what a name may stand for, with a prefix if it is that of a file."""
+    path = Path(name.partition("?")[0])
+    prefix = FOLDER_PREFIX if path.is_dir() else f"{path.suffix.lower().removeprefix('.')}:"
+    if name and prefix in _PREFIXED and path.exists():
+        return f", is {prefix + name!r} meant?"
+    return meant(name.lower(), _NAMED)

@@ -1,7 +1,8 @@
 """Views: a data set made of another one by changing its labels or leaving examples out.
 
 What is drawn depends on the seed and on the number and order of the examples alone, so that all
-members of a run, and runs of one seed, have the same.
+members of a run, and runs of one seed, have the same. Labels that are replaced stay as
+`Split.true_labels`, unless the data set has those already.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Int
 
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.draws import random_bits, seed_of, stratified_split
@@ -29,14 +31,14 @@ def with_random_labels(dataset: Dataset, seed: int) -> Dataset:
     ('zeros, random labels', [0, 2, 0, 2, 0, 1], [2, 2, 2, 0, 0, 2])
     """
 
-    def relabelled(name: str, split: Split) -> Split:
+    def drawn(name: str, split: Split) -> Split:
         numbers = random_bits(seed_of(f"random labels of {name}", seed), len(split))
-        return replace(split, labels=(numbers % np.uint64(dataset.num_classes)).astype(np.int32))
+        return _relabelled(split, (numbers % np.uint64(dataset.num_classes)).astype(np.int32))
 
     return replace(
         dataset,
         name=f"{dataset.name}, random labels",
-        **{name: relabelled(name, split) for name, split in dataset.splits.items()},
+        **{name: drawn(name, split) for name, split in dataset.splits.items()},
     )
 
 
@@ -72,8 +74,14 @@ def with_label_noise(dataset: Dataset, rate: float, seed: int) -> Dataset:
     return replace(
         dataset,
         name=f"{dataset.name}, label noise {rate:g}",
-        train=replace(train, labels=labels),
+        train=_relabelled(train, labels),
     )
+
+
+def _relabelled(split: Split, labels: Int[np.ndarray, " M"]) -> Split:
+    """The examples with other labels."""
+    true_labels = split.labels if split.true_labels is None else split.true_labels
+    return replace(split, labels=labels, true_labels=true_labels)
 
 
 def keep_train_fraction(dataset: Dataset, fraction: float, seed: int) -> Dataset:
@@ -93,11 +101,10 @@ def keep_train_fraction(dataset: Dataset, fraction: float, seed: int) -> Dataset
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"train_fraction must lie in (0, 1], got {fraction}")
-    train = dataset.train
-    _, kept = stratified_split(train.labels, fraction, seed_of("train fraction", seed))
-    kept = np.sort(kept)
+    purpose = seed_of("train fraction", seed)
+    _, kept = stratified_split(dataset.train.labels, fraction, purpose)
     return replace(
         dataset,
         name=f"{dataset.name}, train fraction {fraction:g}",
-        train=Split(train.inputs[kept], train.labels[kept], train.ids[kept]),
+        train=dataset.train.select(np.sort(kept)),
     )

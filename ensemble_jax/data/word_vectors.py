@@ -1,8 +1,9 @@
-"""Vectors of words: read from a file in GloVe's text format, and drawn for words it lacks."""
+"""Vectors of words: read from a file of GloVe's or word2vec's, and drawn for words it lacks."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,8 @@ WordVectors = Mapping[str, Float32[np.ndarray, " D"]]
 """A vector for each word, all of one size D."""
 
 _LEAST_COUNT = 3
+_HEADER = re.compile(rb"\d+ ([2-9]|[1-9]\d+)")  # a word with one value is no header
+_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b")  # zip, gzip
 
 
 class Vocabulary(NamedTuple):
@@ -40,10 +43,10 @@ def read_word_vectors(path: Path, wanted: Collection[str]) -> WordVectors:
     """The vectors of those of the wanted words that the file has.
 
     The file is one of GloVe's: a line for each word, UTF-8, the word and its D values with one
-    blank between them. D is that of the first line. Where a word comes twice, the first counts. A
-    few lines of GloVe's largest files begin with several words, which are passed over. The file
-    streams through memory: passing over 1 GB takes about 1.3 s, and reading the 300 values of a
-    wanted word 0.04 ms.
+    blank between them. D is that of the first line, which in word2vec's text format has only two
+    numbers: that of the words, and D. Where a word comes twice, the first counts. A few lines of
+    GloVe's largest files begin with several words, which are passed over. The file streams through
+    memory: passing over 1 GB takes about 1.3 s, reading the 300 values of a wanted word 0.04 ms.
 
     Raises:
         ValueError: if a line has another number of values than the first, or a wanted word's values
@@ -53,16 +56,23 @@ def read_word_vectors(path: Path, wanted: Collection[str]) -> WordVectors:
     vectors: dict[str, np.ndarray] = {}
     size = None
     with open(path, "rb") as file:
+        if file.read(4).startswith(_ARCHIVES):
+            raise ValueError(f"{path} is an archive; unpack it, and name the text file in it")
+        file.seek(0)
         for number, line in enumerate(file, start=1):
             line = line.rstrip(b" \r\n")
             values = line.count(b" ")
+            if number == 1 and (header := _HEADER.fullmatch(line)):
+                size = int(header[1])
+                continue
             size = size or values
             if values != size or size == 0:
                 if size and values > size and _are_words(line.split(b" ")[1:-size]):
                     continue
                 raise ValueError(
                     f"{path}, line {number}: must have a word and {size or 'its'} values with one "
-                    f"blank between them, got {values} values"
+                    f"blank between them, as GloVe's and word2vec's text files have, got {values} "
+                    "values"
                 )
             name = names.get(line[: line.index(b" ")])
             if name is not None and name not in vectors:
@@ -73,7 +83,7 @@ def read_word_vectors(path: Path, wanted: Collection[str]) -> WordVectors:
     if not vectors:
         raise ValueError(
             f"{path} has none of the {len(wanted)} words of the texts: it must hold word vectors "
-            "in GloVe's text format, of words in lower case"
+            "in GloVe's or word2vec's text format, of words in lower case and in their language"
         )
     return vectors
 

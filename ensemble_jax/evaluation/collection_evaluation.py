@@ -24,8 +24,8 @@ class CollectionEvaluation:
     Constructing it compiles, so that no call does.
 
     Args:
-        evaluate: a function of one member's variables and of the arrays of a set: an evaluator for
-            labelled sets, a predictor for probes.
+        evaluate: a function of one member's variables and of the arrays of a set, an evaluator for
+            labelled sets, a predictor for probes; one for all sets, or one for each by its name.
         placement: of the members.
         variables: of all members, or their shapes.
         sets: what to evaluate, by name: arrays on the devices, or what feeds labelled ones in
@@ -39,7 +39,7 @@ class CollectionEvaluation:
 
     def __init__(
         self,
-        evaluate: Callable[..., Any],
+        evaluate: Callable[..., Any] | Mapping[str, Callable[..., Any]],
         placement: Placement,
         variables: Any,
         sets: Mapping[str, Arrays | PoolFeed],
@@ -48,7 +48,10 @@ class CollectionEvaluation:
         started = time.perf_counter()
         self._sets = sets
         self._join = join
-        # Sets of one size share a program.
+        self._evaluators = (
+            evaluate if isinstance(evaluate, Mapping) else dict.fromkeys(sets, evaluate)
+        )
+        # Sets of one size share a program, if they share an evaluator.
         self._compiled: dict[tuple, Callable[..., Any]] = {}
         for name, examples in sets.items():
             if isinstance(examples, PoolFeed) and (join is None or not _joins(examples)):
@@ -58,9 +61,11 @@ class CollectionEvaluation:
                 )
             forms = map(_arrays, examples.forms) if isinstance(examples, PoolFeed) else [examples]
             for arrays in forms:
-                if (form := _form(arrays)) not in self._compiled:
-                    lifted = placement.lift(evaluate, shared=range(1, 1 + len(arrays)))
-                    self._compiled[form] = lifted.lower(variables, *arrays).compile()
+                if (program := self._program(name, arrays)) not in self._compiled:
+                    lifted = placement.lift(
+                        self._evaluators[name], shared=range(1, 1 + len(arrays))
+                    )
+                    self._compiled[program] = lifted.lower(variables, *arrays).compile()
         self.compile_seconds = time.perf_counter() - started
 
     @property
@@ -74,22 +79,26 @@ class CollectionEvaluation:
         Returns before it is computed where all sets are on the devices.
         """
         return {
-            name: self._of_pools(variables, examples)
+            name: self._of_pools(name, variables, examples)
             if isinstance(examples, PoolFeed)
-            else self._of_arrays(variables, examples)
+            else self._of_arrays(name, variables, examples)
             for name, examples in self._sets.items()
         }
 
-    def _of_arrays(self, variables, arrays):
-        return self._compiled[_form(arrays)](variables, *arrays)
+    def _program(self, name, arrays):
+        """What a compiled program depends on."""
+        return self._evaluators[name], *((array.shape, array.dtype) for array in arrays)
 
-    def _of_pools(self, variables, feed):
+    def _of_arrays(self, name, variables, arrays):
+        return self._compiled[self._program(name, arrays)](variables, *arrays)
+
+    def _of_pools(self, name, variables, feed):
         """Pool after pool, the next one read meanwhile."""
         parts, count = [], feed.pools.count
         for number in range(count):
             following = PoolName(number + 1) if number + 1 < count else None
             pool = feed.take(PoolName(number), following)
-            parts.append(jax.device_get(self._of_arrays(variables, _arrays(pool))))
+            parts.append(jax.device_get(self._of_arrays(name, variables, _arrays(pool))))
             # There is room for two: this one goes before the one after the next is read.
             del pool
         assert self._join is not None
@@ -104,8 +113,3 @@ def _joins(feed):
 def _arrays(pool):
     """What is evaluated of a pool."""
     return pool.inputs, pool.labels
-
-
-def _form(arrays):
-    """What a compiled program depends on."""
-    return tuple((array.shape, array.dtype) for array in arrays)

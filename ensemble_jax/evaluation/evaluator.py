@@ -7,33 +7,43 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Num, UInt
+from jaxtyping import Array, Int, Num
 
-from ensemble_jax.extent import SplitRecord
+from ensemble_jax.evaluation.quantities import Answers, record_quantities
+from ensemble_jax.extent import ProbeRecord, SplitRecord
 from ensemble_jax.losses import Loss, cross_entropy
 from ensemble_jax.networks import Network, Variables
+from ensemble_jax.options import Quantity
 
 Evaluator = Callable[[Variables, Num[Array, "M ..."], Int[Array, " M"]], SplitRecord]
-Predictor = Callable[[Variables, Num[Array, "M ..."]], UInt[Array, " M"]]
+Predictor = Callable[[Variables, Num[Array, "M ..."]], ProbeRecord]
 
 
 def make_evaluator(
-    network: Network, num_classes: int, batch_size: int, loss: Loss = cross_entropy
+    network: Network,
+    num_classes: int,
+    batch_size: int,
+    loss: Loss = cross_entropy,
+    quantities: Sequence[Quantity] = (),
 ) -> Evaluator:
     """The evaluation of one network on labelled examples, in batches of at most `batch_size`.
 
-    The batches need not divide M.
+    The batches need not divide M. `quantities` is what is recorded of every example.
     """
     classify = _classifier(num_classes)
 
     def evaluate(variables, inputs, labels):
         def of_batch(images, batch_labels):
             outputs = _outputs(network, variables, images)
-            return classify(outputs), loss(outputs, batch_labels)
+            losses = loss(outputs, batch_labels)
+            answers = Answers(outputs.astype(jnp.float32), batch_labels, losses)
+            return classify(outputs), losses, record_quantities(quantities, answers)
 
-        predictions, losses = _in_batches(of_batch, batch_size, inputs, labels)
+        predictions, losses, recorded = _in_batches(of_batch, batch_size, inputs, labels)
         correct = predictions == labels
-        return SplitRecord(jnp.packbits(correct), predictions, losses.mean(), correct.mean())
+        return SplitRecord(
+            jnp.packbits(correct), predictions, losses.mean(), correct.mean(), recorded
+        )
 
     return evaluate
 
@@ -56,6 +66,10 @@ def join_evaluations(parts: Sequence[SplitRecord], sizes: Sequence[int]) -> Spli
         np.concatenate([part.predictions for part in parts], axis=1),
         _weighted([part.loss for part in parts], sizes),
         _weighted([part.accuracy for part in parts], sizes),
+        {
+            name: np.concatenate([part.recorded[name] for part in parts], axis=1)
+            for name in parts[0].recorded
+        },
     )
 
 
@@ -63,17 +77,19 @@ def _weighted(means, sizes):
     return np.average(means, axis=0, weights=sizes).astype(np.float32)
 
 
-def make_predictor(network: Network, num_classes: int, batch_size: int) -> Predictor:
-    """The predicted class of each example, `[M]`, as in `SplitRecord.predictions`: needs no labels.
-
-    The batches are those of `make_evaluator`.
-    """
+def make_predictor(
+    network: Network, num_classes: int, batch_size: int, quantities: Sequence[Quantity] = ()
+) -> Predictor:
+    """What one network says of examples without labels, in the batches of `make_evaluator`."""
     classify = _classifier(num_classes)
 
     def predict(variables, inputs):
-        return _in_batches(
-            lambda images: classify(_outputs(network, variables, images)), batch_size, inputs
-        )
+        def of_batch(images):
+            outputs = _outputs(network, variables, images)
+            answers = Answers(outputs.astype(jnp.float32))
+            return ProbeRecord(classify(outputs), record_quantities(quantities, answers))
+
+        return _in_batches(of_batch, batch_size, inputs)
 
     return predict
 
@@ -85,7 +101,7 @@ def _classifier(num_classes):
 
 
 def _in_batches(function, batch_size, *arrays):
-    """A function of the examples in `[M, ...]` arrays, which gives one value for each."""
+    """A function of the examples in `[M, ...]` arrays, which gives arrays `[M, ...]` of them."""
     total = len(arrays[0])
     size = min(batch_size, total)
     # The last batch begins early enough to be full, so that there is one program to compile.
@@ -100,10 +116,12 @@ def _in_batches(function, batch_size, *arrays):
 
 
 def _without_overlap(batches, total):
-    """`[batches, size]` as `[total]`: the last batch repeats the end of the one before it."""
+    """`[batches, size, ...]` as `[total, ...]`: the last repeats the end of the one before it."""
     size = batches.shape[1]
     new = total - (len(batches) - 1) * size
-    return jnp.concatenate([batches[:-1].reshape(-1), batches[-1, size - new :]])
+    return jnp.concatenate(
+        [batches[:-1].reshape(-1, *batches.shape[2:]), batches[-1, size - new :]]
+    )
 
 
 def smallest_unsigned(num_classes: int) -> jnp.dtype:

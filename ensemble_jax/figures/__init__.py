@@ -10,6 +10,7 @@ from ensemble_jax.figures.examples import ExampleCurvesDisplay
 from ensemble_jax.figures.histograms import ConsensusDisplay, ConsistencyDisplay, HistogramGrid
 from ensemble_jax.figures.paradigms import BoostingDisplay, ClassifierDisplay
 from ensemble_jax.figures.probes import ProbeDisplay
+from ensemble_jax.figures.reliability import ReliabilityDisplay
 from ensemble_jax.figures.subsets import SizeDisplay
 from ensemble_jax.figures.sweeps import SettingResult, SettingsDisplay
 
@@ -28,6 +29,7 @@ __all__ = [
     "ExampleCurvesDisplay",
     "HistogramGrid",
     "ProbeDisplay",
+    "ReliabilityDisplay",
     "ResultDisplay",
     "SettingResult",
     "SettingsDisplay",

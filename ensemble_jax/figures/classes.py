@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ensemble_jax.analysis import (
     choose_extents,
@@ -16,7 +16,7 @@ from ensemble_jax.analysis import (
     most_frequent_class,
     score_histogram_by_class,
 )
-from ensemble_jax.figures.display import ResultDisplay
+from ensemble_jax.figures.display import NewFigure, ResultDisplay
 from ensemble_jax.figures.panels import make_panels, set_score_axis
 
 # Okabe & Ito (2008) without yellow, which is hard to see on white.
@@ -94,14 +94,13 @@ class ClassHistogramDisplay(ResultDisplay):
             for low, high, fraction in zip(edges, edges[1:], of_class, strict=False)
         ]
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
         chosen = choose_extents(self.extents, self.at_most)
         positions = np.searchsorted(self.extents, chosen)
         edges, fractions = self._fractions(
             np.asarray(self.scores)[positions], np.asarray(self.classes)[positions]
         )
-        figure, axes = make_panels(1, len(chosen))
-        figure.set_size_inches(figure.get_figwidth() + 1.6, figure.get_figheight() + 0.8)
+        figure, axes = make_panels(new_figure, 1, len(chosen), extra=(1.6, 0.8))
         shown, others = self._shown_classes(fractions)
         names = [
             *(self.class_names[int(label)] for label in shown),

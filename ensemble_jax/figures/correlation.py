@@ -9,14 +9,14 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ensemble_jax.analysis import (
     AccessibilityCorrelation,
     correlate_accessibility,
     split_half_correlations,
 )
-from ensemble_jax.figures.display import ResultDisplay
+from ensemble_jax.figures.display import NewFigure, ResultDisplay
 
 _COLOUR = "#0072B2"
 _PANEL_SIZE = 2.5
@@ -108,11 +108,9 @@ class AccessibilityDisplay(ResultDisplay):
             )
         ]
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
         columns = len(self.pairs)
-        figure = Figure(
-            figsize=(0.4 + _PANEL_SIZE * columns, _PANEL_SIZE + 1.0), layout="constrained"
-        )
+        figure = new_figure(0.4 + _PANEL_SIZE * columns, _PANEL_SIZE + 1.0)
         axes = figure.subplots(1, columns, sharex=True, sharey=True, squeeze=False)
         for panel, pair in zip(axes[0], self.pairs, strict=True):
             scatter_examples(panel, *pair.scores)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ensemble_jax.analysis import CrossConsistency, choose_extents, score_histogram
-from ensemble_jax.figures.display import ResultDisplay, choose_colours
+from ensemble_jax.figures.display import NewFigure, ResultDisplay, choose_colours
 from ensemble_jax.figures.panels import (
     describe_moments,
     label_square_root_panels,
@@ -74,10 +74,13 @@ class CrossConsistencyDisplay(ResultDisplay):
             ]
         return rows
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
         order = self._pairs_by_accuracy()
         shown = order[choose_extents(np.arange(len(order)), self.at_most)]
-        figure, axes = make_panels(1, len(shown))
+        heading = f"{self.title}\n" if self.title else ""
+        # So many lines of titles need more than one of them has.
+        extra = (0, 0.6 if heading else 0.4)
+        figure, axes = make_panels(new_figure, 1, len(shown), extra, least_width=4)
         colour = choose_colours([self.split])[self.split]
         for panel, pair in zip(axes[0], shown, strict=True):
             scores = self.result.scores[pair]
@@ -94,16 +97,12 @@ class CrossConsistencyDisplay(ResultDisplay):
             f"{name}, N = {number}"
             for name, number in zip(self.names, self.num_members, strict=True)
         )
-        heading = f"{self.title}\n" if self.title else ""
         label_square_root_panels(
             figure,
             "cross-consistency score",
             f"{heading}{sizes}\n"
             f"mean bimodality of {len(order)} pairs: {self.result.mean_bimodality:.2f}",
         )
-        # So many lines of titles need more than one of them has.
-        figure.set_figheight(figure.get_figheight() + (0.6 if heading else 0.4))
-        figure.set_figwidth(max(figure.get_figwidth(), 4.0))
         return figure, axes
 
     def _pairs_by_accuracy(self) -> Int[np.ndarray, " P"]:

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Self
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 
 # From the colour-blind safe palette of Okabe & Ito (2008). Usual names keep their colour in every
 # figure, others take what is left.
@@ -60,20 +61,39 @@ def choose_colours(names: Iterable[str]) -> dict[str, str]:
     }
 
 
+NewFigure = Callable[[float, float], FigureBase]
+"""Gives the figure to draw in: one of that width and height in inches, or a part of another."""
+
+
 class Display(ABC):
     """A figure of analysis results: constructed with the data, drawn by `plot`.
 
     As in scikit-learn, `plot` returns the display, with the Matplotlib objects as `figure_` and
-    `axes_` (an array of panels, rows first). They belong to no window and need not be closed.
+    `axes_` (an array of panels, rows first). Without `ax` they belong to no window and need not be
+    closed.
     """
 
     figure_: Figure
     axes_: np.ndarray
 
-    def plot(self) -> Self:
-        """Draws the figure anew and returns the display."""
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draws the figure anew and returns the display.
+
+        Args:
+            ax: panels of `plt.subplots`, whose place is taken by those of the display; best in a
+                figure with `layout="constrained"`. A figure of its own by default.
+
+        Raises:
+            ValueError: `ax` has no place in a grid.
+        """
         with matplotlib.rc_context(_STYLE):
-            self.figure_, self.axes_ = self._draw()
+            if ax is not None:
+                part, self.axes_ = self._draw(lambda *_: _take_place(ax))
+                self.figure_ = part.figure
+                return self
+            self.figure_, self.axes_ = self._draw(
+                lambda width, height: Figure(figsize=(width, height), layout="constrained")
+            )
             # Constrained layout moves the panels a little at each drawing; the first is kept, so
             # that both files show the same and saving again writes the same bytes.
             self.figure_.draw_without_rendering()
@@ -103,8 +123,8 @@ class Display(ABC):
             )
 
     @abstractmethod
-    def _draw(self) -> tuple[Figure, np.ndarray]:
-        """Draws under the house style and returns the figure and its panels."""
+    def _draw(self, new_figure: NewFigure) -> tuple[Any, np.ndarray]:
+        """Draws under the house style in a new figure, and returns it with its panels."""
 
     def _save_one(self, path: Path) -> Path:
         """Writes one file through a temporary one beside it."""
@@ -148,6 +168,15 @@ class ResultDisplay(Display):
             target.with_name(f"{target.name}.csv"),
             lambda file: file.write(text.getvalue().encode()),
         )
+
+
+def _take_place(ax: Axes) -> FigureBase:
+    """A part of the figure where the panel was."""
+    place, figure = ax.get_subplotspec(), ax.get_figure()
+    if place is None or figure is None:
+        raise ValueError("ax must have a place in a grid, as those of plt.subplots have")
+    ax.remove()
+    return figure.add_subfigure(place)
 
 
 def _write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> Path:

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from ensemble_jax.analysis import bimodality, consistency_score, member_accuracy
-from ensemble_jax.figures.display import ResultDisplay, choose_colours
+from ensemble_jax.figures.display import NewFigure, ResultDisplay, choose_colours
 
 _SIZE = (5.0, 4.6)
 # Room for the markers of values at the ends of an axis.
@@ -72,8 +72,8 @@ class DynamicsDisplay(ResultDisplay):
             title,
         )
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
-        figure = Figure(figsize=_SIZE, layout="constrained")
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
+        figure = new_figure(*_SIZE)
         axes = figure.subplots(2, 1, sharex=True)
         colours = choose_colours(self.accuracies)
         for name, accuracies in self.accuracies.items():

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from ensemble_jax.analysis import EasySetSizes
-from ensemble_jax.figures.display import ResultDisplay
+from ensemble_jax.figures.display import NewFigure, ResultDisplay
 
 _SHARED, _ONLY_FIRST, _ONLY_SECOND = "#D55E00", "#0072B2", "#000000"
 _SIZE = (5.6, 3.0)
@@ -62,8 +62,8 @@ class EasySetsDisplay(ResultDisplay):
             for extent, shared, first, second in zip(self.extents, *self.sizes, strict=True)
         ]
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
-        figure = Figure(figsize=_SIZE, layout="constrained")
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
+        figure = new_figure(*_SIZE)
         panel = figure.subplots()
         places = np.arange(len(self.extents))
         shared, first, second = (np.asarray(size) / self.num_examples for size in self.sizes)

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from ensemble_jax.analysis import choose_typical_examples
-from ensemble_jax.figures.display import ResultDisplay
+from ensemble_jax.figures.display import NewFigure, ResultDisplay
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "os^Dv<>"
@@ -96,8 +96,8 @@ class ExampleCurvesDisplay(ResultDisplay):
             for extent, score in zip(self.extents, curve, strict=True)
         ]
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
-        figure = Figure(figsize=_SIZE, layout="constrained")
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
+        figure = new_figure(*_SIZE)
         count = len(self.curves)
         layout: list[Any] = (
             [["curves", f"image {row}"] for row in range(count)] if self.images else [["curves"]]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ensemble_jax.analysis import (
     choose_extents,
@@ -16,7 +16,7 @@ from ensemble_jax.analysis import (
     consistency_score,
     score_histogram,
 )
-from ensemble_jax.figures.display import ResultDisplay, choose_colours
+from ensemble_jax.figures.display import NewFigure, ResultDisplay, choose_colours
 from ensemble_jax.figures.panels import (
     describe_moments,
     label_square_root_panels,
@@ -61,11 +61,11 @@ class HistogramGrid(ResultDisplay):
                     f"got the shape {np.shape(scores)}"
                 )
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
         chosen = choose_extents(self.extents, self.at_most)
         positions = np.searchsorted(self.extents, chosen)
         num_rows, num_columns = len(self.scores), len(chosen)
-        figure, axes = make_panels(num_rows, num_columns)
+        figure, axes = make_panels(new_figure, num_rows, num_columns)
         colours = choose_colours(self.scores)
         for row, (name, scores) in zip(axes, self.scores.items(), strict=True):
             shown = np.asarray(scores)[positions]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ensemble_jax.analysis import bimodality
+from ensemble_jax.figures.display import NewFigure
 
 _PANEL_WIDTH = 1.25
 _PANEL_HEIGHT = 1.3
@@ -20,14 +21,17 @@ _HEADROOM = 0.28
 _SIDE_MARGIN = 0.03
 
 
-def make_panels(num_rows: int, num_columns: int) -> tuple[Figure, np.ndarray]:
-    """A figure of equal panels that share both axes."""
-    figure = Figure(
-        figsize=(
-            _MARGIN_WIDTH + _PANEL_WIDTH * num_columns,
-            _MARGIN_HEIGHT + _PANEL_HEIGHT * num_rows,
-        ),
-        layout="constrained",
+def make_panels(
+    new_figure: NewFigure,
+    num_rows: int,
+    num_columns: int,
+    extra: tuple[float, float] = (0, 0),
+    least_width: float = 0,
+) -> tuple[FigureBase, np.ndarray]:
+    """A figure of equal panels that share both axes, with so many inches more for titles."""
+    figure = new_figure(
+        max(_MARGIN_WIDTH + _PANEL_WIDTH * num_columns + extra[0], least_width),
+        _MARGIN_HEIGHT + _PANEL_HEIGHT * num_rows + extra[1],
     )
     return figure, figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
 
@@ -70,7 +74,7 @@ def describe_moments(scores: Float[np.ndarray, " M"]) -> str:
     return f"mean {scores.mean():.2f}\nbimodality {written}"
 
 
-def label_square_root_panels(figure: Figure, quantity: str, title: str) -> None:
+def label_square_root_panels(figure: FigureBase, quantity: str, title: str) -> None:
     """What the axes are and what the figure is of."""
     figure.supxlabel(quantity, fontsize=9)
     figure.supylabel(

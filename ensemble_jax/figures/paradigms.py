@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ensemble_jax.analysis import (
     Accordance,
@@ -20,7 +20,7 @@ from ensemble_jax.analysis import (
     member_accuracy,
 )
 from ensemble_jax.figures.correlation import scatter_examples
-from ensemble_jax.figures.display import ResultDisplay
+from ensemble_jax.figures.display import NewFigure, ResultDisplay
 
 _GROUP_STYLES = {
     Difficulty.EASY: ("#0072B2", "-"),
@@ -112,8 +112,8 @@ class BoostingDisplay(ResultDisplay):
             for number, overall in enumerate(self.overall)
         ]
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
-        figure = Figure(figsize=_BOOSTING_SIZE, layout="constrained")
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
+        figure = new_figure(*_BOOSTING_SIZE)
         axes = figure.subplots(1, 2, width_ratios=[1.2, 1])
         learners = np.arange(1, len(self.overall) + 1)
         for group, accuracy in self.accuracies.items():
@@ -218,11 +218,9 @@ class ClassifierDisplay(ResultDisplay):
             for name, of in classifiers.items()
         ]
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
         columns = len(self.accordances)
-        figure = Figure(
-            figsize=(_BAR_PANEL[0] * columns + 0.6, _BAR_PANEL[1]), layout="constrained"
-        )
+        figure = new_figure(_BAR_PANEL[0] * columns + 0.6, _BAR_PANEL[1])
         axes = figure.subplots(1, columns, sharey=True, squeeze=False)
         places = np.arange(len(self.accuracies))
         for panel, (extent, classifiers) in zip(axes[0], self.accordances.items(), strict=True):

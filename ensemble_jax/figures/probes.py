@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ensemble_jax.analysis import (
     consensus_score,
@@ -16,7 +16,7 @@ from ensemble_jax.analysis import (
     score_histogram,
     shuffle_members,
 )
-from ensemble_jax.figures.display import ResultDisplay
+from ensemble_jax.figures.display import NewFigure, ResultDisplay
 from ensemble_jax.figures.panels import (
     label_square_root_panels,
     make_panels,
@@ -100,8 +100,8 @@ class ProbeDisplay(ResultDisplay):
             for name, scores in self.scores.items()
         ]
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
-        figure, axes = make_panels(1, len(self.scores) + 1)
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
+        figure, axes = make_panels(new_figure, 1, len(self.scores) + 1, extra=(1.1, 0))
         chances = random_consensus_distribution(self.num_members, self.num_classes)
         values = np.arange(1, self.num_members + 1) / self.num_members
         edges, _ = score_histogram(values, self.num_members)
@@ -123,7 +123,6 @@ class ProbeDisplay(ResultDisplay):
         size = f"N = {self.num_members}"
         title = f"{self.title}, {size}" if self.title else size
         label_square_root_panels(figure, "consensus score", title)
-        figure.set_figwidth(figure.get_figwidth() + 1.1)
         handles, labels = axes[0, 1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center")
         return figure, axes

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ensemble_jax.analysis import SizeDependence
-from ensemble_jax.figures.display import ResultDisplay, choose_colours
+from ensemble_jax.figures.display import NewFigure, ResultDisplay, choose_colours
 
 _SIZE = (5.0, 4.4)
 _MARGIN = 0.03
@@ -52,8 +52,8 @@ class SizeDisplay(ResultDisplay):
             )
         ]
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
-        figure = Figure(figsize=_SIZE, layout="constrained")
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
+        figure = new_figure(*_SIZE)
         axes = figure.subplots(2, 1, sharex=True)
         sizes = sorted({int(size) for of in self.dependences.values() for size in of.sizes})
         colours = choose_colours(self.dependences)

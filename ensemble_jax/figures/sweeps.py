@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
-from ensemble_jax.figures.display import ResultDisplay
+from ensemble_jax.figures.display import NewFigure, ResultDisplay
 
 _COLOUR = "#0072B2"
 _ROW_HEIGHT, _WIDTH, _MARGIN_HEIGHT = 0.22, 6.0, 0.9
@@ -80,7 +80,7 @@ class SettingsDisplay(ResultDisplay):
                 )
         return rows
 
-    def _draw(self) -> tuple[Figure, np.ndarray]:
+    def _draw(self, new_figure: NewFigure) -> tuple[FigureBase, np.ndarray]:
         rows = self.table()
         places, place, before = [], 0.0, rows[0]["option"]
         for row in rows:
@@ -88,9 +88,7 @@ class SettingsDisplay(ResultDisplay):
             before = row["option"]
             places.append(place)
             place += 1
-        figure = Figure(
-            figsize=(_WIDTH, _MARGIN_HEIGHT + _ROW_HEIGHT * (place + 1)), layout="constrained"
-        )
+        figure = new_figure(_WIDTH, _MARGIN_HEIGHT + _ROW_HEIGHT * (place + 1))
         axes = figure.subplots(1, 2, sharey=True)
         for panel, dot, low, high in (
             (axes[0], "accuracy_mean", "accuracy_min", "accuracy_max"),

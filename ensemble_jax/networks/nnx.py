@@ -82,6 +82,8 @@ def _builder(factory) -> Callable[[jax.Array], nnx.Module]:
     name = getattr(factory, "__name__", type(factory).__name__)
     # The signature of a class of modules is that of Flax's metaclass.
     function = partial(factory.__init__, None) if isinstance(factory, type) else factory
+    if isinstance(factory, partial) and isinstance(factory.func, type):
+        function = partial(factory.func.__init__, None, *factory.args, **factory.keywords)
     parameters = inspect.signature(function).parameters
     first = next(iter(parameters), None)
     taken = "rngs" if "rngs" in parameters else first

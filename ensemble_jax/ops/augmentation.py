@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
-from ensemble_jax.ops.random import random_bits
+from ensemble_jax.ops.random import fast_bits
 from ensemble_jax.options import Augmentation, AugmentationKind
 
 Augment = Callable[[PRNGKeyArray, Num[Array, "B H W C"]], Num[Array, "B H W C"]]
@@ -22,13 +23,18 @@ _MOST_RATIO = 4 / 3
 
 
 def make_augmentation(
-    augmentations: Sequence[Augmentation], input_shape: tuple[int, ...]
+    augmentations: Sequence[Augmentation],
+    input_shape: tuple[int, ...],
+    border: Float[np.ndarray, " C"] | float = 0.0,
 ) -> Augment:
     """All changes, one after another; without any, images stay as they are.
 
     Args:
         augmentations: which.
         input_shape: of one example.
+        border: the value of what a crop shows beyond an image, or one for each channel: the mean of
+            the training images, which becomes 0 when they are normalised. It is rounded for images
+            of integers.
 
     Raises:
         ValueError: if there are changes and the examples are no images.
@@ -42,21 +48,26 @@ def make_augmentation(
     def augment(key, images):
         for number, augmentation in enumerate(augmentations):
             change = _CHANGES[augmentation.kind]
-            images = change(jax.random.fold_in(key, number), images, augmentation.pixels)
+            key_of_change = jax.random.fold_in(key, number)
+            images = change(key_of_change, images, augmentation.pixels, border)
         return images
 
     return augment
 
 
-def _crop(key, images, pixels):
-    """A window of the images' own size out of each with a border of zeros around it.
+def _crop(key, images, pixels, border):
+    """A window of the images' own size out of each with a border around it.
 
     All `(2 * pixels + 1)^2` windows are equally likely (Lee et al., 'Deeply-supervised nets', 2015;
     He et al., 'Deep residual learning', 2016, with 4 pixels).
     """
-    border = (pixels, pixels)
-    padded = jnp.pad(images, ((0, 0), border, border, (0, 0)))
-    corners = random_bits(key, (len(images), 2)) % jnp.uint32(2 * pixels + 1)
+    if jnp.issubdtype(images.dtype, jnp.integer):
+        border = np.rint(border)
+    count, height, width, channels = images.shape
+    shape = (count, height + 2 * pixels, width + 2 * pixels, channels)
+    around = jnp.broadcast_to(jnp.asarray(border, images.dtype), shape)
+    padded = lax.dynamic_update_slice(around, images, (0, pixels, pixels, 0))
+    corners = fast_bits(key, (len(images), 2)) % jnp.uint32(2 * pixels + 1)
 
     def window(image, corner):
         return lax.dynamic_slice(image, (*corner.astype(jnp.int32), 0), images.shape[1:])
@@ -64,13 +75,13 @@ def _crop(key, images, pixels):
     return jax.vmap(window)(padded, corners)
 
 
-def _flip(key, images, _):
+def _flip(key, images, *_):
     """Each image as it is or with left and right exchanged, equally likely."""
-    flipped = random_bits(key, (len(images), 1, 1, 1)) >= jnp.uint32(2**31)
+    flipped = fast_bits(key, (len(images), 1, 1, 1)) >= jnp.uint32(2**31)
     return jnp.where(flipped, images[:, :, ::-1], images)
 
 
-def _resized_crop(key, images, _):
+def _resized_crop(key, images, *_):
     """A random rectangle of each image, resized to the size of all.
 
     Its share of the area is uniform in [0.08, 1] and the logarithm of its ratio of width to height,
@@ -79,7 +90,7 @@ def _resized_crop(key, images, _):
 
     Source: Szegedy et al., 'Going deeper with convolutions', 2015.
     """
-    uniform = _uniforms(random_bits(key, (len(images), 4)))
+    uniform = _uniforms(fast_bits(key, (len(images), 4)))
     shape = images.shape[1:]
     sides = jnp.array(shape[:2], jnp.float32)
 

@@ -12,7 +12,6 @@ float32 rounding, so which one to use is a matter of speed alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -55,35 +54,6 @@ def xla_convolution(
 ) -> Float[Array, "B P Q D"]:
     """XLA's own convolution: the fastest forward pass on CPU outside loops, and the reference."""
     return lax.conv_general_dilated(inputs, kernel, strides, padding, dimension_numbers=DIMENSIONS)
-
-
-def shape_name(
-    inputs_shape: tuple[int, ...], kernel_shape: tuple[int, ...], strides: Strides
-) -> str:
-    """What a convolution is called in a plan, whatever its padding and the size of its batches.
-
-    >>> shape_name((100, 32, 16, 3), (5, 5, 3, 64), (2, 2))
-    '5x5x3->64 32x16 s2'
-    """
-    _, height, width, _ = inputs_shape
-    *kernel, features = map(str, kernel_shape)
-    step = "x".join(map(str, strides[:1] if strides[0] == strides[1] else strides))
-    return f"{'x'.join(kernel)}->{features} {height}x{width} s{step}"
-
-
-def by_shape(usual: Convolution, others: Mapping[str, Convolution]) -> Convolution:
-    """The usual convolution but for the shapes that `others` names, as `shape_name` does."""
-
-    def convolve(
-        inputs: Float[Array, "B H W C"],
-        kernel: Float[Array, "h w C D"],
-        strides: Strides,
-        padding: Padding,
-    ) -> Float[Array, "B P Q D"]:
-        name = shape_name(inputs.shape, kernel.shape, strides)
-        return others.get(name, usual)(inputs, kernel, strides, padding)
-
-    return convolve
 
 
 class KernelGradient(Protocol):

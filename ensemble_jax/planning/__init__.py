@@ -12,18 +12,12 @@ from ensemble_jax.planning.choice import (
     convolves,
     default_plan,
 )
-from ensemble_jax.planning.layers import (
-    LayerConvolution,
-    convolutions_of,
-    fastest_by_layer,
-    time_layer,
-)
 from ensemble_jax.planning.memory import free_bytes
 from ensemble_jax.planning.trial import PlanningTask, Trial, Trials, try_plan
+from ensemble_jax.planning.turns import take_turns
 
 __all__ = [
     "Alternatives",
-    "LayerConvolution",
     "PlanCache",
     "PlanChoice",
     "PlanningTask",
@@ -34,11 +28,9 @@ __all__ = [
     "available_algorithms",
     "available_plan",
     "choose_plan",
-    "convolutions_of",
     "convolves",
     "default_plan",
-    "fastest_by_layer",
     "free_bytes",
-    "time_layer",
+    "take_turns",
     "try_plan",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,10 +17,6 @@ from ensemble_jax.planning.trial import Trial
 
 # What is not clearly faster is noise.
 _GAIN = 1.03
-# Layers have already been found clearly faster by themselves.
-_GAIN_OF_LAYERS = 1.0
-# Microbatches that gain less than this may gain nothing with other layers.
-_LARGE_GAIN = 1.15
 _CHUNKS = (1, 4, 16, 64, 256)
 _CACHED_IMAGES = (10, 20, 50)
 
@@ -37,7 +33,7 @@ class Alternatives(NamedTuple):
 
     Attributes:
         algorithms: ways to convolve; none where nothing is convolved.
-        passes: numbers of microbatches per step; none where a batch must stay whole.
+        microbatches: numbers of them per step; none where a batch must stay whole.
     """
 
     algorithms: Sequence[ConvolutionAlgorithm]
@@ -84,15 +80,11 @@ def available_plan(plan: Plan, devices: Sequence[Any]) -> Plan:
     """The plan, changed where these devices are too few for it or cannot convolve so."""
     platform = devices[0].platform
 
-    def available(algorithm: ConvolutionAlgorithm) -> ConvolutionAlgorithm:
-        lacks = why_unavailable(algorithm, platform) is not None
-        return _default_algorithm(platform) if lacks else algorithm
-
+    lacks = why_unavailable(plan.convolution, platform) is not None
     return dataclasses.replace(
         plan,
         num_devices=min(plan.num_devices, len(devices)),
-        convolution=available(plan.convolution),
-        layer_convolutions={name: available(a) for name, a in plan.layer_convolutions.items()},
+        convolution=_default_algorithm(platform) if lacks else plan.convolution,
     )
 
 
@@ -137,12 +129,10 @@ def choose_plan(
     request: PlanRequest,
     alternatives: Alternatives,
     budget_seconds: float,
-    choose_layers: Callable[[Plan, float], Mapping[str, ConvolutionAlgorithm]] | None = None,
 ) -> PlanChoice:
-    """Try plans, beginning with `first`, until none is better or the time is used up.
+    """Try plans, beginning with `first`, until none is better or the time is over.
 
-    From the best plan so far one entry is changed at a time: microbatches where that gains much,
-    the convolutions of some layers, microbatches that gain less, the convolution of all layers,
+    From the best plan so far one entry is changed at a time: microbatches, the convolution,
     members per call, devices; those first that gain most over the default of a device. No plan is
     tried if the time left is less than the longest trial took; but one that fits into memory is
     always looked for.
@@ -154,8 +144,6 @@ def choose_plan(
         request: what may not be changed.
         alternatives: the values of other entries than members per call and devices.
         budget_seconds: the time for all trials; one that has begun is finished.
-        choose_layers: finds the layers that another convolution than the plan's suits better, in so
-            many seconds, half of those that are left; None where nothing is convolved.
 
     Raises:
         ValueError: if no plan that is allowed fits into memory.
@@ -175,13 +163,6 @@ def choose_plan(
         """Before a trial that may take as long as the longest."""
         return budget_seconds - (time.perf_counter() - started) - longest
 
-    def with_other_layers(plan: Plan) -> list[Plan]:
-        forced = "layer_convolutions" in request.forced
-        if choose_layers is None or forced or seconds_left() < 0:
-            return []
-        layers = choose_layers(plan, seconds_left() / 2)
-        return [dataclasses.replace(plan, layer_convolutions=layers)]
-
     best = measure(first)
     for smaller in _smaller(first, num_members):
         if best.trial.fits:
@@ -196,32 +177,23 @@ def choose_plan(
         return [dataclasses.replace(plan, microbatches=p) for p in (1, *alternatives.microbatches)]
 
     def with_other_convolutions(plan: Plan) -> list[Plan]:
-        return [
-            dataclasses.replace(plan, convolution=a, layer_convolutions={})
-            for a in alternatives.algorithms
-        ]
+        return [dataclasses.replace(plan, convolution=a) for a in alternatives.algorithms]
 
-    for neighbours, gain in (
-        (with_other_microbatches, _LARGE_GAIN),
-        (with_other_layers, _GAIN_OF_LAYERS),
-        (lambda plan: [t.plan for t in tried] + with_other_microbatches(plan), _GAIN),
-        (with_other_convolutions, _GAIN),
-        (lambda plan: _with_other_chunks(plan, num_members), _GAIN),
-        (lambda plan: [dataclasses.replace(plan, num_devices=1)], _GAIN),
+    for neighbours in (
+        with_other_microbatches,
+        with_other_convolutions,
+        lambda plan: _with_other_chunks(plan, num_members),
+        lambda plan: [dataclasses.replace(plan, num_devices=1)],
     ):
         for plan in neighbours(best.plan):
-            if not request.allows(plan):
+            if not request.allows(plan) or plan in [t.plan for t in tried]:
                 continue
-            candidate = next((t for t in tried if t.plan == plan), None)
-            if candidate is None:
-                if seconds_left() < 0:
-                    stopped = True
-                    break
-                candidate = measure(plan)
-            if candidate.trial.images_per_second > gain * best.trial.images_per_second:
+            if seconds_left() < 0:
+                stopped = True
+                break
+            candidate = measure(plan)
+            if candidate.trial.images_per_second > _GAIN * best.trial.images_per_second:
                 best = candidate
-                if gain == _LARGE_GAIN:
-                    break  # the time for what little the others gain goes to layers first
     return PlanChoice(best.plan, _reason(best, tried, stopped), tuple(tried))
 
 
@@ -242,7 +214,7 @@ def _with_other_chunks(plan: Plan, num_members: int) -> list[Plan]:
     """From the number of members at once that is nearest to the plan's to the farthest."""
     held = -(-num_members // plan.num_devices)
     at_once = plan.members_per_call or held
-    # Equal calls: the last would else compute copies to fill up.
+    # Calls are of equal size: a smaller last one would be padded with copies.
     equal = {-(-held // -(-held // chunk)) for chunk in _CHUNKS if chunk < held}
     ordered = sorted(equal | {held}, key=lambda chunk: max(chunk / at_once, at_once / chunk))
     return [

@@ -16,11 +16,8 @@ from ensemble_jax.feeding import bytes_on_device, choose_pool_images
 from ensemble_jax.machine import user_cache
 from ensemble_jax.networks import Network, variable_shapes
 from ensemble_jax.ops import why_unavailable
-from ensemble_jax.options import (
-    ConvolutionAlgorithm,
-    Protocol,
-)
-from ensemble_jax.plan import Plan, PlanRequest, parse_plan_request
+from ensemble_jax.options import ConvolutionAlgorithm, Protocol
+from ensemble_jax.plan import Plan, PlanRequest, parse_plan_request, replaced_entries
 from ensemble_jax.planning import (
     PlanCache,
     PlanChoice,
@@ -32,7 +29,6 @@ from ensemble_jax.planning import (
     choose_plan,
     convolves,
     default_plan,
-    fastest_by_layer,
 )
 from ensemble_jax.runs import library_versions
 from ensemble_jax.training import Member, images_per_epoch
@@ -46,7 +42,15 @@ _SHARE = 0.05
 # and at most and at least so many seconds: in less nothing can be compiled.
 _MOST_SECONDS, _LEAST_SECONDS = 60.0, 5.0
 # Of the config; what plan is fast does not depend on them.
-_CHANGE_NO_SPEED = ("members", "num_members", "extents", "seed", "learning_rate", "settings")
+_CHANGE_NO_SPEED = (
+    "members",
+    "num_members",
+    "extents",
+    "seed",
+    "learning_rate",
+    "settings",
+    "record",
+)
 # Operations per second of one device, for a guess at how long a training takes.
 _OPERATIONS = {"cpu": 6e10, "gpu": 5e12, "tpu": 2e13}
 
@@ -119,22 +123,22 @@ def plan_training(
         request=request,
         alternatives=alternatives,
         budget_seconds=budget,
-        choose_layers=lambda plan, seconds: fastest_by_layer(
-            plan, task, alternatives.algorithms, seconds
-        ),
     )
     cache.write(key, choice)
     return choice
 
 
 def plan_of_run(stored: Mapping[str, Any]) -> PlanChoice:
-    """The plan that a run was begun with, on as many of its devices as there are now."""
+    """The plan that a run was begun with, as far as this version and this machine have it.
+
+    What they do not have is replaced by what is most like it, which the reason tells.
+    """
     plan = Plan.from_plain(stored)
-    devices = jax.local_devices()
-    here = available_plan(plan, devices)
-    if here == plan:
+    here = available_plan(plan, jax.local_devices())
+    changed = replaced_entries(stored) + ([str(plan)] if here != plan else [])
+    if not changed:
         return PlanChoice(plan, "as before")
-    return PlanChoice(here, f"as before, but for {plan}: rounds differently")
+    return PlanChoice(here, f"as before, but for {' and '.join(changed)}: rounds differently")
 
 
 @contextlib.contextmanager

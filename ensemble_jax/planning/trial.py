@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from ensemble_jax.collection import place
 from ensemble_jax.data.stored import Inputs, read_inputs
-from ensemble_jax.ops import Convolution, convolution_by_layer
+from ensemble_jax.ops import CONVOLUTIONS, Convolution
 from ensemble_jax.options import Precision
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning.memory import CollectionMemory, free_bytes, program_bytes
@@ -69,7 +69,7 @@ class PlanningTask:
 
     def make_training(self, plan: Plan) -> MemberTraining:
         """The training of one member under a plan."""
-        convolution = convolution_by_layer(plan.convolution, plan.layer_convolutions)
+        convolution = CONVOLUTIONS[plan.convolution]
         return make_member_training(self.recipe(convolution, plan.precision, plan.microbatches))
 
 

@@ -182,8 +182,38 @@ def gather(request: TeamRequest) -> Iterator[Team]:
     if request.alone:
         yield Alone()
         return
-    meeting = _Meeting(request)
-    with meeting, contextlib.ExitStack() as stack:
+    meeting = _Meeting(_connect(request), request.patience_seconds)
+    with meeting, _only_first_prints(meeting) as team:
+        yield team
+
+
+@contextlib.contextmanager
+def gathered() -> Iterator[Team]:
+    """The processes that the user has connected by `jax.distributed.initialize`, if he has.
+
+    They part when they have agreed on who trains what: from then on JAX knows this process alone.
+    An error is told to the others and goes on.
+    """
+    # Who has not imported JAX has connected nothing, and a mistake is answered without it.
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
+        yield Alone()
+        return
+    from jax._src.distributed import global_state
+
+    meeting = _Meeting(global_state, TeamRequest().patience_seconds)
+    with _only_first_prints(meeting) as team:
+        try:
+            yield team
+        except BaseException as error:
+            meeting.tell_of_failure(error)
+            raise
+
+
+@contextlib.contextmanager
+def _only_first_prints(meeting: _Meeting) -> Iterator[Team]:
+    """The team that has met; within, only the first of it prints."""
+    with contextlib.ExitStack() as stack:
         if meeting.size == 1:
             meeting.leave()
             yield Alone()
@@ -214,17 +244,19 @@ def check_on_its_own() -> None:
     if count > 1:
         raise ValueError(
             f"each process must have devices of its own, but JAX sees those of "
-            f"{count} processes; on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and "
-            f"TPU_CHIPS_PER_PROCESS_BOUNDS to the chips of one host, such as 2,2,1"
+            f"{count} processes: nothing may use JAX between "
+            f"jax.distributed.initialize() and train; on a TPU pod set "
+            f"TPU_PROCESS_BOUNDS=1,1,1 and TPU_CHIPS_PER_PROCESS_BOUNDS to the "
+            f"chips of one host, such as 2,2,1"
         )
 
 
 class _Meeting:
     """The processes while they are connected by JAX's coordination service, and after."""
 
-    def __init__(self, request: TeamRequest) -> None:
-        self._patience = request.patience_seconds
-        self._state = _connect(request)
+    def __init__(self, state: Any, patience_seconds: float) -> None:
+        self._patience = patience_seconds
+        self._state = state
         self.position: int = self._state.process_id
         self.size: int = self._state.num_processes
         self._met = False
@@ -308,14 +340,20 @@ class _Meeting:
         """
         if self._met or error is None:
             return
+        self.tell_of_failure(error)
+        if isinstance(error, ValueError | OSError):
+            fail(str(error), at_once=True)
+
+    def tell_of_failure(self, error: BaseException) -> None:
+        """Tell the others why this process cannot begin, if they still listen."""
+        if self._met:
+            return
         with contextlib.suppress(Exception):
             self._set(_ready(self.position), str(error) or type(error).__name__)
             if self.is_first:
                 self._set(_DECISION, json.dumps([None, ""]))
                 # They listen to the first process.
                 time.sleep(_FAREWELL_SECONDS)
-        if isinstance(error, ValueError | OSError):
-            fail(str(error), at_once=True)
 
 
 @contextlib.contextmanager

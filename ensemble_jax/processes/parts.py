@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ensemble_jax.processes.group import Team
-from ensemble_jax.processes.waiting import await_extents
+from ensemble_jax.processes.waiting import await_extents, await_whole
 from ensemble_jax.resuming import check_continuable, has_all
 from ensemble_jax.runs import (
     Run,
@@ -108,6 +108,20 @@ def train_collection(training: Training, workdir: Path, team: Team) -> Run | Non
         run = load_run(workdir)
     tell_diverged(run)
     return run
+
+
+def await_run(training: Training, workdir: Path) -> Run:
+    """The finished run, as soon as the other processes have finished their parts.
+
+    Raises:
+        ValueError: if they have ended before.
+    """
+    if not await_whole(workdir, training.members.ids, training.extents):
+        raise ValueError(
+            f"{workdir} is not finished, and the process that was to see to its end has ended; the "
+            f"same call continues"
+        )
+    return load_run(workdir)
 
 
 def make_layout(training: Training, workdir: Path, num_processes: int) -> Layout:

@@ -6,7 +6,10 @@ Figures 6, 7b, 21 and 23 to 25 of Hacohen & Weinshall, 'All Neural Networks Are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +30,12 @@ from ensemble_jax.figures import (
 from ensemble_jax.report.run_report import (
     check_scorable,
     consistency_history,
+    open_run,
     save_result,
     write_table,
 )
 from ensemble_jax.runs import Run
+from ensemble_jax.runs.files import make_folder
 
 SUMMARY = "comparison.csv"
 
@@ -114,48 +119,106 @@ def check_comparable(first: Run, second: Run) -> None:
                 )
 
 
-def compare_runs(first: Run, second: Run, directory: Path) -> tuple[list[str], list[Path]]:
-    """Write `comparison.csv` and, for each split, the figures with their numbers as CSV.
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """What two runs on the same examples have in common; as text, a line for each finding.
+
+    Attributes:
+        runs: both.
+        names: of the two, in figures and lines.
+        findings: by split and by what was compared: `cross_consistency`, `accessibility` and
+            `easy_sets`; each has its numbers by name and a display, whose `plot()` draws it.
+        paths: the files written: `comparison.csv`, then of each figure the PNG file and its table;
+            empty if nothing was to be written.
+    """
+
+    runs: tuple[Run, Run]
+    names: tuple[str, str]
+    findings: Mapping[str, Mapping[str, Finding]]
+    paths: tuple[Path, ...] = ()
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each split: its size and all numbers that were found."""
+        return [
+            {
+                "split": split,
+                "examples": len(self.runs[0].labels[split]),
+                **{k: v for finding in of.values() for k, v in finding.numbers.items()},
+            }
+            for split, of in self.findings.items()
+        ]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{name}: {len(run.members)} members of {run.model}, epochs {_listed(run.extents)}, "
+            f"in {run.directory}"
+            for name, run in zip(self.names, self.runs, strict=True)
+        ]
+        for split, findings in self.findings.items():
+            lines.append(f"{split}, {len(self.runs[0].labels[split])} examples:")
+            lines += [f"  {finding.text}" for finding in findings.values()]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def compare(
+    first: Run | str | os.PathLike,
+    second: Run | str | os.PathLike,
+    directory: str | os.PathLike | None = None,
+) -> Comparison:
+    """Compare two runs on the same examples, whatever their networks.
+
+    Where they are equally accurate, the consistency of both together; how far they learn the
+    examples in the same order; and which examples are easy for both or for one alone.
 
     Args:
-        first: a run.
-        second: another on the same examples, as `check_comparable` wants them.
-        directory: an existing folder.
+        first: a run, or its directory.
+        second: another on the same examples.
+        directory: where to write `comparison.csv` and, for each split, the figures with their
+            numbers as CSV; None to write nothing.
 
-    Returns:
-        What was found, in lines for people, and the files, figures as PNG.
+    Raises:
+        ValueError: if the examples are not the same, or a run has nothing to be scored.
+        FileNotFoundError: if there is no such run.
     """
+    first, second = open_run(first), open_run(second)
+    check_comparable(first, second)
+    if directory is not None:
+        directory = make_folder("directory", Path(directory))
     names = _choose_names(first, second)
-    lines = [
-        f"{name}: {len(run.members)} members of {run.config['model']}, epochs "
-        f"{_listed(run.extents)}, in {run.directory}"
-        for name, run in zip(names, (first, second), strict=True)
-    ]
-    rows, figures = [], []
-    for split in first.splits:
-        pair = Pair(first, second, names, split)
-        scores = pair.scores()
-        findings = {
-            "cross_consistency": find_cross_consistency(pair, scores),
-            "accessibility": find_correlation(pair),
-            "easy_sets": find_easy_sets(pair, scores),
-        }
-        num_examples = len(first.labels[split])
-        lines.append(f"{split}, {num_examples} examples:")
-        lines += [f"  {finding.text}" for finding in findings.values()]
-        rows.append({"split": split, "examples": num_examples})
-        for name, finding in findings.items():
-            rows[-1] |= finding.numbers
-            if finding.display is not None:
-                figures += save_result(finding.display, directory / f"{name}_{split}")
+    findings = {split: _findings(Pair(first, second, names, split)) for split in first.splits}
+    comparison = Comparison((first, second), names, findings)
+    if directory is None:
+        return comparison
+    return dataclasses.replace(comparison, paths=tuple(_write(comparison, directory)))
+
+
+def _findings(pair: Pair) -> dict[str, Finding]:
+    """What there is to be told of one split."""
+    scores = pair.scores()
+    return {
+        "cross_consistency": find_cross_consistency(pair, scores),
+        "accessibility": find_correlation(pair),
+        "easy_sets": find_easy_sets(pair, scores),
+    }
+
+
+def _write(comparison: Comparison, directory: Path) -> Iterator[Path]:
+    """Write the table and the figures."""
+    rows = comparison.table()
     write_table(directory / SUMMARY, [[*rows[0]], *([*map(_written, r.values())] for r in rows)])
-    return lines, [directory / SUMMARY, *figures]
+    yield directory / SUMMARY
+    for split, findings in comparison.findings.items():
+        for name, finding in findings.items():
+            if finding.display is not None:
+                yield from save_result(finding.display, directory / f"{name}_{split}")
 
 
 def _choose_names(first: Run, second: Run) -> tuple[str, str]:
     """Models, where they differ, else folders."""
     for names in (
-        (str(first.config["model"]), str(second.config["model"])),
+        (first.model, second.model),
         (first.directory.resolve().name, second.directory.resolve().name),
     ):
         if names[0] != names[1]:

@@ -32,19 +32,25 @@ class Exhibits(NamedTuple):
     remark: str = ""
 
 
-def show_examples(run: Run, chosen: Mapping[str, Sequence[int]], data_dir: str = "") -> Exhibits:
+def show_examples(
+    run: Run,
+    chosen: Mapping[str, Sequence[int]],
+    dataset: Dataset | None = None,
+    data_dir: str = "",
+) -> Exhibits:
     """The examples at these positions of each split.
 
     A run can be read where its data set is not, so that there may be nothing to show: then the
     remark says why.
 
     Args:
-        run: made by one of these binaries.
+        run: which may know its data set by a name.
         chosen: positions by split.
+        dataset: what it is on, where that is at hand.
         data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
     """
     try:
-        dataset = load_data_of_run(run, data_dir)
+        dataset = dataset or load_data_of_run(run, data_dir)
     # Whatever a data set or a config from elsewhere has in store, all else can be reported.
     except Exception as error:
         told = " ".join(str(error).split()) or type(error).__name__

@@ -132,4 +132,4 @@ def _consistency(run: Run, extent: int):
 
 
 def _title(run: Run) -> str:
-    return f"{run.manifest.data.name}, {_SPLIT}; networks: {run.config['model']}"
+    return f"{run.manifest.data.name}, {_SPLIT}; networks: {run.model}"

@@ -16,6 +16,7 @@ from ensemble_jax.analysis import (
     choose_extents,
     most_frequent_class,
 )
+from ensemble_jax.data import Dataset
 from ensemble_jax.options import Source
 from ensemble_jax.report.exhibits import show_examples
 from ensemble_jax.report.page import (
@@ -102,6 +103,7 @@ def make_page(
     scores: Mapping[str, SplitScores],
     consensus: Mapping[str, Float[np.ndarray, " E"]],
     figures: Mapping[str, Path],
+    data: Dataset | None = None,
     data_dir: str = "",
 ) -> Page:
     """All that is to be told of a run, on one page.
@@ -111,10 +113,11 @@ def make_page(
         scores: by split.
         consensus: the mean consensus by split and probe, `[E]`.
         figures: a PNG or SVG file by the figure's name.
+        data: the data set, where it is at hand.
         data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
     """
     return Page(
-        title=f"{run.config.get('model', 'members')} on {run.manifest.data.name}",
+        title=f"{run.model} on {run.manifest.data.name}",
         subtitle=_subtitle(run),
         warnings=_warnings(run),
         highlights=_highlights(run, scores),
@@ -132,7 +135,7 @@ def make_page(
             Section(
                 "examples",
                 "The hardest and the easiest examples",
-                [*_examples(run, scores, data_dir), *_drawn(figures, "examples")],
+                [*_examples(run, scores, data, data_dir), *_drawn(figures, "examples")],
             ),
             Section(
                 "classes",
@@ -226,10 +229,13 @@ def _extents(run: Run, scores: Mapping[str, SplitScores]) -> Table:
     )
 
 
-def _examples(run: Run, scores: Mapping[str, SplitScores], data_dir: str) -> list[Block]:
+def _examples(
+    run: Run, scores: Mapping[str, SplitScores], data: Dataset | None, data_dir: str
+) -> list[Block]:
     ends = {split: _ends(of.consistency.mean(axis=0)) for split, of in scores.items()}
     chosen = {split: np.concatenate(of) for split, of in ends.items()}
-    exhibits = show_examples(run, {split: of.tolist() for split, of in chosen.items()}, data_dir)
+    positions = {split: of.tolist() for split, of in chosen.items()}
+    exhibits = show_examples(run, positions, data, data_dir)
     blocks: list[Block] = [
         Paragraph(
             "Hard and easy by accessibility, the mean consistency over all extents. The curves are "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from ensemble_jax.analysis import (
     member_accuracy,
     size_dependence,
 )
+from ensemble_jax.cli.dataset import check_same_data
+from ensemble_jax.data import Dataset
 from ensemble_jax.figures import (
     ClassHistogramDisplay,
     ConsensusDisplay,
@@ -36,8 +40,8 @@ from ensemble_jax.figures import (
 )
 from ensemble_jax.report.page import render_page
 from ensemble_jax.report.run_page import SplitScores, make_page
-from ensemble_jax.runs import Run
-from ensemble_jax.runs.files import check_own_folders, replace_file
+from ensemble_jax.runs import Run, load_run
+from ensemble_jax.runs.files import check_own_folders, make_folder, replace_file
 from ensemble_jax.runs.layout import FIGURES
 
 REPORT = "report.html"
@@ -66,22 +70,68 @@ _LARGEST_SVG = 250_000
 _FEWEST_EXTENTS = 3
 
 
-def write_report(run: Run, directory: Path, data_dir: str = "") -> list[Path]:
-    """Write `report.html`, `scores.csv`, `dynamics.csv` and the figures; returns the files.
+@dataclass(frozen=True)
+class Analysis:
+    """What `analyze` has computed of a run, and where it has written it.
 
-    Of the figures it returns the PNG files. Figures whose numbers are not in the two tables have
-    their own beside them. Those of single examples, classes and sizes need a few members, those of
-    single examples some extents, too. `report.html` has all of it in one file.
+    Attributes:
+        run: the run.
+        extents: E, those that are finished.
+        accuracy: `[E, N]` by split.
+        consistency: `[E, M]` by split, the share of members that are right.
+        consensus: `[E, M]` by split and probe, the share that agrees on the most frequent class.
+        paths: the files: `report.html`, the tables, then of each figure the PNG file and its table.
+    """
+
+    run: Run
+    extents: tuple[int, ...]
+    accuracy: Mapping[str, Float[np.ndarray, "E N"]]
+    consistency: Mapping[str, Float[np.ndarray, "E M"]]
+    consensus: Mapping[str, Float[np.ndarray, "E M"]]
+    paths: tuple[Path, ...]
+
+    @property
+    def accessibility(self) -> dict[str, Float[np.ndarray, " M"]]:
+        """`[M]` by split, the mean consistency over the extents."""
+        return {split: of.mean(axis=0) for split, of in self.consistency.items()}
+
+    @property
+    def bimodality(self) -> dict[str, Float[np.ndarray, " E"]]:
+        """`[E]` by split, of the consistency scores; NaN where all examples have one score."""
+        return {split: bimodality(of) for split, of in self.consistency.items()}
+
+
+def analyze(
+    run: Run | str | os.PathLike,
+    directory: str | os.PathLike | None = None,
+    *,
+    data: Dataset | None = None,
+    data_dir: str = "",
+) -> Analysis:
+    """Write `report.html`, `scores.csv`, `dynamics.csv` and the figures of a run.
+
+    Figures whose numbers are not in the two tables have their own beside them. Those of single
+    examples, classes and sizes need a few members, those of single examples some extents, too.
+    `report.html` has all of it in one file.
 
     Extents are read one at a time, so that memory does not grow with their number.
 
     Args:
-        run: with at least one extent and one member.
-        directory: where to write.
-        data_dir: where tensorflow-datasets has prepared its sets, for the pictures of examples;
-            empty means its own default.
+        run: with at least one extent and one member, or its directory.
+        directory: where to write; by default the run directory.
+        data: what the run is on, for the pictures of examples; by default it is loaded, where the
+            run knows it by a name.
+        data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
+
+    Raises:
+        ValueError: if there is nothing to score, or nothing can be written there.
+        FileNotFoundError: if there is no such run.
     """
+    run = open_run(run)
     check_scorable(run)
+    if data is not None:
+        check_same_data(data, run)
+    directory = make_folder("directory", Path(run.directory if directory is None else directory))
     check_own_folders(directory)
     scores, consensus = _scores_of_extents(run)
     write_table(directory / SCORES, _score_rows(run, scores, consensus))
@@ -89,15 +139,36 @@ def write_report(run: Run, directory: Path, data_dir: str = "") -> list[Path]:
     (directory / FIGURES).mkdir(exist_ok=True)
     figures, tables = _draw(run, scores, directory / FIGURES)
     mean_consensus = {name: of.mean(axis=1) for name, of in consensus.items()}
-    page = make_page(run, scores, mean_consensus, figures, data_dir)
+    page = make_page(run, scores, mean_consensus, figures, data, data_dir)
     replace_file(directory / REPORT, render_page(page).encode())
-    return [
-        directory / REPORT,
-        directory / SCORES,
-        directory / DYNAMICS,
-        *(path.with_suffix(".png") for path in figures.values()),
-        *tables,
-    ]
+    return Analysis(
+        run,
+        run.extents,
+        {split: of.accuracies for split, of in scores.items()},
+        {split: of.consistency for split, of in scores.items()},
+        consensus,
+        (
+            directory / REPORT,
+            directory / SCORES,
+            directory / DYNAMICS,
+            *(path.with_suffix(".png") for path in figures.values()),
+            *tables,
+        ),
+    )
+
+
+def open_run(run: Run | str | os.PathLike) -> Run:
+    """A run, or the one that lies in a directory.
+
+    Raises:
+        ValueError: if it is neither.
+        FileNotFoundError: if there is no such directory.
+    """
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str | os.PathLike):
+        raise ValueError(f"run must be a Run or its directory, got {type(run).__name__}")
+    return load_run(run)
 
 
 def check_scorable(run: Run) -> None:
@@ -191,7 +262,7 @@ def _score_rows(run, of_splits, consensus) -> Iterator[Sequence[Any]]:
 
 def _draw(run, scores, directory) -> tuple[dict[str, Path], list[Path]]:
     """Save the figures; returns a file of each by its name, and the tables."""
-    title = f"{run.config['model']} on {run.manifest.data.name}"
+    title = f"{run.model} on {run.manifest.data.name}"
     consistency = {split: of.consistency for split, of in scores.items()}
     details = _details(run, consistency, title)
     displays = {**_overviews(run, consistency, title), **details}

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble_jax.cli.sweep_config import SweepConfig
 from ensemble_jax.figures import ResultDisplay
+from ensemble_jax.report.sweep_report import Sweep
 from ensemble_jax.reproduction.recipes import Scale
 from ensemble_jax.reproduction.trainings import MODEL_NAMES, Training
 from ensemble_jax.runs import Run
@@ -36,13 +36,6 @@ class Collection(NamedTuple):
         if len(training.title) <= _LONGEST_LINE:
             return training.title
         return "\n".join(filter(None, (training.subject, training.stand_in_note)))
-
-
-class Sweep(NamedTuple):
-    """A finished sweep: its runs and the positions of the settings that their members have."""
-
-    config: SweepConfig
-    runs: Sequence[tuple[Run, Sequence[int]]]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ensemble_jax.cli.sweep_config import SweepConfig
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.figures import SettingResult, SettingsDisplay
 from ensemble_jax.options import Activation, Initialiser, Optimizer
-from ensemble_jax.report.sweep_report import measure_settings, setting_results
+from ensemble_jax.report.sweep_report import Sweep
 from ensemble_jax.reproduction.material import Drawing, Material
 from ensemble_jax.reproduction.recipes import Scale
 
@@ -65,22 +65,18 @@ def draw(material: Material) -> Drawing:
     """Accuracy in the end and bimodality of every setting, with that of the paper on top."""
     (collection,) = material.collections.values()
     run = collection.run
-    base = SweepConfig(**vars(collection.training.config), vary={"seed": [run.config["seed"]]})
-    (published,) = measure_settings(base, [(run, [0])])
-    results: dict[str, dict[str, SettingResult]] = {}
-    ((_, own),) = setting_results(base, [published]).items()
-    results[_UNCHANGED] = {"": next(iter(own.values()))}
+    alone = Sweep(run.directory, [{_UNCHANGED: ""}], [run], [(0, 0)])
+    results: dict[str, dict[str, SettingResult]] = alone.results()
     diverged = []
     for option, sweep in material.sweeps.items():
-        settings = measure_settings(sweep.config, sweep.runs)
-        for name, of_values in setting_results(sweep.config, settings).items():
+        for name, of_values in sweep.results().items():
             # Optimizers come one by one, since each has its own learning rate.
             results.setdefault(name, {}).update(of_values)
         diverged += [
-            f"{option}: {setting.num_members - len(setting.accuracies['test'][0])} of "
-            f"{setting.num_members} members diverged at a setting and are left out."
-            for setting in settings
-            if len(setting.accuracies["test"][0]) < setting.num_members
+            f"{option}: {scores.num_members - len(scores.accuracies['test'][0])} of "
+            f"{scores.num_members} members diverged at a setting and are left out."
+            for scores in sweep.scores
+            if len(scores.accuracies["test"][0]) < scores.num_members
         ]
     display = SettingsDisplay(results, f"{collection.title}, test", _independent(run))
     numbers = {}

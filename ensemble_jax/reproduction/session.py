@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ensemble_jax.cli import binary
-from ensemble_jax.cli.translate import training_of
+from ensemble_jax.cli.translate import collections_of, training_of
 from ensemble_jax.report.run_report import check_scorable
 from ensemble_jax.reproduction.figures import Figure
-from ensemble_jax.reproduction.material import Collection, Material, Sweep
+from ensemble_jax.reproduction.material import Collection, Material
 from ensemble_jax.reproduction.recipes import RECIPES, Scale
 from ensemble_jax.reproduction.results import compare_with_published, comparison_lines, write_figure
 from ensemble_jax.reproduction.trainings import Sources, Training, check_run, resolve
@@ -102,7 +102,7 @@ class Session:
             base = self.trainings[needed[0]].config
             for option, sweep in figure.sweeps(base, self.scale).items():
                 folder = self.folder / figure.number / option.replace(" ", "_")
-                sweeps[option] = Sweep(sweep, run_sweep(sweep, folder))
+                sweeps[option] = run_sweep(sweep.settings, collections_of(sweep), folder)
         return Material(self.scale, collections, sweeps, self.data_dir)
 
     def _run(self, name: str) -> Run:

@@ -7,6 +7,7 @@ from ensemble_jax.runs.manifest import DataSummary, Manifest, command_line, libr
 from ensemble_jax.runs.merging import merge_runs
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
 from ensemble_jax.runs.reader import Run, load_run
+from ensemble_jax.runs.records import describe_records, extent_bytes
 from ensemble_jax.runs.writer import RunWriter, claim_folder, is_being_written, lock_run
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "claim_folder",
     "command_line",
     "config_differences",
+    "describe_records",
+    "extent_bytes",
     "is_being_written",
     "library_versions",
     "load_run",

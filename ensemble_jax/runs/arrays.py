@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped, UInt, UInt8
+from jaxtyping import Bool, Float, Float16, Int, Shaped, UInt, UInt8
 
-from ensemble_jax.extent import ExtentRecord, SplitRecord
-from ensemble_jax.runs.examples import TRAIN
+from ensemble_jax.extent import ExtentRecord
+from ensemble_jax.runs.examples import TRAIN, ExampleTable
 from ensemble_jax.runs.manifest import Manifest
 from ensemble_jax.runs.metrics import metric_names
 from ensemble_jax.runs.packing import unpack_correct
 from ensemble_jax.runs.parts import Part, joined_training_sets
-from ensemble_jax.runs.records import array_specs
+from ensemble_jax.runs.records import array_specs, assemble_record, recorded_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,7 @@ class RunArrays:
         members: `[N]`, the ids of the members in the arrays.
         diverged: the epoch in which the loss of a member became non-finite, by the member's id, for
             every member of the run that diverged, whether it is in the arrays or not.
-        labels: `[M]` int32 by split.
-        ids: `[M]` integers or text by split and probe.
+        examples: the labels and ids of the examples, and the truth where it is known.
         network: what was trained, where `train` has just returned the run or a name stands for it.
     """
 
@@ -53,14 +52,48 @@ class RunArrays:
     extents: tuple[int, ...]
     members: Int[np.ndarray, " N"]
     diverged: Mapping[int, int]
-    labels: Mapping[str, Int[np.ndarray, " M"]]
-    ids: Mapping[str, Shaped[np.ndarray, " M"]]
+    examples: ExampleTable
     network: Any = None
+
+    @property
+    def labels(self) -> Mapping[str, Int[np.ndarray, " M"]]:
+        """`[M]` int32 by split, the labels that members are taught and that decide what is correct.
+
+        Members with noisy labels of their own are taught `train_labels` instead.
+        """
+        return self.examples.labels
+
+    @property
+    def ids(self) -> Mapping[str, Shaped[np.ndarray, " M"]]:
+        """`[M]` integers or text by split and probe."""
+        return self.examples.ids
+
+    def true_labels(self, split: str) -> Int[np.ndarray, " M"] | None:
+        """`[M]` int32, what the examples of a split are, where that may differ from their labels.
+
+        It is what the data set says of them, or what their labels were before `label_noise` or
+        `random_labels` replaced some; -1 where nothing is known. Where members were taught noisy
+        labels of their own (`train_labels`), it is at least the labels of the data set. None where
+        there is no other truth than the labels.
+
+        Raises:
+            ValueError: if there is no such split.
+        """
+        known = self.examples.true_labels.get(self._labelled(split))
+        if known is None and split == TRAIN and self._have_own_labels:
+            return self.labels[split]
+        return known
 
     @property
     def config(self) -> Mapping[str, Any]:
         """The effective config, nested."""
         return self.manifest.config
+
+    @property
+    def model(self) -> str:
+        """The name of the network: of an architecture, or of one's own class or function."""
+        named = self.config.get("model", self.config.get("network", "members"))
+        return str(named).partition("(")[0]
 
     @property
     def finished(self) -> bool:
@@ -95,6 +128,12 @@ class RunArrays:
             name: np.array(list(itertools.compress(values, kept)))
             for name, values in self.manifest.hyperparameters.items()
         }
+
+    @property
+    def _have_own_labels(self) -> bool:
+        """Whether members were taught other labels than the data set has."""
+        sets = joined_training_sets(self.parts)
+        return sets is not None and sets.train_labels is not None
 
     @cached_property
     def train_mask(self) -> Bool[np.ndarray, "N M"]:
@@ -184,26 +223,40 @@ class RunArrays:
             votes[i] = count_votes(self.predictions(name, extent)[0], self.num_classes)
         return votes
 
+    @property
+    def recorded_quantities(self) -> dict[str, tuple[str, ...]]:
+        """What `recorded` can read, by the name of the split or probe."""
+        recorded = self.manifest.recorded
+        return {name: tuple(recorded.get(name, ())) for name in self.manifest.data.sizes}
+
+    def recorded(
+        self, quantity: str, name: str, extents: int | Sequence[int] | None = None
+    ) -> Float16[np.ndarray, "E N M ..."]:
+        """`[E, N, M]` or `[E, N, M, K]`, a quantity of every example of a split or probe.
+
+        Which there are is what was asked for by `record=` of `train`; `options.Quantity` says what
+        they are, such as `label_probability`, `margin` and `logits`. Takes `2 E N M` bytes of
+        memory, or K times that.
+
+        Raises:
+            ValueError: if it was not recorded, there is no such split, probe or extent, or a record
+                is damaged.
+        """
+        known = self.recorded_quantities[self._known(name)]
+        if quantity not in known:
+            raise ValueError(
+                f"quantity must be one that {self.directory} recorded of {name}, "
+                f"{', '.join(known) or 'none beside predictions'}, got {quantity!r}"
+            )
+        return self._stack(recorded_array(quantity, name), extents)
+
     def record(self, extent: int) -> ExtentRecord:
         """All that is recorded of `members` at an extent.
 
         Raises:
             ValueError: if there is no such extent, or a record is damaged.
         """
-
-        def read(name):
-            return self._stack(name, extent)[0]
-
-        return ExtentRecord(
-            extent,
-            {
-                split: SplitRecord(*(read(f"{name}_{split}") for name in SplitRecord._fields))
-                for split in self.splits
-            },
-            read("diverged_at"),
-            float(read("train_images_per_second")),
-            {probe: read(f"predictions_{probe}") for probe in self.probes},
-        )
+        return assemble_record(extent, self.manifest, lambda name: self._stack(name, extent)[0])
 
     def ensemble_accuracy(self, split: str = "test") -> Float[np.ndarray, " E"]:
         """`[E]`, the share of examples whose label most members predict; ties go to lower classes.
@@ -222,7 +275,7 @@ class RunArrays:
 
     def _stack(self, name: str, extents: int | Sequence[int] | None) -> np.ndarray:
         """One array of each record, without the members that are left out."""
-        shape, dtype = array_specs(self.manifest.data, self.manifest.num_members)[name]
+        shape, dtype = array_specs(self.manifest)[name]
         selected = self._selected(extents)
         stack = np.empty((len(selected), *((len(self._rows), *shape[1:]) if shape else ())), dtype)
         for i, extent in enumerate(selected):

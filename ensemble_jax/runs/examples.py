@@ -1,5 +1,7 @@
 """`examples.npz`: the id and the label, if any, of every example, in the order of the axis M.
 
+Where it is known what the examples of a split really are, also that: `true_labels_SPLIT`, `[M]`.
+
 Where members are not all trained on the whole training set with its own labels, also what each is
 trained on: `train_mask`, packed bits `[N, ceil(M / 8)]`, and `train_labels`, `[N, M]`.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
@@ -20,6 +22,8 @@ from ensemble_jax.runs.manifest import DataSummary, Manifest
 from ensemble_jax.runs.packing import pack_correct, unpack_correct
 
 TRAIN = "train"
+UNKNOWN = -1
+"""The true label of an example of which none is known, or that is of none of the K classes."""
 _MASK, _LABELS = "train_mask", "train_labels"
 # What they are called in runs of format 4 and older.
 _OLD_NAMES = {_MASK: "trained_on", _LABELS: "taught_labels"}
@@ -37,7 +41,10 @@ class NamedExamples(Protocol):
 
 @runtime_checkable
 class LabelledExamples(NamedExamples, Protocol):
-    """Anything that knows its examples' labels too, as `ensemble_jax.data.Split` does."""
+    """Anything that knows its examples' labels too, as `ensemble_jax.data.Split` does.
+
+    It may also have `true_labels`, see `ExampleTable`, or None.
+    """
 
     @property
     def labels(self) -> Int[np.ndarray, " M"]:
@@ -60,13 +67,16 @@ def example_arrays(
         raise ValueError(f"examples must be those of the data set, {data.sizes}, got {sizes}")
     arrays = {}
     for split, examples in splits.items():
-        labels = np.asarray(examples.labels)
-        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= data.num_classes:
-            raise ValueError(
-                f"labels of {split} must be integers in 0..{data.num_classes - 1}, "
-                f"got {labels.dtype} in {labels.min()}..{labels.max()}"
-            )
-        arrays[f"labels_{split}"] = labels.astype(np.int32)
+        arrays[f"labels_{split}"] = _checked(examples.labels, f"labels of {split}", data)
+        true_labels = getattr(examples, "true_labels", None)
+        if true_labels is not None:
+            checked = _checked(true_labels, f"true labels of {split}", data, least=UNKNOWN)
+            if len(checked) != sizes[split]:
+                raise ValueError(
+                    f"true labels of {split} must be one for each of its {sizes[split]} examples, "
+                    f"got {len(checked)}"
+                )
+            arrays[f"true_labels_{split}"] = checked
     for name, examples in {**splits, **probes}.items():
         ids = np.asarray(examples.ids)
         if ids.dtype.kind not in "iuU":
@@ -77,33 +87,61 @@ def example_arrays(
     return arrays
 
 
-def read_examples(
-    directory: Path, data: DataSummary
-) -> tuple[dict[str, Int[np.ndarray, " M"]], dict[str, Shaped[np.ndarray, " M"]]]:
-    """Read the labels of each split, and the ids of each split and probe.
+def _checked(labels, what, data, least=0):
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.min() < least or labels.max() >= data.num_classes:
+        raise ValueError(
+            f"{what} must be integers in {least}..{data.num_classes - 1}, "
+            f"got {labels.dtype} in {labels.min()}..{labels.max()}"
+        )
+    return labels.astype(np.int32)
+
+
+class ExampleTable(NamedTuple):
+    """What is known of the examples of a run.
+
+    Attributes:
+        labels: `[M]` int32, in 0..K-1, by split.
+        ids: `[M]` integers or text by split and probe.
+        true_labels: `[M]` int32, in 0..K-1 or `UNKNOWN`, for the splits whose labels may be wrong
+            and where it is known what is right.
+    """
+
+    labels: Mapping[str, Int[np.ndarray, " M"]]
+    ids: Mapping[str, Shaped[np.ndarray, " M"]]
+    true_labels: Mapping[str, Int[np.ndarray, " M"]]
+
+
+def read_examples(directory: Path, data: DataSummary) -> ExampleTable:
+    """Read what is known of the examples.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if it is damaged or has not the sizes of the data set.
     """
     path = directory / EXAMPLES
-    labels = dict(_read(path, "labels", data.split_sizes))
-    for split, of_split in labels.items():
-        _check_labels(path, of_split, split, data)
-    ids = dict(_read(path, "ids", data.sizes))
-    for name, of_name in ids.items():
-        if of_name.dtype.kind not in "iuU":
-            raise ValueError(
-                f"{path} does not belong to its run: ids of {name} are {of_name.dtype}"
-            )
-    return labels, ids
+    there = names_in_npz(path)
+    known = {s: size for s, size in data.split_sizes.items() if f"true_labels_{s}" in there}
+    table = ExampleTable(
+        dict(_read(path, "labels", data.split_sizes)),
+        dict(_read(path, "ids", data.sizes)),
+        dict(_read(path, "true_labels", known)),
+    )
+    for split, labels in table.labels.items():
+        _check_labels(path, labels, f"labels of {split}", 0, data)
+    for split, labels in table.true_labels.items():
+        _check_labels(path, labels, f"true labels of {split}", UNKNOWN, data)
+    for name, ids in table.ids.items():
+        if ids.dtype.kind not in "iuU":
+            raise ValueError(f"{path} does not belong to its run: ids of {name} are {ids.dtype}")
+    return table
 
 
-def _check_labels(path: Path, labels: np.ndarray, of: str, data: DataSummary) -> None:
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= data.num_classes:
+def _check_labels(path: Path, labels: np.ndarray, what: str, least: int, data: DataSummary) -> None:
+    if labels.dtype.kind not in "iu" or labels.min() < least or labels.max() >= data.num_classes:
         raise ValueError(
-            f"{path} does not belong to its run: labels of {of} must be integers in "
-            f"0..{data.num_classes - 1}, got {labels.dtype}"
+            f"{path} does not belong to its run: {what} must be integers in "
+            f"{least}..{data.num_classes - 1}, got {labels.dtype}"
         )
 
 
@@ -182,5 +220,5 @@ def read_training_sets(directory: Path, manifest: Manifest) -> TrainingSets | No
     if bits.dtype != np.uint8:
         raise ValueError(f"{path} does not belong to its run: it has no packed bits")
     for of_members in labels:
-        _check_labels(path, of_members, "members", manifest.data)
+        _check_labels(path, of_members, "labels of members", 0, manifest.data)
     return TrainingSets(unpack_correct(bits, size), labels[0].astype(np.int32) if labels else None)

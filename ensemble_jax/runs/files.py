@@ -66,6 +66,21 @@ def publish_file(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(option: str, folder: Path) -> Path:
+    """The folder, made if it is missing.
+
+    Raises:
+        ValueError: if it cannot be, naming the option that asked for it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{option} must be a folder, or where one can be made, got {folder}: {error.strerror}"
+        ) from error
+    return folder
+
+
 def append_file(path: Path, content: bytes) -> None:
     """Add to a file and bring it to the disk.
 

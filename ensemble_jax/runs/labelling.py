@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray
 
@@ -13,7 +15,9 @@ def make_dataset(run: RunArrays, extents: tuple[int, ...]) -> xarray.Dataset:
     rows = [run.extents.index(extent) for extent in extents]
     coords = {"extent": np.array(extents, int), "member": run.members}
     coords |= {name: ("member", values) for name, values in run.hyperparameters.items()}
-    variables = {"train_images_per_second": ("extent", run.train_images_per_second[rows])}
+    variables: dict[str, Any] = {
+        "train_images_per_second": ("extent", run.train_images_per_second[rows])
+    }
     for split in run.splits:
         example = f"example_{split}"
         coords |= {example: run.ids[split], f"label_{split}": (example, run.labels[split])}
@@ -26,6 +30,13 @@ def make_dataset(run: RunArrays, extents: tuple[int, ...]) -> xarray.Dataset:
             f"loss_{split}": (("extent", "member"), run.metrics[f"{split}_loss"][rows]),
             f"accuracy_{split}": (("extent", "member"), run.metrics[f"{split}_accuracy"][rows]),
         }
+    for name, quantities in run.recorded_quantities.items():
+        for quantity in quantities:
+            values = run.recorded(quantity, name, extents).astype(np.float32)
+            dimensions = ("extent", "member", f"example_{name}", "class")[: values.ndim]
+            variables[f"recorded_{quantity}_{name}"] = (dimensions, values)
+            if "class" in dimensions:
+                coords["class"] = np.array(run.class_names)
     for probe in run.probes:
         example = f"example_{probe}"
         coords |= {example: run.ids[probe]}

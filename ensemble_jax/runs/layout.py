@@ -1,7 +1,8 @@
 """Where everything lies in a run directory.
 
     run.json                      what the run is: see `Manifest`; it makes the folder a run
-    examples.npz                  labels_SPLIT int32 [M], ids_SPLIT [M], ids_PROBE [M]; where
+    examples.npz                  labels_SPLIT int32 [M], ids_SPLIT [M], ids_PROBE [M]; where it is
+                                  known what examples really are, true_labels_SPLIT int32 [M]; where
                                   members are trained on different examples or labels, which: see
                                   `TrainingSets`
     records/extent-000010.npz     what the members did after 10 epochs: see `ExtentRecord`

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ensemble_jax.options import recorded_of_sets
 from ensemble_jax.runs.configs import format_config, plain_value
 from ensemble_jax.runs.files import check_own_folders, read_regular
 from ensemble_jax.runs.layout import FORMAT_VERSION, KIND, MANIFEST
@@ -91,6 +92,7 @@ _KINDS: dict[str, Any] = {
     "parts": [[int]],
     "plan_reason": str,
     "normalisation": {"": None},
+    "recorded": {"": [str]},
     "inputs": {"": str},
     "run_id": str,
     "prng": str,
@@ -211,6 +213,8 @@ class Manifest:
         plan_reason: why that plan, in a few words.
         normalisation: `mean` and `std` of the training examples, by which inputs are normalised;
             absent in runs of format 3 and older.
+        recorded: the quantities of every example that extents hold beside predictions, in the order
+            and by the names of `options.Quantity`, for splits and probes that have any.
         inputs: a digest of everything that training and evaluation read, by its name; absent in
             runs of format 3 and older.
         run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 4
@@ -243,6 +247,7 @@ class Manifest:
     prng: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     continuations: Sequence[Mapping[str, Any]] = ()
+    recorded: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _make_plain(self)
@@ -268,7 +273,15 @@ class Manifest:
             raise ValueError(
                 f"protocol must be one of {', '.join(PROTOCOLS)}, got {self.protocol!r}"
             )
+        self._check_recorded()
         self._check_parts()
+
+    def _check_recorded(self) -> None:
+        texts = [f"{quantity}:{name}" for name, some in self.recorded.items() for quantity in some]
+        known = recorded_of_sets(texts, self.data.split_sizes, self.data.probe_sizes)
+        for name, some in self.recorded.items():
+            if list(some) != [quantity.value for quantity in known.get(name, ())]:
+                raise ValueError(f"recorded of {name} must be in order, got {list(some)}")
 
     def _check_parts(self) -> None:
         ends = [0, *(bound for part in self.parts for bound in part)]
@@ -342,9 +355,9 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         values: dict[str, Any] = {k: v for k, v in content.items() if k not in ("kind", "format")}
         values["data"] = DataSummary(**_checked("data", values["data"], {}))
-        values.setdefault("run_id", "")
         if version < _WITH_HYPERPARAMETERS:
             values["hyperparameters"] = values.pop("settings")
+        values.setdefault("run_id", "")
         return Manifest(**values)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is broken: {error}") from error

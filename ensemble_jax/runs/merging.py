@@ -25,6 +25,7 @@ class _Labelled(NamedTuple):
 
     labels: np.ndarray
     ids: np.ndarray
+    true_labels: np.ndarray | None
 
 
 class _Unlabelled(NamedTuple):
@@ -33,7 +34,7 @@ class _Unlabelled(NamedTuple):
     ids: np.ndarray
 
 
-def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathLike) -> Run:
+def merge_runs(sources: Sequence[Run | str | os.PathLike], destination: str | os.PathLike) -> Run:
     """Join runs that differ in nothing but their members into a new run directory.
 
     Runs of several parts may be among them. Configs may differ in `members` (the ids) and
@@ -46,7 +47,7 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
     merge that was killed can just be repeated, and one at a time makes the same destination.
 
     Args:
-        sources: the run directories, two or more.
+        sources: two or more runs, or their directories.
         destination: a path that does not exist.
 
     Raises:
@@ -56,13 +57,16 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
             finished extents.
     """
     destination = Path(destination)
+    if isinstance(sources, Run | str | os.PathLike):
+        raise ValueError(f"sources must be several runs, got {sources!r} alone")
     if len(sources) < 2:
         raise ValueError(f"sources must be two or more runs, got {len(sources)}")
     if os.path.lexists(destination):
         raise ValueError(f"destination {destination} already exists: choose another path")
-    runs = [load_run(source, include_diverged=True) for source in sources]
+    directories = [of.directory if isinstance(of, Run) else of for of in sources]
+    runs = [load_run(directory, include_diverged=True) for directory in directories]
     parts = [part for run in runs for part in run.parts]
-    labels, ids = check_joinable(parts)
+    examples = check_joinable(parts)
     unknown = [str(part.directory) for part in parts if not part.manifest.inputs]
     if unknown:
         print(
@@ -70,8 +74,9 @@ def merge_runs(sources: Sequence[str | os.PathLike], destination: str | os.PathL
             f"{', '.join(unknown)}"
         )
     _check_as_far(runs)
-    joined = join_parts(destination, parts, labels, ids, include_diverged=True)
-    splits = {split: _Labelled(labels[split], ids[split]) for split in joined.splits}
+    joined = join_parts(destination, parts, examples, include_diverged=True)
+    labels, ids, truth = examples
+    splits = {s: _Labelled(labels[s], ids[s], truth.get(s)) for s in joined.splits}
     probes = {probe: _Unlabelled(ids[probe]) for probe in joined.probes}
     sets = _training_sets(joined)
     manifest = replace(

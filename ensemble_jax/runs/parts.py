@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Shaped
 
 from ensemble_jax.runs.configs import config_differences
-from ensemble_jax.runs.examples import TRAIN, TrainingSets, read_examples, read_training_sets
+from ensemble_jax.runs.examples import (
+    TRAIN,
+    ExampleTable,
+    TrainingSets,
+    read_examples,
+    read_training_sets,
+)
 from ensemble_jax.runs.layout import CHECKPOINTS, MANIFEST, part_path, record_path
 from ensemble_jax.runs.manifest import Manifest, read_manifest
 from ensemble_jax.runs.records import read_arrays
@@ -31,9 +36,6 @@ _ORIGIN = (
     "created",
     "sources",
 )
-
-Labels = dict[str, Int[np.ndarray, " M"]]
-Ids = dict[str, Shaped[np.ndarray, " M"]]
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,8 @@ def read_parts(directory: Path) -> tuple[Part, ...]:
     return own, *further
 
 
-def check_joinable(parts: Sequence[Part], *, ignored: Collection[str] = ()) -> tuple[Labels, Ids]:
-    """See that parts differ in nothing but their members; returns their labels and ids.
+def check_joinable(parts: Sequence[Part], *, ignored: Collection[str] = ()) -> ExampleTable:
+    """See that parts differ in nothing but their members; returns what is known of their examples.
 
     Args:
         parts: at least one.
@@ -138,7 +140,7 @@ def check_joinable(parts: Sequence[Part], *, ignored: Collection[str] = ()) -> t
             examples.
     """
     first, *others = parts
-    labels, ids = read_examples(first.directory, first.manifest.data)
+    examples = read_examples(first.directory, first.manifest.data)
     owner = dict.fromkeys(first.manifest.members, first.directory)
     for other in others:
         pair = f"{first.directory} and {other.directory}"
@@ -154,18 +156,18 @@ def check_joinable(parts: Sequence[Part], *, ignored: Collection[str] = ()) -> t
         if different := config_differences(*shared):
             raise ValueError(f"{pair} differ: {'; '.join(different)}")
         of_other = read_examples(other.directory, other.manifest.data)
-        for name in ids:
-            # A probe has no labels, in both.
-            if not all(
-                np.array_equal(one.get(name, ()), two.get(name, ()))
-                for one, two in zip((labels, ids), of_other, strict=True)
+        for name in examples.ids:
+            # A probe has no labels; true ones are in no part that an older version has begun.
+            if any(
+                name in one and name in two and not np.array_equal(one[name], two[name])
+                for one, two in zip(examples, of_other, strict=True)
             ):
                 raise ValueError(f"{pair} have different {name} examples")
         again = [member for member in other.manifest.members if member in owner]
         if again:
             raise ValueError(f"{owner[again[0]]} and {other.directory} share members: {again}")
         owner |= dict.fromkeys(other.manifest.members, other.directory)
-    return labels, ids
+    return examples
 
 
 def _without(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -178,6 +180,7 @@ def _shared(manifest: Manifest) -> dict[str, Any]:
         "protocol": manifest.protocol,
         "data": vars(manifest.data),
         "extents": manifest.extents,
+        "recorded": manifest.recorded,
         "names of hyperparameters": sorted(manifest.hyperparameters),
     }
 
@@ -230,7 +233,7 @@ def joined_training_sets(parts: Sequence[Part]) -> TrainingSets | None:
     if all(of_part is None for of_part in sets):
         return None
     data = parts[0].manifest.data
-    own_labels = read_examples(parts[0].directory, data)[0][TRAIN]
+    own_labels = read_examples(parts[0].directory, data).labels[TRAIN]
     has_labels = any(s is not None and s.train_labels is not None for s in sets)
     train_mask, taught = [], []
     for part, of_part in zip(parts, sets, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from ensemble_jax.runs.arrays import RunArrays
+from ensemble_jax.runs.examples import ExampleTable
 from ensemble_jax.runs.parts import Part, check_joinable, joined_manifest, read_part, read_parts
 
 if TYPE_CHECKING:
@@ -50,14 +51,36 @@ class Run(RunArrays):
 
         return predict(self, inputs, network=network, members=members, probabilities=probabilities)
 
+    def export(self, member: int, path: str | os.PathLike) -> None:
+        """Write a trained member, readable without this package.
+
+        A file of safetensors (`pip install safetensors`) where the path ends in `.safetensors`,
+        else a folder of Orbax's `StandardCheckpointer`. It holds nested dictionaries: `params`,
+        `state` if there is any (a linen module is applied to `{"params": params, **state}`), and
+        `normalisation` with `mean` and `std`: the network was trained on `(inputs - mean) / std`.
+        In safetensors names are joined by dots, such as `params.Dense_0.kernel`.
+
+        Args:
+            member: its id.
+            path: what does not exist yet.
+
+        Raises:
+            ValueError: if the path exists, or there is no such member or no checkpoint.
+            ModuleNotFoundError: if safetensors is not installed.
+        """
+        from ensemble_jax.trained import export  # imports JAX
+
+        export(self, member, path)
+
     def to_xarray(self, extents: int | Sequence[int] | None = None) -> xarray.Dataset:
         """The run as a labelled Dataset.
 
         Dimensions `extent`, `member`, `example_SPLIT` and `example_PROBE`, whose coordinates are
         the epochs, the members' ids and the examples' ids; `label_SPLIT` and the members'
         hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT` and
-        `predictions_PROBE` (extent, member, example), `loss_SPLIT` and `accuracy_SPLIT` (extent,
-        member), `train_images_per_second` (extent). Class names, data set, protocol and the members
+        `predictions_PROBE` (extent, member, example), `recorded_QUANTITY_NAME` (the same, and class
+        for some) as float32, `loss_SPLIT` and `accuracy_SPLIT` (extent, member),
+        `train_images_per_second` (extent). Class names, data set, protocol and the members
         that diverged are attributes. Votes are left out: they follow from the predictions, and are
         often larger (see `votes`).
 
@@ -102,15 +125,14 @@ def load_run(
     directory = Path(directory)
     parts = (read_part(directory),) if own_part else read_parts(directory)
     # Extents are added to one part after another.
-    labels, ids = check_joinable(parts, ignored=("extents",))
-    return join_parts(directory, parts, labels, ids, include_diverged)
+    examples = check_joinable(parts, ignored=("extents",))
+    return join_parts(directory, parts, examples, include_diverged)
 
 
 def join_parts(
     directory: Path,
     parts: Sequence[Part],
-    labels: Mapping[str, np.ndarray],
-    ids: Mapping[str, np.ndarray],
+    examples: ExampleTable,
     include_diverged: bool,
 ) -> Run:
     """Parts that fit, see `check_joinable`, as one run.
@@ -130,6 +152,5 @@ def join_parts(
         tuple(extent for extent in manifest.extents if extent in finished),
         np.array([m for m in manifest.members if include_diverged or m not in diverged], int),
         dict(sorted(diverged.items())) if len(parts) > 1 else diverged,
-        labels,
-        ids,
+        examples,
     )

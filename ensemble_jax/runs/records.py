@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ensemble_jax.extent import ExtentRecord, SplitRecord
+from ensemble_jax.extent import ExtentRecord, ProbeRecord, SplitRecord
+from ensemble_jax.options import Quantity
 from ensemble_jax.runs.files import read_npz
-from ensemble_jax.runs.manifest import DataSummary, Manifest
+from ensemble_jax.runs.manifest import Manifest
+
+_UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+# The arrays that there are of every split.
+_OF_SPLIT = ("bits", "predictions", "loss", "accuracy")
 
 _IDENTITY = "identity"
 
@@ -22,10 +28,10 @@ class _Spec(NamedTuple):
     dtype: np.dtype
 
 
-def array_specs(data: DataSummary, num_members: int) -> dict[str, _Spec]:
+def array_specs(manifest: Manifest) -> dict[str, _Spec]:
     """The names, shapes and types of a record's arrays."""
-    N = num_members
-    classes = np.min_scalar_type(data.num_classes - 1)
+    data, N, K = manifest.data, manifest.num_members, manifest.data.num_classes
+    classes = np.min_scalar_type(K - 1)
     specs = {}
     for split, M in data.split_sizes.items():
         specs[f"bits_{split}"] = _Spec((N, -(-M // 8)), np.dtype(np.uint8))
@@ -34,6 +40,10 @@ def array_specs(data: DataSummary, num_members: int) -> dict[str, _Spec]:
         specs[f"accuracy_{split}"] = _Spec((N,), np.dtype(np.float32))
     for probe, M in data.probe_sizes.items():
         specs[f"predictions_{probe}"] = _Spec((N, M), classes)
+    for name, quantities in manifest.recorded.items():
+        for quantity in map(Quantity, quantities):
+            shape = (N, data.sizes[name], *([K] if quantity.of_classes else []))
+            specs[recorded_array(quantity.value, name)] = _Spec(shape, np.dtype(np.float16))
     specs["diverged_at"] = _Spec((N,), np.dtype(np.int32))
     specs["train_images_per_second"] = _Spec((), np.dtype(np.float64))
     return specs
@@ -42,6 +52,47 @@ def array_specs(data: DataSummary, num_members: int) -> dict[str, _Spec]:
 def identity(manifest: Manifest, extent: int) -> str:
     """What the record of an extent says of itself: whose it is, and of which extent."""
     return f"run {manifest.run_id} extent {extent}"
+
+
+def recorded_array(quantity: str, name: str) -> str:
+    """What the array of a quantity of every example of a split or probe is called in a record."""
+    return f"recorded_{quantity}_{name}"
+
+
+def extent_bytes(manifest: Manifest) -> int:
+    """The bytes of the arrays that each extent of a run writes.
+
+    For N members and K classes, of which a predicted one takes `c` bytes (1 up to K = 256), each
+    split of M examples takes `N (ceil(M / 8) + c M + 8)`, each probe `N c M`, each quantity of a
+    split or probe that is recorded `2 N M`, or `2 N M K` if it is one of every class, and the whole
+    `4 N + 8`. The file is larger by less than 500 bytes for each array.
+    """
+    return sum(
+        math.prod(spec.shape) * spec.dtype.itemsize for spec in array_specs(manifest).values()
+    )
+
+
+def describe_records(manifest: Manifest) -> str:
+    """What each extent of a run records, and how much that is, in a line."""
+    sets: dict[str, list[str]] = {}
+    for name, quantities in manifest.recorded.items():
+        sets.setdefault(", ".join(quantities), []).append(name)
+    further = [f"{quantities} of {', '.join(names)}" for quantities, names in sets.items()]
+    size = extent_bytes(manifest)
+    return (
+        f"{_written_size(size)} an extent, {_written_size(size * len(manifest.extents))} in all: "
+        f"{'; '.join(['correctness and predicted classes', *further])}"
+    )
+
+
+def _written_size(num_bytes: int) -> str:
+    """A number of bytes as text.
+
+    >>> [_written_size(n) for n in (912, 43_210_000, 2_500_000_000)]
+    ['0.9 kB', '43.2 MB', '2.5 GB']
+    """
+    unit, name = next(u for u in _UNITS if num_bytes >= u[0] or u is _UNITS[-1])
+    return f"{num_bytes / unit:.1f} {name}"
 
 
 def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndarray]:
@@ -66,14 +117,24 @@ def record_arrays(record: ExtentRecord, manifest: Manifest) -> dict[str, np.ndar
     arrays = {
         f"{quantity}_{split}": getattr(record.splits[split], quantity)
         for split in data.split_sizes
-        for quantity in SplitRecord._fields
+        for quantity in _OF_SPLIT
     }
-    arrays |= {f"predictions_{probe}": record.probes[probe] for probe in data.probe_sizes}
+    arrays |= {
+        f"predictions_{probe}": record.probes[probe].predictions for probe in data.probe_sizes
+    }
+    for name, of_set in {**record.splits, **record.probes}.items():
+        wanted = manifest.recorded.get(name, ())
+        if set(of_set.recorded) != set(wanted):
+            raise ValueError(
+                f"{where}: recorded of {name} must be {_listed(wanted)}, "
+                f"got {_listed(of_set.recorded)}"
+            )
+        arrays |= {recorded_array(q, name): of_set.recorded[q] for q in wanted}
     arrays |= {
         "diverged_at": record.diverged_at,
         "train_images_per_second": record.train_images_per_second,
     }
-    specs = array_specs(data, manifest.num_members)
+    specs = array_specs(manifest)
     arrays = {
         name: _conformed(arrays[name], spec, f"{where}: {name}") for name, spec in specs.items()
     }
@@ -100,7 +161,7 @@ def read_arrays(
         ValueError: if the file is damaged, is of another run or extent, or an array is not what the
             manifest says.
     """
-    specs = array_specs(manifest.data, manifest.num_members)
+    specs = array_specs(manifest)
     if manifest.run_id:
         *arrays, found = read_npz(path, [*names, _IDENTITY])
         if str(found) != identity(manifest, extent):
@@ -125,25 +186,27 @@ def read_arrays(
     return tuple(arrays)
 
 
-def read_record(path: Path, extent: int, manifest: Manifest) -> ExtentRecord:
-    """Read a whole record.
+def assemble_record(
+    extent: int, manifest: Manifest, read: Callable[[str], np.ndarray]
+) -> ExtentRecord:
+    """A whole record, of what `read` gives for the name of an array."""
 
-    Raises:
-        ValueError: if the file is damaged or an array is not what the manifest says.
-    """
-    names = array_specs(manifest.data, manifest.num_members)
-    arrays = dict(zip(names, read_arrays(path, extent, names, manifest), strict=True))
+    def recorded(name):
+        quantities = manifest.recorded.get(name, ())
+        return {quantity: read(recorded_array(quantity, name)) for quantity in quantities}
+
     splits = {
-        split: SplitRecord(*(arrays[f"{quantity}_{split}"] for quantity in SplitRecord._fields))
+        split: SplitRecord(
+            **{array: read(f"{array}_{split}") for array in _OF_SPLIT}, recorded=recorded(split)
+        )
         for split in manifest.data.split_sizes
     }
-    return ExtentRecord(
-        extent,
-        splits,
-        arrays["diverged_at"],
-        float(arrays["train_images_per_second"]),
-        {probe: arrays[f"predictions_{probe}"] for probe in manifest.data.probe_sizes},
-    )
+    probes = {
+        probe: ProbeRecord(read(f"predictions_{probe}"), recorded(probe))
+        for probe in manifest.data.probe_sizes
+    }
+    speed = float(read("train_images_per_second"))
+    return ExtentRecord(extent, splits, read("diverged_at"), speed, probes)
 
 
 def _conformed(value: object, spec: _Spec, what: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from ensemble_jax.analysis import (
     match_extents,
     member_accuracy,
 )
-from ensemble_jax.report.comparison import check_comparable, compare_runs
+from ensemble_jax.report.comparison import check_comparable, compare
 
 KINDS = ("png", "svg", "csv")
 NAMES = ("cross_consistency", "accessibility", "easy_sets")
@@ -123,7 +123,7 @@ def test_a_comparison_again_writes_the_same_bytes(
     answer, output, contents, undisturbed, second, tmp_path
 ):
     assert answer.returncode == 0, answer.stderr
-    compare_runs(load_run(undisturbed), load_run(second), tmp_path)
+    compare(undisturbed, second, tmp_path)
     assert contents(tmp_path) == contents(output)
 
 
@@ -132,7 +132,7 @@ def test_a_diverged_member_is_left_out(write_run, tmp_path):
     one = write_run(tmp_path / "one", LABELS, predictions, (0, 1), diverged=(4,))
     other = write_run(tmp_path / "two", LABELS, predictions, (0, 1), model="vgg16", diverged=(4,))
     check_comparable(one, other)
-    lines, _ = compare_runs(one, other, tmp_path)
+    lines = str(compare(one, other)).splitlines()
     assert lines[0] == f"st_vgg: 4 members of st_vgg, epochs 0, 1, in {tmp_path / 'one'}"
     # Two of four examples have the score 1 and two 0, in both runs; before, all have 0.
     assert lines[3] == (
@@ -149,7 +149,8 @@ def test_runs_with_nothing_in_common_are_told_so(write_run, tmp_path):
     knowing = {split: [[of_split] * 2] for split, of_split in LABELS.items()}
     one = write_run(tmp_path / "one", LABELS, {"train": TRAIN[:1], "test": TEST[:1]}, (0,))
     other = write_run(tmp_path / "other", LABELS, knowing, (7,))
-    lines, files = compare_runs(one, other, tmp_path)
+    compared = compare(one, other, tmp_path)
+    lines, files = str(compared).splitlines(), list(compared.paths)
     assert lines[6:] == [
         "test, 2 examples:",
         "  no extents of equal accuracy, hence no cross-consistency "

@@ -94,11 +94,12 @@ OPTIONS = [
     ("--config.activation=swish", ["--config.activation=swish", "elu|relu|leaky_relu"]),
     ("--config.initialiser=xavier", ["--config.initialiser=xavier", "glorot_uniform|glorot_no"]),
     ("--config.form=large", ["--config.form=large", "cifar|imagenet"]),
+    ("--config.record=odds", ["record must be of label_probability, margin", "got 'odds'"]),
     ("--config.optimizer=sdg", ["--config.optimizer=sdg", "sgd|momentum|adam|adadelta|adamw|lion"]),
     ("--config.schedule=cosin", ["--config.schedule=cosin", "step|constant|cosine|linear"]),
     (
         "--config.plan=convolution=fft",
-        ["one of xla, patches, winograd, winograd4, direct, mixed, fused, got 'fft'"],
+        ["one of xla, patches, winograd, direct, fused, got 'fft'"],
     ),
     # Config files.
     ("--config=nothing.py", ["--config", "'nothing.py', which is not a file"]),
@@ -157,7 +158,7 @@ OPTIONS = [
     ("--config.probes=images:{folder}/nothing", ["probe nothing: ", "nothing is not a folder"]),
     ("--config.probes=images:{folder}/occupied", ["probe occupied: ", "holds no images"]),
     # Run directories.
-    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 4", "upgrade"]),
+    ("--workdir={folder}/newer", ["{folder}/newer", "format 99", "up to 5", "upgrade"]),
 ]
 
 
@@ -258,6 +259,27 @@ def test_a_value_out_of_range_is_refused(option, parts):
     assert "\n" not in str(raised.value)
     for part in parts:
         assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("extents=1", "extents=2"), (2,)),
+        (("extents=0,1", "extents=(3,4)"), (3, 4)),
+        (("classes=a,b", "classes=c,d"), ("c", "d")),
+        (("seed=1", "seed=2"), 2),
+        (("linear", "linear=false"), False),
+        (("model=vgg16", "model=st_vgg"), Model.ST_VGG),
+    ],
+)
+def test_of_an_option_that_is_given_twice_the_last_value_counts(options, expected):
+    parsed = flags.FlagValues()
+    arguments = ["train", *(f"--config.{option}" for option in options)]
+    config_flags.DEFINE_config_dataclass(
+        "config", TrainConfig(), flag_values=parsed, sys_argv=arguments
+    )
+    parsed(arguments)
+    assert getattr(parsed.config, options[0].partition("=")[0]) == expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax import load_run, ops
-from ensemble_jax.cli.sweep_config import Combination, SweepConfig, folder_name, groups, parse_vary
+from ensemble_jax.cli.sweep_config import Combination, SweepConfig, groups, parse_vary
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
 from ensemble_jax.collection import Placement
@@ -21,6 +21,7 @@ from ensemble_jax.evaluation import make_evaluator
 from ensemble_jax.kit import make_kit
 from ensemble_jax.membership import on_dataset
 from ensemble_jax.options import Activation, Model, Optimizer, Schedule
+from ensemble_jax.sweeping import folder_name
 from ensemble_jax.training import CollectionTraining, make_member_training, place_examples
 
 RATES = [0.002 * 1.2**i for i in range(20)]

@@ -78,9 +78,21 @@ def run(answer, directory):
 
 def test_it_says_what_it_does_and_where_everything_is(answer, directory):
     assert answer.returncode == 0
-    described, plan, compiling, compiled, accuracy, *written = answer.stdout.splitlines()
+    data, described, plan, records, compiling, compiled, accuracy, *written = (
+        answer.stdout.splitlines()
+    )
+    assert re.fullmatch(
+        r"npz:\S+named\.npz: 60 train and 30 test examples; uint8 8x8x1 in 0\.\.25\d; 3 classes "
+        r"\(smallest: \S+ with \d+ train examples\).*",
+        data,
+    )
     assert re.fullmatch(r"3 members of small_st_vgg on npz:\S+named\.npz, 3 epochs", described)
     assert plan == ("plan: 1 device, all members at a time, patches convolutions (as asked for)")
+    assert re.fullmatch(
+        r"records: \d\.\d kB an extent, \d\.\d kB in all: correctness and predicted classes; "
+        r"label_probability of train, test",
+        records,
+    )
     assert compiling == "compiling"
     assert re.fullmatch(r"compiled in \d+\.\d s", compiled)
     assert re.fullmatch(
@@ -162,6 +174,7 @@ def test_the_run_is_described(run, command, directory):
         "partitions": 0,
         "folds": 0,
         "augmentation": [],
+        "record": ["label_probability"],
         "pool_images": 0,
         "subset_fraction": 1.0,
         "member_label_noise": 0.0,
@@ -173,7 +186,6 @@ def test_the_run_is_described(run, command, directory):
         "num_devices": 1,
         "members_per_call": 0,
         "convolution": "patches",
-        "layer_convolutions": {},
         "pool_images": 0,
         "precision": "float32",
         "microbatches": 1,

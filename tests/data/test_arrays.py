@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from ensemble_jax.data import load_dataset
+from ensemble_jax.data import Dataset, load_dataset
 
 
 def valid_arrays():
@@ -215,3 +215,66 @@ def test_archive_of_something_else(tmp_path):
     np.savez(path, a=FLOATS)
     with pytest.raises(ValueError, match=r"lacks the array .* it holds a$"):
         load_dataset(f"npz:{path}")
+
+
+def test_true_labels_of_the_train_examples(load):
+    assert load().train.true_labels is None
+    dataset = load(train_true_labels=np.array([0, 1, 1, 0, 1, 2], np.uint8))
+    assert dataset.train.true_labels.tolist() == [0, 1, 1, 0, 1, 2]
+    assert dataset.train.true_labels.dtype == np.int32
+    assert dataset.test.true_labels is None
+    texts = {"train_labels": np.array(list("abcabc")), "test_labels": np.array(list("cab"))}
+    dataset = load(**texts, train_true_labels=np.array(list("abbaac")))
+    assert dataset.train.true_labels.tolist() == [0, 1, 1, 0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("true_labels", "message"),
+    [
+        (np.arange(5), r"train true labels must have one value per example, [6], got the shape"),
+        (np.array([0, 1, 2, 0, 1, 3]), "every class must have train examples, and none has 3"),
+        (np.array([0, 1, 2, 0, 1, -1]), "train true labels must not be negative, got -1"),
+        (np.array(list("abcabc")), "train and train true labels must both be integers or both be"),
+        (np.ones(6), "train true labels must be integers or texts, got float64"),
+    ],
+)
+def test_true_labels_must_be_as_the_labels(load, true_labels, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load(train_true_labels=true_labels)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (4, 9, 8)])
+def test_channels_before_height_and_width_are_refused(shape):
+    x = np.zeros((6, *shape), np.uint8)
+    with pytest.raises(
+        ValueError, match=r"train inputs must have their channels last, as \[M, heig"
+    ):
+        Dataset.from_arrays(train=(x, np.arange(6) % 2), test=(x, np.arange(6) % 2))
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (["0", "1", "0.0", "1"], "must have one form for each class, got '0' and '0.0', which are"),
+        (["1", "2", "1e0", "2"], "got '1' and '1e0', which are one number"),
+        (
+            ["0", "1", "nan", "1"],
+            "labels must not be missing, got 'nan' beside numbers such as '0'",
+        ),
+        (
+            ["0", "1", "None", "NA"],
+            "labels must not be missing, got 'NA' beside numbers such as '0'",
+        ),
+    ],
+)
+def test_numbers_as_texts_must_be_whole_and_of_one_form(labels, problem):
+    x = np.arange(4.0)[:, None]
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        Dataset.from_arrays(train=(x, labels), test=(x, labels))
+
+
+def test_texts_that_are_like_missing_values_are_classes_among_others():
+    x, labels = np.arange(4.0)[:, None], ["none", "one", "NA", "1"]
+    with pytest.warns(UserWarning, match="4 of 4 test examples are train examples"):
+        dataset = Dataset.from_arrays(train=(x, labels), test=(x, labels))
+    assert dataset.class_names == ("1", "NA", "none", "one")

@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -78,6 +79,27 @@ def test_other_files_are_passed_over(write_image, load, tmp_path):
     assert dataset.class_names == ("a", "b")
     ids = [*dataset.train.ids, *dataset.test.ids]
     assert sorted(ids) == ["a/1.png", "a/2.png", "b/1.png", "b/2.png"]
+
+
+def test_images_of_other_kinds_are_told(write_image, load, tmp_path):
+    write_all(write_image, "a/1.png", "a/2.jpg", "b/1.png")
+    shutil.copy(tmp_path / "in/a/2.jpg", tmp_path / "in/b/2.JFIF")
+    for name in ("a/3.avif", "a/4.AVIF", "b/3.svg", "b/README"):
+        (tmp_path / "in" / name).write_text("no image")
+    with pytest.warns(
+        UserWarning, match=r": 3 images are passed over, as \.avif \.svg cannot be r"
+    ):
+        dataset = load("?channels=3")
+    assert "b/2.JFIF" in [*dataset.train.ids, *dataset.test.ids]
+    assert dataset.notes == ("4 other files passed over (.avif 2, no ending 1, .svg 1)",)
+
+
+def test_images_of_16_bits_are_told(write_image, load):
+    for number, path in enumerate(("a/1.png", "a/2.png", "b/1.png", "b/2.png"), start=1):
+        write_image(f"in/{path}", np.array([[number, 999 * number]], np.uint16))
+    dataset = load()
+    assert dataset.notes == ("4 images of 16 bits, which use 12 of them, scaled to 8",)
+    assert max(split.inputs.max() for split in dataset.splits.values()) == 3996 >> 4
 
 
 def test_links_are_followed_and_named_as_if_they_were_folders(write_image, load, tmp_path):
@@ -268,7 +290,7 @@ def test_no_folder(load, tmp_path):
     [
         (
             "folder:x?siez=3",
-            "options must be among size, channels, skip_broken, as in folder:x?siz",
+            "options must be among size, channels, skip_broken, written as in folder:x?OPTION=",
         ),
         ("folder:x?siez=3", "got 'siez', is 'size' meant?"),
         ("folder:x?size=3&", "got ''"),
@@ -281,7 +303,7 @@ def test_no_folder(load, tmp_path):
         ("folder:x?channels=4", "channels must be 1 or 3, got '4'"),
         ("folder:x?skip_broken=yes", "skip_broken must be 0 or 1, got 'yes'"),
         ("folder:x?size=3&size=4", "size is given twice"),
-        ("folder:?size=3", "no folder is named before the options"),
+        ("folder:?size=3", "no path is named before the options"),
     ],
 )
 def test_wrong_options(ask, name, problem):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,5 +82,18 @@ def test_a_name_of_two_classes_is_refused():
 
 def test_many_classes_are_not_all_told():
     many = tuple(f"class {number}" for number in range(1000))
-    with pytest.raises(ValueError, match=r"class 19, \.\.\.; got 'x'$"):
+    with pytest.raises(ValueError, match=r"class 19 and 980 more; got 'x'$"):
         select_classes(dataset_of([0], [1], many), ["class 3", "x"])
+
+
+def test_a_true_label_of_another_class_becomes_minus_1():
+    farm = dataset_of([0, 1, 2, 3, 1], [0, 1])
+    true_labels = np.array([1, 1, 1, 3, 2], np.int32)
+    farm = replace(farm, train=replace(farm.train, true_labels=true_labels))
+    selected = select_classes(farm, ["dog", "cow"])
+    assert selected.train.labels.tolist() == [1, 0, 1]
+    assert selected.train.true_labels.tolist() == [1, 1, 0]
+    selected = select_classes(farm, ["cat", "dog"])
+    assert selected.train.true_labels.tolist() == [-1, -1]
+    # And stays -1 when classes are selected once more.
+    assert select_classes(selected, ["dog", "cat"]).train.true_labels.tolist() == [-1, -1]

@@ -3,7 +3,9 @@ import re
 import shutil
 import sys
 import warnings
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import PIL.Image
 import pytest
@@ -20,11 +22,16 @@ def decode(tmp_path, folders):
 
     def decode_all(folder="in", **form):
         root = tmp_path / folder
-        return decode_images(
-            "set", root, {"all": list_images(root, root)}, ImageForm(**form), folders.cache
-        )["all"]
+        files = {"all": list_images(root, root)}
+        decoded = decode_images("set", root, files, ImageForm(**form), folders.cache)["all"]
+        return Decoded(decoded.images, decoded.rows)
 
     return decode_all
+
+
+class Decoded(NamedTuple):
+    images: np.ndarray
+    rows: np.ndarray
 
 
 def random_pixels(seed, *shape):
@@ -193,9 +200,57 @@ def test_palettes_become_colours(transparent, tmp_path, decode):
     assert decode().images[0].tolist() == [[[9, 8, 7], second, [1, 2, 3]]]
 
 
-def test_16_bits_become_their_high_8(write_image, decode):
-    write_image("in/a.png", np.array([[0, 255, 256, 0x1234, 0xFFFF]], np.uint16))
-    assert decode().images.squeeze().tolist() == [0, 0, 1, 0x12, 0xFF]
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        ([[0, 255, 256, 0x1234, 0xFFFF]], [0, 0, 1, 0x12, 0xFF]),
+        ([[0, 255, 256, 0x0FED]], [0, 15, 16, 0xFE]),  # 12 bits in use
+        ([[0, 7, 255]], [0, 7, 255]),
+        ([[0, 300]], [0, 150]),
+        ([[0, 0]], [0, 0]),
+    ],
+)
+def test_16_bits_become_8_by_the_range_in_use(suffix, pixels, expected, tmp_path, decode):
+    (tmp_path / "in").mkdir()
+    assert cv2.imwrite(str(tmp_path / f"in/a.{suffix}"), np.array(pixels, np.uint16))
+    assert decode().images.reshape(-1).tolist() == expected
+    assert decode(size=(1, len(expected))).images.reshape(-1).tolist() == expected
+
+
+def test_all_files_of_16_bits_have_one_scale(write_image, tmp_path, folders):
+    write_image("in/a.png", np.array([[1, 2]], np.uint16))
+    write_image("in/b.png", np.array([[3, 4]], np.uint8))
+    write_image("in/c.png", np.array([[1023, 512]], np.uint16))
+    (tmp_path / "in/d.png").write_bytes(b"broken")
+    root, form = tmp_path / "in", ImageForm(skip_broken=True)
+    files = {"one": ["a.png", "b.png", "d.png"], "two": ["c.png"]}
+    for _ in range(2):  # made, and from the cache
+        with pytest.warns(UserWarning, match="skipped 1 broken of 4 images"):
+            decoded = decode_images("set", root, files, form, folders.cache)
+        assert decoded["one"].images.reshape(-1).tolist() == [0, 0, 3, 4]
+        assert decoded["two"].images.reshape(-1).tolist() == [255, 128]
+        assert [(one.num_wide, one.bits) for one in decoded.values()] == [(1, 10), (1, 10)]
+
+
+def test_a_pgm_file_says_its_range(tmp_path, decode):
+    (tmp_path / "in").mkdir()
+    values = np.array([[0, 1000, 500]], ">u2")
+    (tmp_path / "in/a.pgm").write_bytes(b"P5 3 1 1000\n" + values.tobytes())
+    assert decode().images.reshape(-1).tolist() == [0, 255, 128]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "ppm"])
+def test_colours_of_16_bits_that_are_nearly_black_are_refused(suffix, tmp_path, decode):
+    (tmp_path / "in").mkdir()
+    pixels = np.array([[[0, 255, 4095], [1, 2, 3]]], np.uint16)
+    assert cv2.imwrite(str(tmp_path / f"in/a.{suffix}"), pixels)
+    with pytest.raises(
+        ValueError, match=r"set: 1 images have 16 bits per colour, .* at most 1[56] of "
+    ):
+        decode()
+    assert cv2.imwrite(str(tmp_path / f"in/b.{suffix}"), pixels + 61440)
+    assert decode().images[1].max() == 255
 
 
 def test_one_bit_becomes_black_and_white(tmp_path, decode):
@@ -513,7 +568,7 @@ def test_broken_ones_among_any_images(write_image, folders, tmp_path):
 def test_no_folder_of_images(folders, tmp_path):
     with pytest.raises(ValueError, match=r"absent is not a folder$"):
         load_images(tmp_path / "absent", (4, 4), 3, folders)
-    with pytest.raises(ValueError, match=r"holds no images; they end in \.bmp \.gif"):
+    with pytest.raises(ValueError, match=r"holds no images; they end in \.bmp \.dib"):
         load_images(folders.data, (4, 4), 3, folders)
 
 

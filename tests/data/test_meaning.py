@@ -198,8 +198,11 @@ def test_what_loaders_passed_over_is_in_the_summary(write_image, tmp_path, folde
     name = f"folder:{tmp_path / 'in'}?skip_broken=1"
     with pytest.warns(UserWarning, match="skipped 1 broken"):
         dataset = load_dataset(name, cache_dir=folders.cache)
-    assert dataset.notes == ("1 broken images left out", "2 other files passed over")
-    assert dataset.summary().endswith("; 1 broken images left out; 2 other files passed over")
+    assert dataset.notes == (
+        "1 broken images left out",
+        "2 other files passed over (.csv 1, .txt 1)",
+    )
+    assert dataset.summary().endswith("left out; 2 other files passed over (.csv 1, .txt 1)")
     assert replace(dataset, notes=()).summary().endswith("train examples)")
 
 
@@ -212,4 +215,18 @@ def test_words_without_vectors_are_in_the_summary(tmp_path):
     assert dataset.notes == ("random vectors for 1 words that small.txt lacks",)
     assert "vectors of 3 words (unknown: 0.0% of train words, 50.0% of test words)" in (
         dataset.summary()
+    )
+
+
+def test_a_channel_of_one_value_is_told():
+    generator = np.random.default_rng(0)
+    train, test = (generator.integers(0, 256, (n, 5, 5, 4), dtype=np.uint8) for n in (6, 4))
+    train[..., 3] = 255
+    with pytest.warns(
+        UserWarning, match=r"1 of 4 channels have one value in all train inputs: num.* 3"
+    ):
+        Dataset.from_arrays(train=(train, np.arange(6) % 2), test=(test, np.arange(4) % 2))
+    train[2, 3, 3, 3] = 254
+    assert not check_meaning(
+        Dataset.from_arrays(train=(train, np.arange(6) % 2), test=(test, np.arange(4) % 2))
     )

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -58,9 +59,18 @@ def test_no_suggestion_without_a_close_name():
         check_dataset_name("zzz")
 
 
-@pytest.mark.parametrize("option", ["64", "size=0", "size=big", "side=64", "size=64&x=1"])
-def test_imagenet_has_only_a_size(option):
-    with pytest.raises(ValueError, match=r"^imagenet2012.* must be size=PIXELS.*; got '") as caught:
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("64", "options must be among size, written as in .*; got '64'"),
+        ("size=0", "size must be a number of pixels, got '0'"),
+        ("size=big", "size must be a number of pixels, got 'big'"),
+        ("side=64", "options must be among size, .*; got 'side', is 'size' meant\\?"),
+        ("size=64&x=1", "options must be among size, .*; got 'x'"),
+    ],
+)
+def test_imagenet_has_only_a_size(option, problem):
+    with pytest.raises(ValueError, match=rf"^imagenet2012.*: {problem}") as caught:
         check_dataset_name(f"imagenet2012?{option}")
     assert "\n" not in str(caught.value)
 
@@ -134,3 +144,22 @@ def test_prepared_sets_need_no_tensorflow(real_folders):
         "assert 'tensorflow_datasets' in sys.modules\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
+
+
+def test_a_path_without_a_prefix_is_recognised(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("own.npz", "posts.CSV", "own.dat"):
+        (tmp_path / name).write_text("")
+    for name, prefix in {
+        "photos": "folder:",
+        "own.npz": "npz:",
+        "posts.CSV?text=1": "csv:",
+    }.items():
+        with pytest.raises(
+            ValueError, match=re.escape(f"got {name!r}, is {prefix + name!r} meant?")
+        ):
+            check_dataset_name(name)
+    for name in ("own.dat", "other.npz", ""):
+        with pytest.raises(ValueError, match=rf"got {name!r}$"):
+            check_dataset_name(name)

@@ -8,7 +8,8 @@ from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.svm import LinearSVC
 
-from ensemble_jax.data import load_dataset
+from ensemble_jax.data import Dataset, load_dataset
+from ensemble_jax.data.sources import check_dataset_name
 from ensemble_jax.data.words import split_words
 
 GLOVE = "how 1 2\nthe 3 4\nmade 5 6\nare 7 8\n"
@@ -17,7 +18,7 @@ TRAIN = (
     "spring\tHow are the beans made?",
     "qt\tThe widget",
     "spring\tbeans, beans: the beans!",
-    "qt\thow? Widget the\tsecond",
+    "qt\thow? Widget the second",
     "bash\t???",
 )
 TEST = ("bash\tare beans made made made made made", "qt\tunseen made")
@@ -99,7 +100,7 @@ def test_the_length_is_what_95_percent_of_the_training_texts_have(load):
     assert (dataset.train.inputs > 1).all()
 
 
-@pytest.mark.filterwarnings("ignore:.*are train examples, too")
+@pytest.mark.filterwarnings("ignore:.*are train examples, too", "ignore:.*have no vector")
 def test_one_file_is_split(tmp_path, vectors):
     path = tmp_path / "all.tsv"
     lines = [f"{'aab'[number % 3]}\thow {number}" for number in range(60)]
@@ -127,11 +128,25 @@ def test_home_is_expanded(load, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("train", "problem"),
     [
-        (("spring\tthe", "no tab here"), "own_train.tsv, line 2 has no tab between label and text"),
-        (("spring\tthe", "", "qt\tthe"), "line 2 has no tab"),
-        (("spring\tthe", "qt\t \r"), "line 2 has an empty text"),
-        (("spring\tthe", " \tthe"), "line 2 has an empty label"),
-        ((), "own_train.tsv has no text"),
+        (("spring\tthe", "no tab"), "line 2 must have 2 values, as the first row has, got 1; skip"),
+        (("spring\tthe", "", "qt\tthe"), "own_train.tsv, line 2 must have 2 values"),
+        (("spring\tthe", "qt\tthe\thow"), "line 2 must have 2 values, as the first row has, got 3"),
+        (
+            ("spring\tthe", "qt\t \r"),
+            "line 2 has an empty text; skip_broken=1 leaves such rows out",
+        ),
+        ((), "own_train.tsv is empty"),
+        ((" \tthe",), "own_train.tsv has no text with a label"),
+        (("spring;the",), "text must be the name or number of a column, got '2'"),
+        (
+            ("spring;the",),
+            "has 1, without a header, in the first row spring;the; text=COLUMN names",
+        ),
+        (("spring;the",), "is delimiter=; meant?"),
+        (
+            ("label\ttext", "qt\tthe", "qt\thow"),
+            "own_train.tsv, with the label 'label' that no other row has, looks like a header: hea",
+        ),
         (("qt\tthe", "qt\thow"), "there must be at least two classes, got only 'qt'"),
         (
             ("qt\tthe", "spring\tthe"),
@@ -149,18 +164,18 @@ def test_wrong_lines(load, tmp_path, train, problem):
 def test_not_utf_8(load, tmp_path, vectors):
     load()
     (tmp_path / "own_test.tsv").write_bytes("qt\tthe\nqt\tüber".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"own_test.tsv must be UTF-8, and line 2 is not"):
+    with pytest.raises(ValueError, match=r"own_test.tsv must be UTF-8, and line 2 is not; enc"):
         load_dataset(f"tsv:{tmp_path / 'own'}", word_vectors=vectors)
 
 
 def test_missing_files(load, tmp_path, vectors):
     load()
     (tmp_path / "own_test.tsv").unlink()
-    missing = f"got no {tmp_path / 'own_test.tsv'}$"
+    missing = f"there is no {tmp_path / 'own_test.tsv'}$"
     with pytest.raises(ValueError, match=missing):
         load_dataset(f"tsv:{tmp_path / 'own'}", word_vectors=vectors)
     for name in (f"tsv:{tmp_path}", f"tsv:{tmp_path / 'none.tsv'}"):
-        with pytest.raises(ValueError, match=r"got no .*_train\.tsv and no .*_test\.tsv$"):
+        with pytest.raises(ValueError, match=r"there is no .*_train\.tsv and no .*_test\.tsv$"):
             load_dataset(name, word_vectors=vectors)
 
 
@@ -173,7 +188,9 @@ def test_missing_word_vectors(load, tmp_path, vectors):
 
 def test_a_class_of_one_text_cannot_be_split(tmp_path, vectors):
     write_lines(tmp_path / "all.tsv", TRAIN)
-    with pytest.raises(ValueError, match=r"at least 2 texts, one to train .* got one of bash"):
+    with pytest.raises(
+        ValueError, match=r"at least 2 texts, one to train .* got 1 of 3 classes with one: bash$"
+    ):
         load_dataset(f"tsv:{tmp_path / 'all.tsv'}", word_vectors=vectors)
 
 
@@ -233,19 +250,27 @@ def test_other_columns_and_rows_without_a_tag_are_left_out(load_posts):
     dataset = load_posts(rows, header=("", "tags", "post"))
     assert sorted([*dataset.train.ids, *dataset.test.ids]) == [0, 2, 3, 4]
     assert dataset.class_names == ("a", "b")
+    assert dataset.notes[-1] == "1 rows without a label left out of stack-overflow-data.csv"
 
 
 @pytest.mark.parametrize(
     ("header", "rows", "problem"),
     [
-        (("text", "tags"), [], "must have the columns post and tags, got text, tags"),
-        (None, [], "must have the columns post and tags, got an empty file"),
-        (("post", "tags"), [], "has no text"),
-        (("post", "tags"), [("the\nhow", "a", "b")], "line 3: the row must have 2 values"),
-        (("post", "tags"), [("the",)], "line 2: the row must have 2 values"),
-        (("post", "tags"), [("<p> </p>", "a")], "line 2 has an empty post"),
+        (("text", "tags"), [], "text must be the name or number of a column, got 'post'"),
+        (("text", "tags"), [], "has 2, the columns text, tags; text=COLUMN names another"),
+        (("post", "post", "tags"), [], "has several such, the columns post, post, tags; text=COL"),
+        (("post;tags",), [], "has 1, the columns post;tags; text=COLUMN names another; is delimit"),
+        (None, [], "stack-overflow-data.csv is empty"),
+        (("post", "tags"), [], "has no text with a label"),
+        (("post", "tags"), [("the\nhow", "a", "b")], "line 3 must have 2 values, as the first row"),
+        (("post", "tags"), [("the",)], "line 2 must have 2 values, as the first row has, got 1"),
+        (("post", "tags"), [("<p> </p>", "a")], "line 2 has an empty text"),
+        (
+            ("post", "tags"),
+            [("a", f"the {number} {'how ' * 2000}") for number in range(50)],
+            "stack-overflow-data.csv has 50 different values in 50 rows, such as 'the 0 how how ",
+        ),
         (("post", "tags"), [("the", "a")] * 3, "at least two classes, got only 'a'"),
-        (("post", "tags"), [("the " * 40_000, "a")], "after line 1: field larger than field limit"),
     ],
 )
 def test_wrong_rows(load_posts, tmp_path, header, rows, problem):
@@ -264,8 +289,178 @@ def test_an_open_quote(tmp_path, vectors):
 def test_missing_posts(tmp_path, vectors):
     with pytest.raises(ValueError, match=r"no file .*stack-overflow-data.csv; download it from ht"):
         load_dataset("stackoverflow", data_dir=tmp_path, word_vectors=vectors)
-    with pytest.raises(ValueError, match=r"none.csv is not a file"):
+    with pytest.raises(
+        ValueError, match=r"none.csv is no file, and there is no .*none.csv_train.csv"
+    ):
         load_dataset(f"csv:{tmp_path / 'none.csv'}", word_vectors=vectors)
+
+
+# Different words, so that no text of one split is in the other.
+WORDS = ["how", "the", "made", "are", "how the", "made are", "how made", "the are", "how are", "x"]
+ROWS = [(f"{number}", "ab"[number % 2], word) for number, word in enumerate(WORDS)]
+
+
+@pytest.fixture
+def load_file(tmp_path, vectors):
+    """Writes text to a file and loads it by a name with options."""
+
+    def write_and_load(kind, text, options, encoding="utf-8"):
+        path = tmp_path / f"own.{kind}"
+        path.write_bytes(text.encode(encoding))
+        return load_dataset(f"{kind}:{path}?{options}", word_vectors=vectors)
+
+    return write_and_load
+
+
+def texts_by_id(dataset):
+    """What stands in the file: for each id the label and the words."""
+    return {
+        int(id_): (dataset.class_names[label], " ".join(dataset.words[i] for i in row if i))
+        for split in dataset.splits.values()
+        for id_, label, row in zip(split.ids, split.labels, split.inputs, strict=True)
+    }
+
+
+def written(rows, delimiter, header=()):
+    return "".join(f"{delimiter.join(row)}\n" for row in [*([header] if header else []), *rows])
+
+
+HEADER = ("number", "class", "what is said")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "options"),
+    [
+        ("csv", written(ROWS, ",", HEADER), "text=what is said&label=class"),
+        ("csv", written(ROWS, ",", HEADER), "text=what%20is%20said&label=2"),
+        ("csv", written(ROWS, ","), "text=3&label=2&header=0"),
+        ("csv", written(ROWS, ";", HEADER), "text=3&label=class&delimiter=;"),
+        ("csv", written(ROWS, "\t", HEADER), "text=3&label=2&delimiter=tab"),
+        ("tsv", written(ROWS, "\t", HEADER), "text=what is said&label=class&header=1"),
+        ("tsv", written(ROWS, "\t"), "text=3&label=2"),
+        ("tsv", written(ROWS, "|"), "text=3&label=2&delimiter=|"),
+    ],
+)
+def test_columns_by_name_or_number_and_delimiters(load_file, kind, text, options):
+    expected = {int(n): (label, words.replace("x", "\u2026")) for n, label, words in ROWS}
+    assert texts_by_id(load_file(kind, text, options)) == expected
+
+
+def test_the_share_that_is_tested_on(load_file):
+    text = written(ROWS, "\t", HEADER)
+    for share, tested in {"0.2": 2, "0.4": 4, ".5": 4, "0.01": 2}.items():
+        dataset = load_file("tsv", text, f"text=3&label=2&header=1&test={share}")
+        assert len(dataset.test) == tested
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "cp1252"])
+def test_encodings(load_file, encoding):
+    text = written([(label, f"{words} über") for _, label, words in ROWS], "\t")
+    dataset = load_file("tsv", text, f"encoding={encoding}", encoding)
+    assert "über" in dataset.words
+    if encoding != "latin-1":
+        return
+    with pytest.raises(ValueError, match=r"must be UTF-8, and line 1 is not; encoding=latin-1 or"):
+        load_file("tsv", text, "", encoding)
+    with pytest.raises(ValueError, match=r"must be UTF-8, and line 1 is not; encoding=utf-16 or"):
+        load_file("tsv", text, "", "utf-16")
+
+
+def test_true_labels_of_the_train_texts(load_file):
+    rows = [(*row, "ba"[number // 5]) for number, row in enumerate(ROWS)]
+    dataset = load_file("csv", written(rows, ","), "header=0&text=3&label=2&true_label=4")
+    true_labels = [dataset.class_names[label] for label in dataset.train.true_labels]
+    assert true_labels == ["ba"[id_ // 5] for id_ in dataset.train.ids]
+    assert dataset.test.true_labels is None
+
+
+def test_a_header_must_be_told(load_file):
+    text = written([row[1:] for row in ROWS], "\t", ("label", "text"))
+    with pytest.raises(ValueError, match=r"with the label 'label' that no other row has, looks li"):
+        load_file("tsv", text, "")
+    assert len(texts_by_id(load_file("tsv", text, "header=1"))) == 10
+    with pytest.raises(ValueError, match=r"got 1 of 3 classes with one: label$"):
+        load_file("tsv", text, "header=0")
+
+
+def test_broken_rows_are_left_out_where_that_is_asked_for(load_file):
+    text = written([row[1:] for row in ROWS], "\t") + "a\nb\t \na\thow\tthe\n\tthe\n"
+    with pytest.raises(
+        ValueError, match=r"line 11 must have 2 values, .* skip_broken=1 leaves such"
+    ):
+        load_file("tsv", text, "")
+    with pytest.warns(
+        UserWarning, match=r"left 3 broken rows of own.tsv out, the first in line 11$"
+    ):
+        dataset = load_file("tsv", text, "skip_broken=1")
+    assert sorted(texts_by_id(dataset)) == list(range(10))
+    assert dataset.notes[-2:] == (
+        "1 rows without a label left out of own.tsv",
+        "3 broken rows left out of own.tsv",
+    )
+
+
+def test_texts_of_any_length(load_posts):
+    rows = [("how " * 50_000 + word, "ab"[number % 2]) for number, word in enumerate(WORDS)]
+    before = csv.field_size_limit()
+    with pytest.warns(UserWarning, match="are train examples, too"):
+        assert load_posts(rows).input_shape == (200,)
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("tsv:x?lable=2", "options must be among text, label, true_label, delimiter, encoding, "),
+        ("tsv:x?lable=2", "got 'lable', is 'label' meant?"),
+        ("csv:x?delimiter=;;", "delimiter must be one character or tab, got ';;'"),
+        ("csv:x?delimiter=%22", "delimiter must be one character, got '\"'"),
+        ("csv:x?encoding=utf-9", "encoding must be one that Python has, such as utf-8, utf-16, la"),
+        ("csv:x?header=yes", "header must be 0 or 1, got 'yes'"),
+        ("csv:x?test=1", "test must be a share between 0 and 1, got '1'"),
+        ("csv:x?test=0.0", "test must be a share between 0 and 1, got 0.0"),
+        ("csv:x?text=2&label=2", "text and label must be different columns, got '2' twice"),
+        ("csv:?text=2", "no path is named before the options"),
+    ],
+)
+def test_wrong_options(name, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)) as caught:
+        check_dataset_name(name)
+    assert str(caught.value).startswith(f"{name}: ")
+
+
+def test_from_csv(tmp_path, vectors):
+    path = tmp_path / "own.csv"
+    path.write_text(written(ROWS, ";", HEADER))
+    arguments = {"label": "class", "delimiter": ";", "test": 0.4, "word_vectors": vectors}
+    dataset = Dataset.from_csv(path, text="what is said", **arguments)
+    assert dataset.name == f"csv:{path}"
+    assert len(dataset.test) == 4
+    np.testing.assert_array_equal(
+        Dataset.from_csv(str(path), text=3, **arguments).train.inputs, dataset.train.inputs
+    )
+    with pytest.raises(ValueError, match=r"text must be the name or number of a column, got '4'"):
+        Dataset.from_csv(path, text=4, **arguments)
+
+
+@pytest.mark.filterwarnings("ignore:.*are train examples, too")
+def test_scripts_without_blanks_are_told_and_can_be_split_into_characters(load_file, vectors):
+    vectors.write_text(GLOVE + "本 7 8\n")
+    rows = [
+        ("ab"[number % 2], f"日本{'一二三四五六七八九十'[number]}本 how") for number in range(10)
+    ]
+    text = written(rows, "\t")
+    with (
+        pytest.warns(
+            UserWarning, match=r"50% of the characters are of scripts without blanks betw"
+        ),
+        pytest.warns(UserWarning, match=r"50% of the words of the train texts have no vector"),
+    ):
+        dataset = load_file("tsv", text, "")
+    assert "unknown: 50.0% of train words" in dataset.summary()
+    dataset = load_file("tsv", text, "characters=1&test=0.3")
+    assert "日" in dataset.words
+    assert dataset.input_shape == (7,)
 
 
 @pytest.fixture(scope="module", params=["trec", "stackoverflow20_titles"])

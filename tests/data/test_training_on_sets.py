@@ -13,12 +13,14 @@ from ensemble_jax.data import Dataset, Split, channel_statistics, load_dataset
 from ensemble_jax.data import vggface2 as faces
 from ensemble_jax.data.folders import Folders
 from ensemble_jax.data.views import with_random_labels
+from ensemble_jax.kit import make_kit
 from ensemble_jax.losses import cross_entropy
 from ensemble_jax.membership import members as make_members
 from ensemble_jax.membership import on_dataset
 from ensemble_jax.networks import as_network, prepared
 from ensemble_jax.optimizers import as_optimizer
 from ensemble_jax.options import ArchitectureOptions, Model
+from ensemble_jax.task import make_training
 from ensemble_jax.training import (
     CollectionTraining,
     Recipe,
@@ -191,3 +193,41 @@ def test_vectors_of_features_in_their_own_units():
             train=(features[:24], labels[:24]), test=(features[24:], labels[24:]), name="own"
         )
     )
+
+
+def test_a_crop_shows_the_mean_beyond_an_image_also_in_a_channel_of_one_value():
+    """Where it showed zeros, opaque images that say so would be 255 standard deviations off."""
+    generator = np.random.default_rng(0)
+    images = {n: generator.integers(0, 256, (n, 6, 6, 4), dtype=np.uint8) for n in (20, 10)}
+    for of_split in images.values():
+        of_split[..., 3] = 255
+    labels = {n: np.arange(n) % 2 for n in images}
+    with pytest.warns(UserWarning, match="1 of 4 channels have one value in all train inputs"):
+        dataset = Dataset.from_arrays(train=(images[20], labels[20]), test=(images[10], labels[10]))
+    kit = make_kit(
+        make_training(
+            "fully_connected",
+            dataset,
+            members=1,
+            optimizer="sgd",
+            loss=None,
+            batch_size=10,
+            extents=(1,),
+            augmentation=("crop:2",),
+            plan="default",
+            observer=None,
+            protocol="trajectory",
+            normalise=True,
+            evaluation_batch_size=10,
+            pool_images=0,
+            workers=0,
+            checkpoint_extents=0,
+            checkpoint_minutes=0,
+        ),
+        dataset,
+    )
+    changed = np.asarray(kit.recipe(None).augment(jax.random.key(0), images[20]))
+    assert (changed[..., 3] == 255).all()
+    border = np.rint(channel_statistics(dataset.train.inputs)[0])
+    edges = changed[:, [0, -1]].reshape(-1, 4)
+    assert (edges == border).all(axis=1).any()

@@ -34,8 +34,8 @@ def make_set(num_train=60, num_test=20, num_classes=3):
 
 
 def assert_same_split(one, two):
-    for a, b in zip(vars(one).values(), vars(two).values(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for name in ("inputs", "labels", "ids"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
@@ -183,3 +183,20 @@ def test_views_of_real_images(real_data):
     for name, split in random.splits.items():
         same = (split.labels == mammals.splits[name].labels).mean()
         assert abs(same - 1 / 5) < 4 * np.sqrt(0.2 * 0.8 / len(split))
+
+
+def test_labels_that_are_replaced_stay_as_the_true_ones():
+    noisy = with_label_noise(make_set(), 0.5, 0)
+    np.testing.assert_array_equal(noisy.train.true_labels, make_set().train.labels)
+    assert (noisy.train.labels != noisy.train.true_labels).sum() == 30
+    assert noisy.test.true_labels is None
+    # The labels before the first of several views are the true ones.
+    random = with_random_labels(noisy, 1)
+    np.testing.assert_array_equal(random.train.true_labels, make_set().train.labels)
+    np.testing.assert_array_equal(random.test.true_labels, make_set().test.labels)
+
+
+def test_true_labels_follow_the_examples_that_are_kept():
+    part = keep_train_fraction(with_label_noise(make_set(), 0.5, 0), 0.4, 1)
+    expected = make_set().train.labels[part.train.inputs[:, 0].astype(int)]
+    np.testing.assert_array_equal(part.train.true_labels, expected)

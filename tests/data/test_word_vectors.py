@@ -48,7 +48,9 @@ def test_a_last_line_without_end_is_read(tmp_path):
         (("a 1 2 3", "b 1 2 3 4"), "line 2: must have a word and 3 values"),
         (("a 1 2 3", "b  1 2 3"), "line 2: must have a word and 3 values"),
         (("a 1 2 3", "", "b 1 2 3"), "line 2: must have a word and 3 values"),
-        (("3 50", "a " + "1 " * 50), "line 2: must have a word and 1 values"),
+        (("3 50", "a " + "1 " * 49), "line 2: must have a word and 50 values with one blank"),
+        ((b"PK\x03\x04 1 2",), "vectors.txt is an archive; unpack it"),
+        ((b"\x1f\x8b\x08 1 2",), "vectors.txt is an archive; unpack it"),
         (("a\t1\t2\t3", "b\t1\t2\t3"), "line 1: must have a word and its values"),
         (("a 1 x 3",), "line 1: the values must be finite numbers"),
         (("a 1 1e300 3",), "line 1: the values must be finite numbers"),
@@ -130,3 +132,9 @@ def test_real_vectors(real_data):
     for line in lines[::100]:
         word, *values = line.split(" ")
         np.testing.assert_array_equal(vectors[word], np.array(values, np.float32))
+
+
+def test_a_header_of_word2vec_is_passed_over(write):
+    vectors = read_word_vectors(write("2 3", "the 1 2 3", "are 4 5 6"), {"the", "2"})
+    assert list(vectors) == ["the"]
+    np.testing.assert_array_equal(vectors["the"], [1, 2, 3])

@@ -1,9 +1,19 @@
+# ruff: noqa: RUF001  the words are of many scripts
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble_jax.data.words import FIRST_WORD, PADDING, UNKNOWN, encode_texts, split_words
+from ensemble_jax.data.words import (
+    FIRST_WORD,
+    PADDING,
+    UNKNOWN,
+    encode_texts,
+    split_characters,
+    split_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,11 +37,42 @@ from ensemble_jax.data.words import FIRST_WORD, PADDING, UNKNOWN, encode_texts, 
             "caf\u00e9 \u00fcber \u4f60\u597d \u03b1\u03b2",
         ),
         ("?! ... -- ''", ""),
+        # Vowel signs, viramas and tone marks are no letters, but parts of words.
+        ("हिन्दी में लिखा है।", "हिन्दी में लिखा है"),
+        ("আমি বাংলায় গান গাই", "আমি বাংলায় গান গাই"),
+        ("தமிழ் மொழி", "தமிழ் மொழி"),
+        ("ภาษาไทย ที่นี่", "ภาษาไทย ที่นี่"),
+        ("كَتَبَ الوَلَدُ", "كَتَبَ الوَلَدُ"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("Cafe\u0301 U\u0308BER nai\u0308ve", "caf\u00e9 \u00fcber na\u00efve"),
+        ("A\u0301.NET x\u0323.y", "\u00e1.net x\u0323.y"),
         ("", ""),
     ],
 )
 def test_words(text, words):
     assert split_words(text) == words.split()
+
+
+@given(st.text())
+def test_words_are_the_same_in_every_normalisation(text):
+    composed = split_words(unicodedata.normalize("NFC", text))
+    assert split_words(text) == composed
+    assert split_words(unicodedata.normalize("NFD", text)) == composed
+    assert split_characters(unicodedata.normalize("NFD", text)) == split_characters(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "characters"),
+    [
+        ("你好，World", "你 好 ， w o r l d"),
+        ("ที่ นี่", "ที่ นี่"),
+        ("कि e\u0301", "कि é"),
+        (" \n", ""),
+    ],
+)
+def test_characters(text, characters):
+    assert split_characters(text) == characters.split()
+    assert split_characters(text, 2) == characters.split()[:2]
 
 
 @given(st.text())

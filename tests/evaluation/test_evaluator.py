@@ -191,7 +191,8 @@ def test_a_collection_is_evaluated_member_by_member(members_per_call, devices):
 def test_a_predictor_gives_the_predictions_of_the_evaluator(num_examples, batch_size):
     inputs, [weights], labels = make_examples(num_examples, 300)
     variables = Variables(weights, {})
-    predictions = jax.jit(make_predictor(linear_network(), 300, batch_size))(variables, inputs)
+    predict = make_predictor(linear_network(), 300, batch_size)
+    predictions = jax.jit(predict)(variables, inputs).predictions
     evaluation = jax.jit(make_evaluator(linear_network(), 300, batch_size))(
         variables, inputs, labels
     )
@@ -204,8 +205,8 @@ def test_a_predictor_gives_the_first_of_equal_classes_and_takes_no_labels():
     logits = np.float32([[1, 1, 0], [0, 2, 2], [3, 3, 3], [0, 1, 0]])
     predict = make_predictor(lookup_network(logits), 3, batch_size=3)
     shapes = jax.eval_shape(predict, Variables({}, {}), np.arange(4)[:, None])
-    assert (shapes.shape, shapes.dtype) == ((4,), np.uint8)
-    predictions = jax.jit(predict)(Variables({}, {}), np.arange(4)[:, None])
+    assert (shapes.predictions.shape, shapes.predictions.dtype) == ((4,), np.uint8)
+    predictions = jax.jit(predict)(Variables({}, {}), np.arange(4)[:, None]).predictions
     np.testing.assert_array_equal(predictions, [0, 1, 0, 1])
 
 
@@ -220,8 +221,8 @@ def test_probes_are_predicted_member_by_member():
     results = placement.gather(evaluation(variables))
     assert results.keys() == probes.keys()
     expected = np.argmax(inputs @ weights, -1)
-    np.testing.assert_array_equal(results["noise"], expected)
-    np.testing.assert_array_equal(results["other"], expected[:, :2])
+    np.testing.assert_array_equal(results["noise"].predictions, expected)
+    np.testing.assert_array_equal(results["other"].predictions, expected[:, :2])
 
 
 def test_sets_of_one_size_are_compiled_once():
@@ -243,7 +244,9 @@ def test_sets_of_one_size_are_compiled_once():
     assert len(traced) == before
     assert traced.count((6, NUM_INPUTS)) == traced.count((2, NUM_INPUTS))
     for name, array in probes.items():
-        np.testing.assert_array_equal(results[name][0], np.argmax(array @ weights[0], -1))
+        np.testing.assert_array_equal(
+            results[name].predictions[0], np.argmax(array @ weights[0], -1)
+        )
 
 
 def test_a_collection_without_probes_predicts_nothing():

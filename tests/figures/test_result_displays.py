@@ -1,13 +1,16 @@
 """The figures of analyses beyond scores over time: what they draw, write and refuse."""
 
+import copy
 import csv
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from ensemble_jax.analysis import SCORES as ALL_SCORES
 from ensemble_jax.analysis import (
     Accordance,
     Difficulty,
@@ -21,8 +24,10 @@ from ensemble_jax.analysis import (
     cross_consistency,
     group_by_difficulty,
     member_accessibility,
+    members_needed,
     most_frequent_class,
     random_consensus_distribution,
+    reliability,
     score_histogram,
     score_histogram_by_class,
     size_dependence,
@@ -39,6 +44,7 @@ from ensemble_jax.figures import (
     EasySetsDisplay,
     ExampleCurvesDisplay,
     ProbeDisplay,
+    ReliabilityDisplay,
     SettingResult,
     SettingsDisplay,
     SizeDisplay,
@@ -79,6 +85,8 @@ SETTINGS = {
     "optimizer": {"adam": SettingResult(np.array([0.7]), np.array([np.nan]))},
 }
 
+ARRAYS = {"correct": CORRECT, "probabilities": 0.7 * np.eye(K)[PREDICTIONS[-1]] + 0.3 / K}
+
 MAKERS = {
     "accessibility": lambda: AccessibilityDisplay.from_members(
         {
@@ -109,6 +117,13 @@ MAKERS = {
     ),
     "examples": lambda: ExampleCurvesDisplay.of_typical_examples(SCORES, EXTENTS, IMAGES, "train"),
     "probes": lambda: ProbeDisplay.from_predictions(PROBES, K, seed=0, title="st-VGG"),
+    "reliability": lambda: ReliabilityDisplay(
+        {
+            name: reliability(ALL_SCORES[name], ARRAYS, [1, 3, 6], 0, [1, 5], num_splits=4)
+            for name in ("accessibility", "learning_time", "mutual_information")
+        },
+        "st-VGG, test",
+    ),
     "settings": lambda: SettingsDisplay(SETTINGS, "st-VGG", reference=1.8),
     "sizes": lambda: SizeDisplay(
         {"test": size_dependence(CORRECT[-1], [1, 3, 6, 12], seed=0, num_subsets=5)}
@@ -171,10 +186,58 @@ class TestEveryDisplay:
             any(label.get_text().isalpha() for label in of_panel) for of_panel in categories
         )
 
+    def test_is_drawn_in_a_panel_of_another_figure(self, drawn):
+        figure = Figure(figsize=(12, 6), layout="constrained")
+        mine, place = figure.subplots(1, 2)
+        panels = [panel.get_title() for panel in drawn.axes_.flat]
+        display = copy.copy(drawn)
+        assert display.plot(place) is display
+        assert display.figure_ is figure
+        assert [panel.get_title() for panel in display.axes_.flat] == panels
+        figure.draw_without_rendering()
+        assert mine in figure.axes
+        assert place not in figure.axes
+        half = figure.bbox.width / 2 - 20
+        assert all(panel.bbox.x0 > half for panel in display.axes_.flat)
+
     def test_leaves_the_users_settings_alone(self, drawn):
         before = dict(matplotlib.rcParams)
         drawn.plot()
         assert dict(matplotlib.rcParams) == before
+
+
+def test_a_panel_without_a_place_is_refused():
+    panel = Figure().add_axes((0, 0, 1, 1))
+    with pytest.raises(ValueError, match="ax must have a place in a grid"):
+        MAKERS["sizes"]().plot(panel)
+
+
+class TestReliability:
+    def test_draws_the_quartiles_by_members_and_extents(self, displays):
+        drawn = displays["reliability"]
+        members, extents = drawn.axes_
+        for name, line in zip(drawn.results, members.lines, strict=True):
+            result = drawn.results[name]
+            assert line.get_xdata().tolist() == [1, 3, 6]
+            expected = np.median(result.correlations[:, 1], axis=-1)
+            np.testing.assert_allclose(line.get_ydata(), expected)
+        shown = extents.lines[0]
+        assert shown.get_xdata().tolist() == [1, 5]
+        expected = np.median(drawn.results["accessibility"].correlations[2], axis=-1)
+        np.testing.assert_allclose(shown.get_ydata(), expected)
+        assert np.isnan(extents.lines[2].get_ydata()).tolist() == [True, False]
+        (legend,) = drawn.figure_.legends
+        assert [text.get_text() for text in legend.get_texts()] == list(drawn.results)
+
+    def test_tells_how_many_members_it_takes(self, displays):
+        drawn = displays["reliability"]
+        needed = {row["score"]: row["needed"] for row in drawn.table()}
+        for name, result in drawn.results.items():
+            assert needed[name] == members_needed(result)
+
+    def test_refuses_no_score(self):
+        with pytest.raises(ValueError, match="at least one score"):
+            ReliabilityDisplay({})
 
 
 class TestAccessibility:

@@ -32,7 +32,7 @@ class Recorder:
 
     def __call__(self, inputs, kernel, strides, padding):
         self.shapes.append((inputs.shape, kernel.shape, strides, padding))
-        return ops.mixed_convolution(inputs, kernel, strides, padding)
+        return ops.direct_convolution(inputs, kernel, strides, padding)
 
 
 def normal(shape, seed=0, dtype=np.float32):
@@ -266,7 +266,7 @@ def test_convolutions_are_replaced(name):
 def test_a_convolution_in_half_precision_stays_so(dtype):
     function, *args = convolution(dtype=dtype)
     assert len(assert_same(function, *args, tolerance=2e-2)) == 1
-    assert fast_layers(function, ops.mixed_convolution)(*args).dtype == dtype
+    assert fast_layers(function, ops.direct_convolution)(*args).dtype == dtype
 
 
 @pytest.mark.parametrize("strides", [1, 2])
@@ -466,13 +466,13 @@ def test_gradients_within_the_function_are_as_before():
     def function(kernel, x):
         return jax.grad(lambda k: (layer(k, x) ** 2).sum())(kernel)
 
-    assert_close(fast_layers(function, ops.mixed_convolution)(*ARGS), function(*ARGS))
+    assert_close(fast_layers(function, ops.direct_convolution)(*ARGS), function(*ARGS))
     block = jax.checkpoint(layer)
 
     def of_checkpoint(kernel, x):
         return jax.grad(lambda k: (block(k, x) ** 2).sum())(kernel)
 
-    assert_close(fast_layers(of_checkpoint, ops.mixed_convolution)(*ARGS), of_checkpoint(*ARGS))
+    assert_close(fast_layers(of_checkpoint, ops.direct_convolution)(*ARGS), of_checkpoint(*ARGS))
 
 
 def test_functions_keep_rules_of_their_own():
@@ -491,7 +491,7 @@ def test_functions_keep_rules_of_their_own():
     def function(kernel, x):
         return (nn.relu(layer(kernel, 0 * x)) + odd(strange(x))).sum()
 
-    fast = fast_layers(function, ops.mixed_convolution)
+    fast = fast_layers(function, ops.direct_convolution)
     by_kernel, by_inputs = jax.grad(fast, (0, 1))(*ARGS)
     np.testing.assert_array_equal(by_kernel, 0)  # relu's derivative at 0
     np.testing.assert_array_equal(by_inputs, 35)
@@ -539,7 +539,7 @@ def test_arguments_and_results_are_any_pytrees():
         return {"same": params["kernel"], "constant": 3.0, "out": layer(params["kernel"], rest[0])}
 
     args = {"kernel": ARGS[0]}, (ARGS[1], None, 2)
-    fast = fast_layers(function, ops.mixed_convolution)
+    fast = fast_layers(function, ops.direct_convolution)
     assert_close(fast(*args), jax.jit(function)(*args))
 
 
@@ -549,7 +549,7 @@ def test_collectives_of_an_outer_axis_stay():
 
     kernels = normal((3, 3, 3, 4, 4))
     lifted = partial(jax.vmap, in_axes=(0, None), axis_name="members")
-    fast = fast_layers(function, ops.mixed_convolution)
+    fast = fast_layers(function, ops.direct_convolution)
     assert_close(lifted(fast)(kernels, ARGS[1]), lifted(function)(kernels, ARGS[1]))
 
 
@@ -575,7 +575,7 @@ def test_members_may_be_on_devices():
 
 def test_elu_is_replaced():
     function, x = nn.elu, normal((3, 4))
-    fast = fast_layers(function, ops.mixed_convolution)
+    fast = fast_layers(function, ops.direct_convolution)
     np.testing.assert_allclose(fast(x), function(x), atol=1e-7)
     np.testing.assert_allclose(
         jax.grad(lambda x: fast(x).sum())(x), jax.grad(lambda x: function(x).sum())(x), rtol=1e-6
@@ -590,7 +590,7 @@ def test_what_is_not_elu_is_left_alone():
 
     x = normal((3, 4))
     for function in (elu, partial(nn.elu, alpha=2.0), nn.selu):
-        fast = fast_layers(function, ops.mixed_convolution)
+        fast = fast_layers(function, ops.direct_convolution)
         assert "expm1" in primitives_of(fast, x)
         np.testing.assert_array_equal(fast(x), function(x))
 
@@ -600,7 +600,7 @@ def test_random_numbers_are_the_same():
         key, other = jax.random.split(ops.fast_key(key))
         return layer(ARGS[0], x), jax.random.normal(key, (3,)), jax.random.key_data(other)
 
-    fast = fast_layers(function, ops.mixed_convolution)
+    fast = fast_layers(function, ops.direct_convolution)
     assert_close(fast(KEY, ARGS[1]), function(KEY, ARGS[1]))
 
 
@@ -633,5 +633,5 @@ def test_negative_padding_crops():
     """As JAX 0.10 on CPU may not: see above."""
     function, inputs, kernel = convolution(padding=((-1, 0), (1, -2)))
     whole, *_ = convolution(padding=((0, 0), (1, 0)))
-    outputs = fast_layers(function, ops.mixed_convolution)(inputs, kernel)
+    outputs = fast_layers(function, ops.direct_convolution)(inputs, kernel)
     assert_close(outputs, whole(inputs[:, 1:, :-2], kernel))

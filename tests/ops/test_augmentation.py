@@ -51,6 +51,15 @@ def test_crops_are_windows_of_the_image_with_a_border():
     assert set(tops) == set(lefts) == set(range(5))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_border_has_the_value_that_is_given_for_each_channel(dtype):
+    function = make_augmentation(parse_augmentations(["crop:2"]), SHAPE, np.array([7.6, 200.2]))
+    cropped = np.asarray(function(jax.random.key(0), IMAGES.astype(dtype) * 0))
+    values = np.array([8, 200] if dtype == np.uint8 else [7.6, 200.2], dtype)
+    for channel, value in enumerate(values):
+        assert np.unique(cropped[..., channel]).tolist() == [0, value]
+
+
 def test_all_corners_of_a_crop_are_as_frequent():
     images = np.zeros((9000, 3, 3, 1), np.uint8)
     images[:, 1, 1] = 1

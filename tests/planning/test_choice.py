@@ -26,9 +26,7 @@ FUSED = ConvolutionAlgorithm.FUSED
 # Of a CPU, in the order in which they are tried.
 ON_CPU = [
     ConvolutionAlgorithm.FUSED,
-    ConvolutionAlgorithm.MIXED,
     ConvolutionAlgorithm.DIRECT,
-    ConvolutionAlgorithm.WINOGRAD_4,
     WINOGRAD,
     PATCHES,
 ]
@@ -43,7 +41,6 @@ def choose(
     num_members=20,
     seconds=60.0,
     microbatches=(5,),
-    layers=None,
 ):
     """The choice where `speed(plan)` images/s are measured; None where the plan does not fit."""
 
@@ -58,7 +55,6 @@ def choose(
         request=parse_plan_request(request),
         alternatives=Alternatives((WINOGRAD, PATCHES), microbatches),
         budget_seconds=seconds,
-        choose_layers=layers,
     )
 
 
@@ -98,14 +94,12 @@ def test_the_default_of_a_cpu_with_a_compiler_is_fused(with_a_compiler):
 
 
 def test_what_a_machine_lacks_is_replaced(without_a_compiler):
-    plan = Plan(8, 1, FUSED, 2, layer_convolutions={"a": FUSED, "b": PATCHES})
-    assert available_plan(plan, jax.devices()[:4]) == Plan(
-        4, 1, WINOGRAD, 2, layer_convolutions={"a": WINOGRAD, "b": PATCHES}
-    )
+    plan = Plan(8, 1, FUSED, 2)
+    assert available_plan(plan, jax.devices()[:4]) == Plan(4, 1, WINOGRAD, 2)
 
 
 def test_what_a_machine_has_is_left(with_a_compiler):
-    plan = Plan(4, 1, FUSED, 2, layer_convolutions={"a": FUSED, "b": PATCHES})
+    plan = Plan(4, 1, FUSED, 2)
     assert available_plan(plan, jax.devices()[:4]) == plan
 
 
@@ -166,89 +160,6 @@ def test_what_is_forced_is_not_changed():
     assert {t.plan.convolution for t in choice.tried} == {WINOGRAD}
     assert {t.plan.num_devices for t in choice.tried} == {1, 2}
     assert {t.plan.microbatches for t in choice.tried} == {1, 5}
-
-
-LAYERS = {"3x3x3->32 32x32 s1": PATCHES}
-
-
-@pytest.mark.parametrize(("gain", "taken"), [(0.99, {}), (1.01, LAYERS)])
-def test_other_convolutions_in_some_layers_are_tried_after_passes(gain, taken):
-    asked = []
-
-    def choose_layers(plan, seconds):
-        asked.append(plan)
-        assert 0 < seconds < 30
-        return LAYERS
-
-    choice = choose(
-        lambda plan: (
-            (2.0 if plan.microbatches == 5 else 1.0) * (gain if plan.layer_convolutions else 1.0)
-        ),
-        layers=choose_layers,
-    )
-    assert choice.plan == dataclasses.replace(FIRST, microbatches=5, layer_convolutions=taken)
-    assert asked == [dataclasses.replace(FIRST, microbatches=5)]
-    tried = [tried.plan for tried in choice.tried]
-    assert [plan.layer_convolutions for plan in tried[:3]] == [{}, {}, LAYERS]
-    # Passes are tried once more with other layers; one convolution in all is without exceptions.
-    again = [dataclasses.replace(FIRST, microbatches=1, layer_convolutions=LAYERS)]
-    assert tried[3 : 3 + len(taken)] == again[: len(taken)]
-    assert tried[3 + len(taken)] == dataclasses.replace(FIRST, microbatches=5, convolution=PATCHES)
-
-
-@pytest.mark.parametrize(
-    ("with_layers", "microbatches", "layers"), [(1.2, 1, LAYERS), (1.05, 5, {}), (0.9, 5, {})]
-)
-def test_passes_that_gain_little_are_taken_after_layers(with_layers, microbatches, layers):
-    """Five microbatches gain a tenth, but not with other layers."""
-
-    def speed(plan):
-        if plan.layer_convolutions:
-            return with_layers if plan.microbatches == 1 else 0.8
-        return 1.1 if plan.microbatches == 5 else 1.0
-
-    def choose_layers(plan, seconds):
-        assert plan == FIRST
-        return LAYERS
-
-    choice = choose(speed, layers=choose_layers)
-    assert choice.plan == dataclasses.replace(
-        FIRST, microbatches=microbatches, layer_convolutions=layers
-    )
-    assert len(set(map(str, (t.plan.as_plain() for t in choice.tried)))) == len(choice.tried)
-
-
-def test_after_passes_that_gain_much_layers_come_before_other_passes():
-    choice = choose(
-        lambda plan: (
-            {1: 1.0, 10: 1.3, 5: 1.4}[plan.microbatches] + 0.1 * bool(plan.layer_convolutions)
-        ),
-        microbatches=(10, 5),
-        layers=lambda plan, seconds: LAYERS,
-    )
-    tried = [(t.plan.microbatches, bool(t.plan.layer_convolutions)) for t in choice.tried]
-    assert tried[:5] == [(1, False), (10, False), (10, True), (1, True), (5, True)]
-    assert choice.plan.microbatches == 5
-
-
-def test_layers_may_make_fewer_passes_the_fastest():
-    speeds = {(1, False): 1.0, (5, False): 1.2, (5, True): 1.3, (1, True): 1.4}
-    choice = choose(
-        lambda plan: speeds[plan.microbatches, bool(plan.layer_convolutions)],
-        layers=lambda plan, seconds: LAYERS,
-    )
-    assert choice.plan == dataclasses.replace(FIRST, layer_convolutions=LAYERS)
-
-
-@pytest.mark.parametrize(("request_", "seconds"), [("convolution=winograd", 60.0), ("auto", 0.0)])
-def test_layers_are_not_asked_for_in_vain(request_, seconds):
-    choice = choose(lambda plan: 1.0, request=request_, seconds=seconds, layers=pytest.fail)
-    assert choice.plan == FIRST
-
-
-def test_the_same_convolution_in_all_layers_is_not_tried_twice():
-    choice = choose(lambda plan: 1.0, layers=lambda plan, seconds: {})
-    assert len({tried.plan for tried in choice.tried}) == len(choice.tried)
 
 
 def test_time_is_kept():

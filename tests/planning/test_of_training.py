@@ -68,6 +68,16 @@ def test_a_run_goes_on_without_the_compiler_that_it_had(without_a_compiler):
     assert choice.reason == f"as before, but for {fused}: rounds differently"
 
 
+def test_a_run_goes_on_without_the_convolutions_of_an_older_version():
+    old = PLAN.as_plain() | {"convolution": "mixed", "layer_convolutions": {"a": "winograd4"}}
+    choice = plan_of_run(old)
+    assert choice.plan == dataclasses.replace(PLAN, convolution=ConvolutionAlgorithm.DIRECT)
+    assert choice.reason == (
+        "as before, but for mixed convolutions and other convolutions in some layers: rounds "
+        "differently"
+    )
+
+
 def test_a_run_goes_on_with_its_plan():
     choice = plan_of_run(PLAN.as_plain())
     assert (choice.plan, choice.reason) == (PLAN, "as before")

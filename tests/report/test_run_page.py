@@ -14,7 +14,7 @@ from ensemble_jax.report import exhibits, run_page, run_report
 from ensemble_jax.report.exhibits import show_examples
 from ensemble_jax.report.page import Bar, Card, Curve, Figure, Gallery, Highlight, Paragraph, Table
 from ensemble_jax.report.run_page import SplitScores, make_page
-from ensemble_jax.report.run_report import write_report
+from ensemble_jax.report.run_report import analyze
 
 LABELS = {"train": [0, 1, 2, 0, 1, 0], "test": [0, 1, 1]}
 EXTENTS = (0, 5)
@@ -149,7 +149,7 @@ def test_a_drawing_is_in_the_page(run, tmp_path, monkeypatch):
     for name, kind in (("consistency", "svg"), ("classes", "png")):
         figures[name] = tmp_path / f"{name}.{kind}"
         figures[name].write_bytes(name.encode())
-    write_report(run, tmp_path)
+    analyze(run, tmp_path)
     for section, start in (("agreement", "data:image/svg+xml"), ("classes", "data:image/png")):
         (figure,) = blocks(pages[0], section, Figure)
         assert figure.source.startswith(f"{start};base64,")
@@ -302,7 +302,7 @@ def test_the_data_are_looked_for_where_they_are_said_to_be(run, monkeypatch, tmp
 
     monkeypatch.setattr(exhibits, "load_data_of_run", load)
     monkeypatch.setattr(run_report, "_draw", lambda *_: ({}, []))
-    write_report(run, tmp_path, "there")
+    analyze(run, tmp_path, data_dir="there")
     assert asked == ["there"]
 
 

@@ -9,7 +9,7 @@ from ensemble_jax.analysis import (
     consensus_score,
     size_dependence,
 )
-from ensemble_jax.report.run_report import write_report, write_table
+from ensemble_jax.report.run_report import analyze, write_table
 
 LABELS = {"train": [0, 1, 2, 0, 1], "test": [0, 1, 2]}
 EXTENTS = (0, 1, 4)
@@ -33,7 +33,7 @@ def run(write_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def figures(run):
-    write_report(run, run.directory)
+    analyze(run)
     return run.directory / "figures"
 
 
@@ -91,7 +91,7 @@ def test_few_members_or_extents_have_fewer_figures(
         for split, labels in LABELS.items()
     }
     run = write_run(tmp_path / "run", LABELS, predictions, extents)
-    write_report(run, tmp_path)
+    analyze(run, tmp_path)
     assert {path.stem for path in (tmp_path / "figures").glob("*.csv")} == tables
 
 

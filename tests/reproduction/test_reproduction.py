@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from ensemble_jax import load_run
-from ensemble_jax.cli.sweep_config import SweepConfig
+from ensemble_jax.report.sweep_report import Sweep
 from ensemble_jax.reproduction.figures import FIGURES, choose_figures
 from ensemble_jax.reproduction.material import (
     Collection,
     Material,
-    Sweep,
     extents_to_show,
     nearest_extents,
 )
@@ -239,8 +238,8 @@ def sweep(binaries, toy_job, tmp_path_factory):
     directory = tmp_path_factory.mktemp("sweep") / "rates"
     vary = "--vary=learning_rate=0.01,0.1"
     assert binaries.run("sweep", *toy_job, vary, f"--workdir={directory}").returncode == 0
-    config = SweepConfig(extents=tuple(range(10)), vary={"learning_rate": [0.01, 0.1]})
-    return Sweep(config, [(load_run(directory / "all"), [0, 1])])
+    settings = [{"learning_rate": 0.01}, {"learning_rate": 0.1}]
+    return Sweep(directory, settings, [load_run(directory / "all")], [(0, 0), (0, 1)])
 
 
 @pytest.fixture

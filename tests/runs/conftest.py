@@ -6,7 +6,8 @@ from types import MappingProxyType, SimpleNamespace
 import numpy as np
 import pytest
 
-from ensemble_jax.extent import ExtentRecord, SplitRecord
+from ensemble_jax.extent import ExtentRecord, ProbeRecord, SplitRecord
+from ensemble_jax.options import Quantity
 from ensemble_jax.runs import (
     DataSummary,
     Manifest,
@@ -74,8 +75,10 @@ def make_record(manifest: Manifest, extent: int, diverged=()) -> ExtentRecord:
         correct = predictions[split] == examples[split].labels
         loss = np.array([m + extent / 8 for m in manifest.members], np.float32)
         loss[np.isin(manifest.members, diverged)] = np.nan
+        accuracy = correct.mean(1, dtype=np.float32)
+        recorded = _make_recorded(manifest, extent, split)
         splits[split] = SplitRecord(
-            pack_correct(correct), predictions[split], loss, correct.mean(1, dtype=np.float32)
+            pack_correct(correct), predictions[split], loss, accuracy, recorded
         )
     diverged_at = np.where(np.isin(manifest.members, diverged), extent, -1)
     return ExtentRecord(
@@ -83,8 +86,26 @@ def make_record(manifest: Manifest, extent: int, diverged=()) -> ExtentRecord:
         splits,
         diverged_at,
         1234.5 if extent else float("nan"),
-        {probe: predictions[probe] for probe in manifest.data.probe_sizes},
+        {
+            probe: ProbeRecord(predictions[probe], _make_recorded(manifest, extent, probe))
+            for probe in manifest.data.probe_sizes
+        },
     )
+
+
+def _make_recorded(manifest: Manifest, extent: int, name: str) -> dict[str, np.ndarray]:
+    """Numbers that depend on the member, the extent, the quantity and the set alone."""
+    shape = (manifest.data.sizes[name],)
+
+    def of_member(member, quantity):
+        rng = np.random.default_rng([member, extent, *quantity.encode(), *name.encode()])
+        of_classes = Quantity(quantity).of_classes
+        return rng.normal(size=(*shape, manifest.data.num_classes) if of_classes else shape)
+
+    return {
+        quantity: np.stack([of_member(m, quantity) for m in manifest.members]).astype(np.float16)
+        for quantity in manifest.recorded.get(name, ())
+    }
 
 
 def _make_predictions(manifest: Manifest, extent: int) -> dict[str, np.ndarray]:

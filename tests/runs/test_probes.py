@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ensemble_jax.analysis import count_votes
+from ensemble_jax.extent import ProbeRecord
 from ensemble_jax.runs import DataSummary, RunWriter, load_run, merge_runs
 
 PROBES = {"noise": 5, "indoor-2.jpg": 9}
@@ -33,7 +34,10 @@ def test_what_was_written_is_read(toy, run):
     assert "noise [5], indoor-2.jpg [9]" in repr(run)
     for probe, size in PROBES.items():
         assert run.ids[probe].tolist() == [f"{probe} {i}" for i in range(size)]
-        written = [toy.record(run.manifest, e, [2] if e else []).probes[probe] for e in (0, 1, 5)]
+        written = [
+            toy.record(run.manifest, e, [2] if e else []).probes[probe].predictions
+            for e in (0, 1, 5)
+        ]
         predictions = run.predictions(probe)
         assert predictions.dtype == np.uint8
         np.testing.assert_array_equal(predictions, np.delete(written, 2, axis=1))
@@ -121,15 +125,15 @@ def test_going_on_with_a_run(toy, tmp_path):
         (lambda p: {"noise": p["noise"]}, r"probes must be noise, indoor-2\.jpg, got noise"),
         (lambda p: p | {"x": p["noise"]}, "probes must be noise, .*, got noise, .*, x"),
         (
-            lambda p: p | {"noise": p["noise"][:, 1:]},
+            lambda p: p | {"noise": ProbeRecord(p["noise"].predictions[:, 1:])},
             r"predictions_noise must be uint8 \[4, 5\], got uint8 \[4, 4\]",
         ),
         (
-            lambda p: p | {"noise": p["noise"].astype(np.int64)},
+            lambda p: p | {"noise": ProbeRecord(p["noise"].predictions.astype(np.int64))},
             r"predictions_noise must be uint8 \[4, 5\], got int64",
         ),
         (
-            lambda p: p | {"noise": np.full((4, 5), 3, np.uint8)},
+            lambda p: p | {"noise": ProbeRecord(np.full((4, 5), 3, np.uint8))},
             r"predictions_noise must lie in 0\.\.2, got 3",
         ),
     ],
