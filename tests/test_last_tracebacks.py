@@ -80,14 +80,14 @@ def test_a_user_without_a_home_has_folders(monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.expanduser", no_home)
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    assert str(resolve_folders().data) == "~/tensorflow_datasets"
+    assert str(resolve_folders(None, None).data) == "~/tensorflow_datasets"
 
 
 def test_a_report_that_cannot_be_written_says_that_the_training_is_safe(monkeypatch):
     from ensemble_jax.cli import train
     from ensemble_jax.report import run_report
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     class Config:
@@ -112,10 +112,8 @@ def test_a_report_that_cannot_be_written_says_that_the_training_is_safe(monkeypa
     monkeypatch.setattr(train, "get_config", lambda kind: Config())
     monkeypatch.setattr(train, "training_of", lambda configs: None)
     monkeypatch.setattr(train, "train_collection", lambda *_: object())
-    monkeypatch.setattr(run_report, "write_report", fail)
-    message = (
-        "^the report cannot be written, the training is safe, .*analyze --run=runs/x.*No space"
-    )
+    monkeypatch.setattr(run_report, "analyze", fail)
+    message = "^the report cannot be written, the training is safe, .* --run=runs/x.*No space"
     with pytest.raises(OSError, match=message):
         train.main()
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 _ABSENT = "(absent)"
+# Levels of what is read from others; a config has a handful.
+_DEEPEST = 50
 
 
 def plain_value(value: Any, field: str) -> Any:
@@ -22,6 +24,8 @@ def plain_value(value: Any, field: str) -> Any:
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
+    if isinstance(value, Mapping | list | tuple) and field.count(".") + field.count("[") > _DEEPEST:
+        raise ValueError(f"{field[:40]}... is nested deeper than {_DEEPEST} levels")
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from ensemble_jax.report.run_report import write_report
+from ensemble_jax.report.run_report import analyze
 from ensemble_jax.runs import RunWriter, load_run, lock_run
 
 
@@ -117,7 +117,7 @@ def test_folders_that_are_links_are_refused(run, tmp_path, name):
             read(run)
     if opened is not None:
         with pytest.raises(ValueError, match="is a link"):
-            write_report(opened, run)
+            analyze(opened, run)
     assert [path.name for path in elsewhere.iterdir()] == ["mine"]
 
 
