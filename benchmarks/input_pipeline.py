@@ -44,7 +44,7 @@ from benchmarks.jax_networks import Planned, forced_plan, make_kit, make_members
 from benchmarks.summary import Spread, markdown
 from ensemble_jax.collection import use_all_cores
 from ensemble_jax.data import StoredInputs, load_dataset
-from ensemble_jax.data.image_files import ImageForm, fit_encoded_image
+from ensemble_jax.data.image_files import ImageSpec, fit_encoded_image
 from ensemble_jax.data.pools import Pools
 from ensemble_jax.networks import as_network
 from ensemble_jax.ops import make_augmentation
@@ -194,7 +194,7 @@ def _load_images() -> tuple[StoredInputs, np.ndarray]:
         return train.inputs[rows], train.labels[rows]
     rng = np.random.default_rng(0)
     files = [_make_file(rng) for _ in range(_FILES)]
-    form = ImageForm((_SIZE.value, _SIZE.value), channels=3)
+    form = ImageSpec((_SIZE.value, _SIZE.value), channels=3)
 
     def read(rows: np.ndarray) -> np.ndarray:
         return np.stack([fit_encoded_image(files[row % _FILES], form) for row in rows])

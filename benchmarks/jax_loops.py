@@ -2,8 +2,8 @@
 
 The step is the shortest there is: forward with dropout, cross-entropy, gradient, SGD. It knows
 nothing of diverged members, hyperparameters of each member or short batches, so it does less than
-the project's. Its layers are Flax's own; the random numbers of dropout are the project's, which are
-faster than JAX's own, in favour of these contenders.
+the project's. Its convolutions are XLA's own; pooling, ELU and the random numbers of dropout are
+the project's, which are faster than JAX's and Flax's, in favour of these contenders.
 """
 
 from __future__ import annotations
@@ -21,9 +21,15 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 from benchmarks.contender import Prepared
 from benchmarks.jax_networks import device_bytes, temporary_bytes, workload_kit
 from benchmarks.memory import Memory, peak_resident_bytes
-from benchmarks.workloads import Workload, load_training_set
+from benchmarks.workloads import TrainingSet, Workload, load_training_set
 from ensemble_jax.networks import Network, Variables
-from ensemble_jax.ops import fast_key
+from ensemble_jax.ops import CONVOLUTIONS, fast_key
+from ensemble_jax.options import ConvolutionAlgorithm
+
+
+def contender_network(workload: Workload, data: TrainingSet) -> Network:
+    """The network of a workload with XLA's convolutions."""
+    return workload_kit(workload, data).member_network(CONVOLUTIONS[ConvolutionAlgorithm.XLA])
 
 
 class PlainState(NamedTuple):
@@ -96,7 +102,7 @@ class PythonLoop:
         self._workload = workload
         data = load_training_set(workload)
         self._data = jax.device_put((data.images, data.labels))
-        network = workload_kit(workload, data).member_network(None)
+        network = contender_network(workload, data)
         step = partial(plain_step, network, workload.learning_rate)
         self._step = jax.jit(step, donate_argnums=0)
         states = _init(network, data.images[:1], workload.num_members)
@@ -158,7 +164,7 @@ class CompiledLoop:
         self._over_members = over_members
         data = load_training_set(workload)
         self._data = jax.device_put((data.images, data.labels))
-        self._network = workload_kit(workload, data).member_network(None)
+        self._network = contender_network(workload, data)
         self._states = _init(self._network, data.images[:1], num_members)
 
     def prepare(self, steps: int) -> Prepared:

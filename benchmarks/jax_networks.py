@@ -28,7 +28,7 @@ from ensemble_jax.training import (
     Examples,
     Member,
     Recipe,
-    StreamIds,
+    SourceIds,
     make_member_training,
 )
 from ensemble_jax.zoo import make_architecture
@@ -124,7 +124,7 @@ def make_members(
 ) -> Member:
     """N members with the hyperparameters that the main job gives them, but for those given."""
     made = members(num_members, learning_rate=learning_rate, **_HYPERPARAMETERS | others)
-    streams = StreamIds.own(made.numbers)
+    streams = SourceIds.own(made.numbers)
     return Member(made.seeds, streams, dict(made.hyperparameters), train_indices)
 
 

@@ -9,10 +9,14 @@ evaluated on both sets, records and a checkpoint are written to a folder that is
 
 What the numbers mean: 'evaluation' is the time to evaluate all members on all images, over the time
 of the bare forward passes, which is a third of the time to train on as many images (a training step
-is a forward pass and two backward passes of as many products each). 'Writing' is the time of the
-whole loop beyond its epochs and evaluations, over that of its epochs: copies to the host, and what
-of writing does not happen while the next epoch is trained; the last extent has none, so its
-writing counts whole. Medians (least-largest) of the rounds.
+is a forward pass and two backward passes of as many products each). In a second part evaluations
+that record more and more of every example are timed one after another in every round, with a
+program that adds up the outputs of the same forward passes and does nothing else: 'recording' is
+the time of each, its copy to the host included, over that of this program.
+
+'Writing' is the time of the whole loop beyond its epochs and evaluations, over that of its epochs:
+copies to the host, and what of writing does not happen while the next epoch is trained; the last
+extent has none, so its writing counts whole. Medians (least-largest) of the rounds.
 
 Results: `recording.json` with every measurement and `recording.md` in `--output`.
 """
@@ -37,8 +41,10 @@ from benchmarks.summary import Spread, markdown
 from benchmarks.workloads import Workload, load_training_set
 from ensemble_jax.collection import use_all_cores
 from ensemble_jax.data import Dataset
+from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
+from ensemble_jax.evaluation.evaluator import in_batches
 from ensemble_jax.extent import Evaluations
-from ensemble_jax.options import Model
+from ensemble_jax.options import Model, Quantity
 from ensemble_jax.plan import Plan
 from ensemble_jax.runs import DataSummary, Manifest, RunWriter
 from ensemble_jax.runs.files import replace_file
@@ -62,6 +68,14 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 MOST_EVALUATION = 1.3
+MOST_RECORDING = 1.1
+_BARE, _NOTHING = "forward passes", "predictions"
+_RECORDED = {
+    _NOTHING: (),
+    "label_probability": (Quantity.LABEL_PROBABILITY,),
+    "one number of each": tuple(quantity for quantity in Quantity if not quantity.of_classes),
+    "everything": tuple(Quantity),
+}
 MOST_WRITING = 0.05
 _FORWARD_SHARE = 1 / 3  # of a training step
 
@@ -81,6 +95,12 @@ def main(_: Sequence[str]) -> None:
     plan = forced_plan(_PLAN.value, _MEMBERS.value, jax.local_devices())
     recording = _Recording(plan)
     rounds = [recording.measure() for _ in range(_ROUNDS.value)]
+    seconds = recording.measure_quantities()
+    quantities = {
+        name: Spread.of(of_all / bare for of_all, bare in zip(some, seconds[_BARE], strict=True))
+        for name, some in seconds.items()
+        if name != _BARE
+    }
     images = _TRAIN_IMAGES.value + _TEST_IMAGES.value
     forward_share = _FORWARD_SHARE * images / _TRAIN_IMAGES.value
     evaluation = Spread.of(r.evaluations / (forward_share * r.epochs) for r in rounds)
@@ -94,8 +114,10 @@ def main(_: Sequence[str]) -> None:
         "rounds": [r._asdict() for r in rounds],
         "evaluation": evaluation._asdict(),
         "writing": writing._asdict(),
+        "seconds_of_evaluations": seconds,
+        "recording": {name: spread._asdict() for name, spread in quantities.items()},
     }
-    table = _table(environment, plan, evaluation, writing)
+    table = _table(environment, plan, evaluation, writing, quantities)
     replace_file(output / "recording.json", f"{json.dumps(content, indent=1)}\n".encode())
     replace_file(output / "recording.md", table.encode())
     print(table)
@@ -132,12 +154,39 @@ class _Recording:
         members = make_members(num_members, workload.learning_rate)
         self._training = planned.compile(members, examples["train"])
         size = plan.evaluation_batch_size(workload.batch_size, _EVALUATION_BATCH_SIZE.value)
-        self._evaluation = planned.compile_evaluation(
-            self._training, examples, data.num_classes, size
-        )
+        network = planned.recipe.network
+
+        def forward(variables, inputs, labels):
+            def of_batch(inputs):
+                return network.apply(variables, inputs, key=None, train=False)[0].sum(-1)
+
+            return in_batches(of_batch, size, inputs)
+
+        def compiled(evaluate):
+            variables = self._training.placed_state_shape.variables
+            return CollectionEvaluation(evaluate, self._placement, variables, examples)
+
+        self._evaluations = {_BARE: compiled(forward)} | {
+            name: compiled(make_evaluator(network, data.num_classes, size, quantities=quantities))
+            for name, quantities in _RECORDED.items()
+        }
+        self._evaluation = self._evaluations[_NOTHING]
         # The first calls pay for what happens once.
-        state, _ = self._training.epoch(self._training.init(), 0)
-        jax.block_until_ready(self._evaluation(state.variables))
+        self._state, _ = self._training.epoch(self._training.init(), 0)
+        for evaluate in self._evaluations.values():
+            jax.block_until_ready(evaluate(self._state.variables))
+
+    def measure_quantities(self) -> dict[str, list[float]]:
+        """Seconds of every evaluation in every round, the copy to the host included."""
+        seconds = {name: [] for name in self._evaluations}
+        for number in range(_ROUNDS.value):
+            # Whatever comes first in a round is another one in the next.
+            names = list(self._evaluations)
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                started = time.perf_counter()
+                self._placement.gather(self._evaluations[name](self._state.variables))
+                seconds[name].append(time.perf_counter() - started)
+        return seconds
 
     def measure(self) -> Seconds:
         """Train and record some epochs into a folder that is removed."""
@@ -209,7 +258,7 @@ def _timed(function, spent, name):
     return call
 
 
-def _table(environment, plan, evaluation, writing):
+def _table(environment, plan, evaluation, writing, quantities):
     rows = [
         (
             "evaluation over its bare forward passes",
@@ -223,6 +272,15 @@ def _table(environment, plan, evaluation, writing):
             writing.written("{:.1%}"),
             "PASS" if writing.median <= MOST_WRITING else "SHORT",
         ),
+    ]
+    rows += [
+        (
+            f"recording {name} over the forward passes",
+            f"at most {MOST_RECORDING}",
+            spread.written("{:.2f}"),
+            "PASS" if spread.median <= MOST_RECORDING else "SHORT",
+        )
+        for name, spread in quantities.items()
     ]
     return "\n".join(
         [

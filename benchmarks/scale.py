@@ -92,9 +92,9 @@ class Example(NamedTuple):
 
     @property
     def record_bytes(self) -> int:
-        """Of one extent: for each member and split the bits and the predicted classes."""
-        of_class = 1 if self.num_classes <= 2**8 else 2
-        return self.num_members * sum(-(-M // 8) + M * of_class for M in self.splits.values())
+        """Of one extent: for each member and split the bits, the classes and the probabilities."""
+        of_example = (1 if self.num_classes <= 2**8 else 2) + 2
+        return self.num_members * sum(-(-M // 8) + M * of_example for M in self.splits.values())
 
 
 EXAMPLES = (

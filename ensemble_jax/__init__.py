@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ensemble_jax.report.run_report import Analysis, analyze
     from ensemble_jax.report.sweep_report import Sweep
     from ensemble_jax.runs import Run, load_run, merge_runs
+    from ensemble_jax.runs.tables import read_frame, write_frame
     from ensemble_jax.sweeping import sweep
     from ensemble_jax.trainer import train
 
@@ -39,9 +40,11 @@ _HOMES = {
     "load_run": "runs",
     "members": "membership",
     "merge_runs": "runs",
+    "read_frame": "runs.tables",
     "sweep": "sweeping",
     "train": "trainer",
     "use_all_cores": "collection",
+    "write_frame": "runs.tables",
 }
 
 __all__ = [
@@ -66,10 +69,12 @@ __all__ = [
     "merge_runs",
     "networks",
     "optimizers",
+    "read_frame",
     "runs",
     "sweep",
     "train",
     "use_all_cores",
+    "write_frame",
     "zoo",
 ]
 

@@ -79,3 +79,11 @@ class ExtentRecord:
     diverged_at: Int[np.ndarray, " N"]
     train_images_per_second: float
     probes: Mapping[str, ProbeRecord] = field(default_factory=dict)
+
+    @property
+    def num_bytes(self) -> int:
+        """What the arrays take, here and on the disk; `runs.extent_bytes` tells it in advance."""
+        arrays = [self.diverged_at, np.float64(self.train_images_per_second)]
+        for *always, recorded in (*self.splits.values(), *self.probes.values()):
+            arrays += [*always, *recorded.values()]
+        return sum(array.nbytes for array in arrays)

@@ -22,6 +22,7 @@ from ensemble_jax.data.subsets import (
 )
 from ensemble_jax.options import Source
 from ensemble_jax.runs import TrainingSets
+from ensemble_jax.runs.manifest import MOST_MEMBERS
 
 if TYPE_CHECKING:
     from ensemble_jax.training import Member
@@ -110,7 +111,7 @@ class Members:
             return num_train - fold_size(num_train, self.folds)
         return subset_size(num_train, self.subset_fraction)
 
-    def stream(self, source: Source) -> UInt32[np.ndarray, " N"]:
+    def source_ids(self, source: Source) -> UInt32[np.ndarray, " N"]:
         """The number by which each member draws a source of randomness."""
         tied = np.array([source in sources for sources in self.tied])
         return np.where(tied, np.uint32(0), self.numbers).astype(np.uint32)
@@ -162,6 +163,8 @@ def members(
             f"members must be a number of at least 1, or a range of ids in 0..{_MOST}, got {ids!r}"
         )
     count = len(ids)
+    if count > MOST_MEMBERS:
+        raise ValueError(f"members must be at most {MOST_MEMBERS}, got {count}")
     sources = [source.value for source in Source]
     for name in tied:
         if name not in sources:
@@ -341,16 +344,11 @@ def on_dataset(members: Members, dataset: Dataset, batch_size: int) -> TrainedOn
         )
     labels = _train_labels(members, dataset)
     # JAX comes after all that can be answered without it: a mistake is answered at once.
-    from ensemble_jax.training import Member, StreamIds
+    from ensemble_jax.training import Member, SourceIds
 
-    streams = StreamIds(
-        *(
-            members.stream(source)
-            for source in (Source.INITIALISATION, Source.ORDER, Source.DROPOUT, Source.AUGMENTATION)
-        )
-    )
+    source_ids = SourceIds(**{name: members.source_ids(Source(name)) for name in SourceIds._fields})
     return TrainedOn(
-        Member(members.seeds, streams, dict(members.hyperparameters), indices, labels),
+        Member(members.seeds, source_ids, dict(members.hyperparameters), indices, labels),
         _training_sets(indices, labels, len(members), num_examples),
         _partition_remarks(members.partitions, num_examples),
     )
@@ -368,7 +366,7 @@ def _train_indices(members: Members, num_examples: int) -> Int[np.ndarray, "N m"
     for seed, number, whose in zip(
         members.seeds.tolist(),
         members.numbers.tolist(),
-        members.stream(Source.SUBSET).tolist(),
+        members.source_ids(Source.SUBSET).tolist(),
         strict=True,
     ):
         if members.partitions:
@@ -386,7 +384,7 @@ def _train_labels(members, dataset):
     """The labels `[N, M]` that each member is taught; None if these are the data set's."""
     if not any(members.label_noise):
         return None
-    whose = members.stream(Source.LABELS).tolist()
+    whose = members.source_ids(Source.LABELS).tolist()
     return np.stack(
         [
             noisy_labels(seed, number, dataset.train.labels, dataset.num_classes, rate)

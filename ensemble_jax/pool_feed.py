@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Int, Num
 
 from ensemble_jax.collection import Placement
-from ensemble_jax.data.pools import Pools, ReadAhead, read_pool
-from ensemble_jax.data.stored import Inputs
+from ensemble_jax.data.pools import Pools, ReadAhead
+from ensemble_jax.data.stored import Inputs, read_inputs
 
 
 class Shuffle(NamedTuple):
@@ -29,14 +29,14 @@ class PoolName(NamedTuple):
     shuffle: Shuffle | None = None
 
 
-class PlacedPool(NamedTuple):
-    """A pool in the memory of every device.
+class Pool(NamedTuple):
+    """Labelled examples that are a part of a set, in the memory of every device.
 
     Attributes:
         inputs: `[P, ...]`.
         labels: `[P]`.
-        positions: `[P]`, the place of each in the set.
-        number: of the pool.
+        positions: `[P]`, the position of each in the set.
+        number: of the pool in its epoch, from 0.
     """
 
     inputs: Num[Array | np.ndarray, "P ..."]
@@ -75,42 +75,37 @@ class PoolFeed:
         self._ahead = ReadAhead(self._read)
 
     @property
-    def forms(self) -> list[PlacedPool]:
+    def forms(self) -> list[Pool]:
         """The shapes and types that pools have, to compile for: the last one may be smaller."""
 
-        def shapes_of(size: int) -> PlacedPool:
+        def shapes_of(size: int) -> Pool:
             row: Any = jax.ShapeDtypeStruct((size,), np.int32)
             images: Any = jax.ShapeDtypeStruct((size, *self._inputs.shape[1:]), self._inputs.dtype)
             number: Any = jax.ShapeDtypeStruct((), np.int32)
-            return self._placement.shared_shapes(PlacedPool(images, row, row, number))
+            return self._placement.shared_shapes(Pool(images, row, row, number))
 
         return [shapes_of(size) for size in dict.fromkeys(self.pools.sizes)]
 
-    def take(self, name: PoolName, then: PoolName | None = None) -> PlacedPool:
+    def take(self, name: PoolName, then: PoolName | None = None) -> Pool:
         """A pool, after the one before is in use no more; `then` is to be taken next."""
         return self._ahead.take(name, then)
 
-    def _read(self, name: PoolName, cancelled: Callable[[], bool]) -> PlacedPool:
+    def _read(self, name: PoolName, cancelled: Callable[[], bool]) -> Pool:
         positions = (
             self.pools.in_order(name.number)
             if name.shuffle is None
             else self.pools.shuffled(*name.shuffle, name.number)
         )
-        pool = read_pool(
-            self._inputs,
-            self._labels,
-            positions,
-            max_threads=self._max_threads,
-            cancelled=cancelled,
-        )
-        placed = PlacedPool(
-            pool.inputs,
-            pool.labels,
-            pool.positions,
+        pool = Pool(
+            read_inputs(
+                self._inputs, positions, max_threads=self._max_threads, cancelled=cancelled
+            ),
+            self._labels[positions].astype(np.int32),
+            positions.astype(np.int32),
             np.array(name.number, np.int32),
         )
-        # The host's copy can go when it has been copied, which is not to wait for the first use.
-        return jax.block_until_ready(self._placement.share(placed))
+        # The host's copy is freed when it has been copied, which must not wait for the first use.
+        return jax.block_until_ready(self._placement.share(pool))
 
     def __enter__(self) -> Self:
         return self

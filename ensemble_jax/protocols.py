@@ -39,6 +39,27 @@ class Compiled(NamedTuple):
     trained_on: TrainedOn
 
 
+def train_by_protocol(
+    compiled: Compiled,
+    training: Training,
+    writer: RunWriter,
+    split_sizes: Mapping[str, int],
+) -> None:
+    """Train a collection, or go on, until all extents are written.
+
+    Args:
+        compiled: its programs.
+        training: which says by what protocol, and to which extents.
+        writer: of the run.
+        split_sizes: the number of examples by split, for the progress bar.
+    """
+    by_protocol = {
+        Protocol.TRAJECTORY: _train_trajectory,
+        Protocol.INDEPENDENT: _train_independent,
+    }
+    by_protocol[training.protocol](compiled, training, writer, split_sizes)
+
+
 def _loop(compiled: Compiled, writer: RunWriter) -> Callable[..., Progress]:
     """The host loop, but for the members that it trains and how far."""
     return functools.partial(
@@ -133,10 +154,3 @@ def _write(record: ExtentRecord, writer: RunWriter) -> None:
     """Make an extent permanent."""
     with told(record.extent, writer.directory):
         writer.write_extent(record)
-
-
-PROTOCOLS = {
-    Protocol.TRAJECTORY: _train_trajectory,
-    Protocol.INDEPENDENT: _train_independent,
-}
-"""What trains a collection by each protocol: `(compiled, training, writer, split_sizes)`."""

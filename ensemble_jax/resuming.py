@@ -121,12 +121,7 @@ def check_same_examples(workdir: Path, dataset: Dataset) -> None:
                 f"{workdir} has other examples of the probe {name} than there are now: "
                 f"choose another --workdir"
             )
-    stored = run.manifest.inputs
-    if not stored:
-        print(f"{workdir} is of an older version: whether its inputs have changed is not known")
-        return
-    changed = [name for name, digest in dataset.digests.items() if stored.get(name) != digest]
-    if changed:
+    if changed := run.manifest.changed_inputs(dataset.digests, workdir):
         raise ValueError(
             f"{workdir} was trained on other inputs than {dataset.name} has now "
             f"({', '.join(changed)} differ): choose another --workdir"

@@ -96,13 +96,21 @@ class Training:
     @property
     def depends_on_end(self) -> bool:
         """Whether the optimizer reads how many steps there are in all, as some schedules do."""
+        import jax
+
         from ensemble_jax.collection import use_all_cores
         from ensemble_jax.hyperparameters import Hyperparameters
 
         use_all_cores()  # before the optimizer makes arrays
         values = {name: x[0] for name, x in self.members.hyperparameters.items()}
         hp = Hyperparameters(values, num_steps=1, steps_per_epoch=1)
-        self.optimizer(hp)
+
+        def make() -> int:
+            self.optimizer(hp)
+            return 0
+
+        # It may make arrays, and no device is to be looked for yet: others may share in the work.
+        jax.eval_shape(make)
         return "num_steps" in hp.read
 
     def __str__(self) -> str:

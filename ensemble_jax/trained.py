@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import importlib.util
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 from jaxtyping import Float, Num
 
 from ensemble_jax.networks import Network, Variables, as_network, prepared, variable_shapes
+from ensemble_jax.numerics import own_settings
 from ensemble_jax.options import (
     Activation,
     ArchitectureOptions,
@@ -20,7 +25,7 @@ from ensemble_jax.options import (
     Model,
     Precision,
 )
-from ensemble_jax.training.checkpoints import Checkpoints, nested
+from ensemble_jax.training.checkpoints import Checkpoints, by_name, nested
 from ensemble_jax.zoo import make_architecture
 from ensemble_jax.zoo.architecture import Architecture
 
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from ensemble_jax.runs.parts import Part
 
 _BATCH_SIZE = 500
+_SAFETENSORS = ".safetensors"
 
 
 def variables_of(run: Run) -> Variables:
@@ -54,6 +60,50 @@ def params_of(run: Run, member: int | None) -> Any:
     return jax.tree.map(lambda x: x[row], params)
 
 
+def export(run: Run, member: int, path: str | os.PathLike) -> None:
+    """Write the parameters and the state of one member; see `Run.export`."""
+    path = Path(path)
+    if os.path.lexists(path):
+        raise ValueError(f"path {path} already exists: choose another")
+    as_file = path.suffix == _SAFETENSORS
+    if as_file and importlib.util.find_spec("safetensors") is None:
+        raise ModuleNotFoundError(f"{path.name} needs safetensors: pip install safetensors")
+    tree = _exported(run, member)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if as_file:
+        from safetensors.numpy import save
+
+        about = {"network": str(run.config.get("network", run.model)), "member": str(member)}
+        path.write_bytes(save(by_name(tree), about))
+    else:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(path.absolute(), tree)
+
+
+def _exported(run: Run, member: int) -> dict[str, Any]:
+    """What is written of a member."""
+    (row,) = _rows(run, [member])
+    variables = variables_of(run)
+    tree = {"params": variables.params, "state": variables.state}
+    own = jax.tree.map(lambda x: np.ascontiguousarray(x[row]), tree)
+    normalisation = {k: np.array(v, np.float32) for k, v in _normalisation(run).items()}
+    return {**{k: v for k, v in own.items() if v}, "normalisation": normalisation}
+
+
+def _normalisation(run: Run) -> Mapping[str, Any]:
+    """How inputs are normalised.
+
+    Raises:
+        ValueError: if an old run does not say it.
+    """
+    if not run.manifest.normalisation:
+        raise ValueError(
+            f"{run.directory} is of an older version, which did not record how inputs are "
+            f"normalised: train it again"
+        )
+    return run.manifest.normalisation
+
+
 def _variables_of_part(part: Part) -> Variables:
     if not part.checkpoints.is_dir():
         raise ValueError(f"{part.directory} has no checkpoint, from which members could be taken")
@@ -68,6 +118,7 @@ def _variables_of_part(part: Part) -> Variables:
     return Variables(variables.get("params", {}), variables.get("state", {}))
 
 
+@own_settings()
 def predict(
     run: Run,
     inputs: Num[np.ndarray, "M ..."],
@@ -98,9 +149,12 @@ def predict(
     rows = _rows(run, members)
     stored = variables_of(run)
     shapes = variable_shapes(one, jax.ShapeDtypeStruct((1, *expected), inputs.dtype))
-    like = jax.tree.structure(shapes)
-    if like != jax.tree.structure(stored):
+    named, wanted = by_name(stored), by_name(shapes)
+    if {k: x.shape[1:] for k, x in named.items()} != {k: x.shape for k, x in wanted.items()}:
         raise ValueError(f"network must be the one that {run.directory} was trained with")
+    # The network may keep its variables in types of its own.
+    leaves = [named[name] for name in wanted]
+    stored = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
 
     @jax.jit
     def of_member(variables, batch):
@@ -132,12 +186,7 @@ def _network_of(run: Run, network: Any) -> Network:
     """The network of one member, which takes examples as they are stored."""
     if network is None:
         network = run.network or _architecture_of(run)
-    normalisation = run.manifest.normalisation
-    if not normalisation:
-        raise ValueError(
-            f"{run.directory} is of an older version, which did not record how inputs are "
-            f"normalised: train it again"
-        )
+    normalisation = _normalisation(run)
     precision = Precision(run.manifest.plan.get("precision", Precision.FLOAT32.value))
     mean, std = (np.array(normalisation[name], np.float32) for name in ("mean", "std"))
     return prepared(as_network(network), mean=mean, std=std, precision=precision)

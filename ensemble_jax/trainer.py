@@ -80,6 +80,10 @@ def train(
     The same call with the same `workdir` continues a run that was interrupted, to the same bits;
     with later extents it trains on, and with more members it grows the run.
 
+    Several processes, such as one for each host or GPU, share the members of one run if each calls
+    `jax.distributed.initialize()` and then, before anything else that uses JAX, this function with
+    the same arguments; see docs/many_hosts.md.
+
     Args:
         network: of one member. A `flax.linen` module; a function `rngs -> flax.nnx.Module`; a pure
             pair `Network(init, apply)`; or the name of an architecture of the paper, such as
@@ -124,8 +128,8 @@ def train(
         OSError: if the folder cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
-    from ensemble_jax.processes.group import Alone
-    from ensemble_jax.processes.parts import train_collection
+    from ensemble_jax.processes.group import gathered
+    from ensemble_jax.processes.parts import await_run, train_collection
 
     training = make_training(
         network,
@@ -151,8 +155,12 @@ def train(
     if workdir is None:
         temporary = tempfile.TemporaryDirectory(prefix="ensemble_jax-", ignore_cleanup_errors=True)
         workdir = Path(temporary.name, "run")
-    run = train_collection(training, Path(workdir), Alone())
-    assert run is not None
+    with gathered() as team:
+        if temporary is not None and team.size > 1:
+            raise ValueError("workdir must be given, a folder that all processes share")
+        run = train_collection(training, Path(workdir), team)
+    if run is None:
+        run = await_run(training, Path(workdir))
     if not isinstance(network, str):
         run = dataclasses.replace(run, network=network)
     if temporary is not None:
@@ -260,7 +268,7 @@ def _train(
     )
     from ensemble_jax.processes.group import check_on_its_own
     from ensemble_jax.processes.waiting import await_begun
-    from ensemble_jax.protocols import PROTOCOLS, Compiled
+    from ensemble_jax.protocols import Compiled, train_by_protocol
     from ensemble_jax.training import CollectionTraining, make_member_training
 
     use_all_cores()
@@ -349,7 +357,7 @@ def _train(
 
     compiled = Compiled(collection, evaluate, placement, trained_on)
     sizes = {name: len(split) for name, split in dataset.splits.items()}
-    PROTOCOLS[training.protocol](compiled, training, writer, sizes)
+    train_by_protocol(compiled, training, writer, sizes)
 
 
 def _make_manifest(

@@ -63,8 +63,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove what the session's processes shared."""
-    if not hasattr(config, "workerinput"):
+    """Remove what the session's processes shared, where no other session's process started this."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
         shutil.rmtree(USER_CACHE, ignore_errors=True)
 
 

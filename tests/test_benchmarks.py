@@ -629,6 +629,7 @@ class TestBinary:
             timeout=300,
         )
 
+    @pytest.mark.slow
     def test_measures_and_writes(self, tmp_path):
         done = self.run(
             "--workloads=mlp_digits",
@@ -692,6 +693,7 @@ def test_workers_leave_with_the_driver(monkeypatch):
     assert started[0].poll() is not None
 
 
+@pytest.mark.slow
 def test_recording_measures_and_writes(tmp_path):
     done = subprocess.run(
         [
@@ -716,9 +718,16 @@ def test_recording_measures_and_writes(tmp_path):
     assert content["evaluation"]["least"] == pytest.approx(min(ratios))
     assert content["evaluation"]["largest"] == pytest.approx(max(ratios))
     table = (tmp_path / "recording.md").read_text()
-    assert table.count("| PASS |") + table.count("| SHORT |") == 2
+    assert table.count("| PASS |") + table.count("| SHORT |") == 6
+    seconds = content["seconds_of_evaluations"]
+    bare = seconds.pop("forward passes")
+    assert list(seconds) == ["predictions", "label_probability", "one number of each", "everything"]
+    for name, some in seconds.items():
+        ratios = [of_all / alone for of_all, alone in zip(some, bare, strict=True)]
+        assert content["recording"][name]["largest"] == pytest.approx(max(ratios))
 
 
+@pytest.mark.slow
 def test_the_input_pipeline_measures_and_writes(tmp_path):
     answer = subprocess.run(
         [

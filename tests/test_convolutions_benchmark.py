@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from benchmarks import layer_speeds
 from benchmarks.layer_speeds import LayerConvolution, convolutions_of
@@ -18,6 +19,7 @@ from ensemble_jax.zoo import make_architecture
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_writes_every_round_and_a_table(tmp_path):
     command = [sys.executable, "-m", "benchmarks.convolutions", f"--output={tmp_path}"]
     command += ["--workloads=small_cnn_digits", "--seconds=0.01"]
@@ -105,7 +107,7 @@ def test_a_network_without_convolutions_has_none():
 
 
 def test_the_same_program_is_timed_once(monkeypatch):
-    """Winograd's algorithm leaves kernels of one pixel to patches."""
+    """Winograd's algorithm leaves pictures to patches where kernels have one pixel."""
     timed = []
     monkeypatch.setattr(
         layer_speeds,

@@ -25,7 +25,7 @@ def test_members_are_named_by_their_numbers():
     made = members(range(3, 5), seed=9, learning_rate=0.5)
     assert list(made.ids) == [3, 4]
     arrays, training_sets, remarks = given(made)
-    assert all(stream.tolist() == [3, 4] for stream in arrays.streams)
+    assert all(stream.tolist() == [3, 4] for stream in arrays.source_ids)
     assert arrays.seed.tolist() == [9, 9]
     assert arrays.train_indices is arrays.train_labels is training_sets is None
     assert made.recorded_values == {"learning_rate": [0.5, 0.5], "seed": [9, 9]}
@@ -56,7 +56,7 @@ def test_some_of_the_members_stay_what_they_are():
 def test_several_settings_have_the_same_members():
     made = concatenate([members(3, learning_rate=0.5), members(3, seed=5, learning_rate=0.25)])
     assert list(made.ids) == [0, 1, 2, 3, 4, 5]
-    assert given(made).members.streams.order.tolist() == [0, 1, 2] * 2
+    assert given(made).members.source_ids.order.tolist() == [0, 1, 2] * 2
     assert made.recorded_values == {
         "setting": [0, 0, 0, 1, 1, 1],
         "number": [0, 1, 2] * 2,
@@ -78,7 +78,7 @@ def test_what_one_collection_cannot_have(other, told):
 
 
 def test_what_is_tied_is_shared():
-    streams = given(members(4, tied=("order", "dropout"))).members.streams
+    streams = given(members(4, tied=("order", "dropout"))).members.source_ids
     assert streams.initialisation.tolist() == [0, 1, 2, 3]
     assert streams.order.tolist() == streams.dropout.tolist() == [0, 0, 0, 0]
 

@@ -9,8 +9,8 @@ import pytest
 
 import ensemble_jax as ej
 from ensemble_jax.numerics import unusual_settings
+from ensemble_jax.options import Source
 from ensemble_jax.runs import load_run
-from ensemble_jax.training import Stream
 from ensemble_jax.training.keys import member_key
 
 INPUTS, LABELS = np.random.default_rng(0).normal(size=(24, 6)), np.arange(24) % 3
@@ -64,7 +64,7 @@ def usual(tmp_path_factory):
 def test_settings_of_jax_change_no_member(usual, assert_same_records, tmp_path, setting):
     with setting():
         run = train(tmp_path / "run")
-        key = member_key(0, Stream.ORDER, 0)
+        key = member_key(0, Source.ORDER, 0)
     assert_same_records(run.directory, usual.directory)
     assert run.manifest.prng == str(jax.random.key_impl(key)) == "threefry2x32"
 

@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 
 import ensemble_jax as ej
 from ensemble_jax.data import Probe
+from ensemble_jax.runs import extent_bytes
 
 N, K = 3, 4
 ALL = ("label_probability", "margin", "loss", "entropy", "probabilities", "logits")
@@ -120,6 +121,25 @@ def test_by_default_it_is_the_probability_of_the_label(data, tmp_path, capsys):
     )
 
 
+def test_the_truth_is_kept_and_nobody_is_trained_on_it(data, tmp_path):
+    noisy = (data.train.labels + (np.arange(42) % 5 == 0)) % K
+    of_truth = ej.Dataset.from_arrays(
+        train=(data.train.inputs, noisy),
+        test=(data.test.inputs, data.test.labels),
+        train_true_labels=data.train.labels,
+    )
+    given = {"members": 2, "batch_size": 10, "extents": (0, 1), "plan": "default,num_devices=1"}
+    run = ej.train(network(), of_truth, workdir=tmp_path / "a", **given)
+    np.testing.assert_array_equal(run.labels["train"], noisy)
+    np.testing.assert_array_equal(run.true_labels("train"), data.train.labels)
+    assert run.true_labels("test") is None
+    without = ej.Dataset.from_arrays(
+        train=(data.train.inputs, noisy), test=(data.test.inputs, data.test.labels)
+    )
+    other = ej.train(network(), without, workdir=tmp_path / "b", **given)
+    assert_same(run, other)
+
+
 class Listener:
     """An observer that keeps the records that it is told."""
 
@@ -148,6 +168,7 @@ def test_labels_are_those_of_the_set_and_observers_are_told(data, tmp_path):
     np.testing.assert_array_equal(run.true_labels("train"), data.train.labels)
     assert run.true_labels("test") is None
     for record, extent in zip(listener.records, EXTENTS, strict=True):
+        assert record.num_bytes == extent_bytes(run.manifest)
         told = record.splits["train"].recorded["margin"]
         np.testing.assert_array_equal(told, run.recorded("margin", "train", extent)[0])
 

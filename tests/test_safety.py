@@ -46,6 +46,9 @@ MODULES = {
 NOT_IMPORTED = {
     "tensorflow": "tensorflow-datasets, to prepare a set",
     "importlib_resources": "tensorflow-datasets, which does not declare it",
+    "datasets": "tests/data/test_constructors.py, where it is installed",
+    "equinox": "tests/networks/test_equinox.py, where it is installed",
+    "pytest-xdist": "pytest, by the option -n",
     "setuptools": "tests/test_packaging.py, to build the wheel",
     "import-linter": ".ci/run",
     "pyright": ".ci/run",
@@ -190,7 +193,7 @@ def test_what_the_package_imports_it_requires():
     required = {name_of(requirement) for requirement in PROJECT["dependencies"]}
     modules = {MODULES.get(name, name) for name in required}
     # Asked for where they are needed, with a line that says how to install them.
-    modules |= {"tensorflow_datasets", "cv2"}
+    modules |= {"tensorflow_datasets", "cv2", "safetensors", "pyarrow"}
     own = {"ensemble_jax", "experiments", "benchmarks"}
     standard = sys.stdlib_module_names
     for path in SOURCES:

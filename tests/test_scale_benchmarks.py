@@ -31,6 +31,7 @@ def run_benchmark(name, *options):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_collection_that_is_killed_stays_within_its_memory_and_loses_nothing(tmp_path):
     # As many undisturbed members, so that they have the same programs.
     table = run_benchmark(
@@ -123,6 +124,7 @@ class TestArchitectures:
         )
         assert two - one == 5 * 4
 
+    @pytest.mark.slow
     def test_measures_and_writes(self, tmp_path):
         run_benchmark(
             "architectures",
@@ -180,5 +182,5 @@ class TestPage:
         of = scale.cost(large, machine, {"architectures": {"tiny": row}})
         assert (of.data_bytes, of.members_at_once) == (39, 3)
         assert of.feed_per_second == pytest.approx(60 / (of.seconds / scale.ASSUMED_FRACTION))
-        assert example.record_bytes == 5 * (2 + 10 + 1 + 3)
-        assert example._replace(num_classes=257).record_bytes == 5 * (2 + 20 + 1 + 6)
+        assert example.record_bytes == 5 * (2 + 30 + 1 + 9)
+        assert example._replace(num_classes=257).record_bytes == 5 * (2 + 40 + 1 + 12)

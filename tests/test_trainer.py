@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from functools import partial
@@ -16,9 +17,10 @@ from flax import linen as nn
 from flax import nnx
 
 import ensemble_jax as ej
+from ensemble_jax.data import Probe
 from ensemble_jax.networks import as_network
 from ensemble_jax.ops import fast_key
-from ensemble_jax.training import Stream
+from ensemble_jax.options import Source
 from ensemble_jax.training.keys import member_key
 
 N, EPOCHS, BATCH, NUM_TRAIN, K = 3, 3, 8, 21, 3
@@ -88,7 +90,7 @@ def plain_loop(network, member, mean, std):
     """One network of Flax and optax, step by step; the probabilities of the test examples."""
     one = as_network(network)
     inputs, labels = (TRAIN[0] - mean) / std, TRAIN[1]
-    variables = one.init(member_key(0, Stream.INITIALISATION, member), inputs)
+    variables = one.init(member_key(0, Source.INITIALISATION, member), inputs)
     steps = -(-NUM_TRAIN // BATCH)
     rule = optax.adamw(optax.cosine_decay_schedule(RATES[member], EPOCHS * steps))
     state = rule.init(variables.params)
@@ -106,7 +108,7 @@ def plain_loop(network, member, mean, std):
     for epoch in range(EPOCHS):
         order, dropout = (
             jax.random.fold_in(member_key(0, stream, member), epoch)
-            for stream in (Stream.ORDER, Stream.DROPOUT)
+            for stream in (Source.ORDER, Source.DROPOUT)
         )
         rows = np.asarray(jax.random.permutation(order, NUM_TRAIN))
         for number in range(steps):
@@ -175,6 +177,12 @@ def test_other_inputs_members_and_schedules_are_refused(data, tmp_path):
     more = ej.members(N + 1, learning_rate=[*RATES, 1.0])
     with pytest.raises(ValueError, match=r"other inputs than arrays has now \(train.inputs differ"):
         train(pure_network(), changed, extents=(0,), members=more, workdir=folder)
+    # The same ids, other pixels.
+    probed = dataclasses.replace(data, probes={"new": Probe(TEST[0], np.arange(10))})
+    train(pure_network(), probed, extents=(0,), workdir=tmp_path / "probed")
+    probed = dataclasses.replace(data, probes={"new": Probe(TEST[0] + 1, np.arange(10))})
+    with pytest.raises(ValueError, match=r"other inputs than arrays has now \(new.inputs differ\)"):
+        train(pure_network(), probed, extents=(0,), members=more, workdir=tmp_path / "probed")
     other = ej.members(N, learning_rate=1.0)
     with pytest.raises(ValueError, match=r"another learning_rate, .* member 0: 0.003\d* -> 1.0"):
         train(pure_network(), data, members=other, extents=(0,), workdir=folder)

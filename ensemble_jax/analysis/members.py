@@ -20,9 +20,9 @@ class MemberMean(NamedTuple):
         count: `[...]`, how many members count.
     """
 
-    mean: Float[np.ndarray, ...]
-    standard_error: Float[np.ndarray, ...]
-    count: Int[np.ndarray, ...]
+    mean: Float[np.ndarray, "*axes"]
+    standard_error: Float[np.ndarray, "*axes"]
+    count: Int[np.ndarray, "*axes"]
 
 
 def member_mean(

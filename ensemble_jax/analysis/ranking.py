@@ -59,7 +59,7 @@ def spearman(first: Shaped[Any, " M"], second: Shaped[Any, " M"]) -> float:
 
 def reliability(
     score: Score | Callable[[Mapping[str, Any]], Any],
-    arrays: Mapping[str, Shaped[Any, ...]],
+    arrays: Mapping[str, Shaped[Any, "*axes"]],
     counts: Sequence[int],
     seed: int,
     extents: Sequence[int] | None = None,
@@ -177,7 +177,7 @@ def members_needed(result: Reliability, target: float = 0.9) -> float:
 
 def bootstrap_error(
     score: Score | Callable[[Mapping[str, Any]], Any],
-    arrays: Mapping[str, Shaped[Any, ...]],
+    arrays: Mapping[str, Shaped[Any, "*axes"]],
     seed: int,
     num_resamples: int = 100,
 ) -> Float[np.ndarray, " M"]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -13,47 +13,14 @@ from ensemble_jax.analysis.memorization import Estimate
 from ensemble_jax.analysis.outputs import label_margin, label_probability
 from ensemble_jax.analysis.score_table import score_examples
 
+if TYPE_CHECKING:
+    from ensemble_jax.runs.arrays import RunArrays
+
 _TRAIN = "train"
 
 
-class RecordedRun(Protocol):
-    """What is read of a run (`load_run`), or of anything that has the same."""
-
-    @property
-    def extents(self) -> Sequence[int]:
-        """The extents there are, ascending."""
-        ...
-
-    @property
-    def labels(self) -> Mapping[str, Shaped[np.ndarray, " M"]]:
-        """By split."""
-        ...
-
-    @property
-    def train_mask(self) -> Shaped[np.ndarray, "N M"]:
-        """Whether a member was trained on an example of the split `train`."""
-        ...
-
-    @property
-    def recorded_quantities(self) -> Mapping[str, Collection[str]]:
-        """By split, what `recorded` gives."""
-        ...
-
-    def correct(self, split: str, extents: Any) -> Shaped[np.ndarray, "E N M"]:
-        """Whether a member is right."""
-        ...
-
-    def predictions(self, name: str, extents: Any) -> Shaped[np.ndarray, "E N M"]:
-        """The predicted classes."""
-        ...
-
-    def recorded(self, quantity: str, name: str, extents: Any) -> Shaped[np.ndarray, "E N M ..."]:
-        """A further quantity."""
-        ...
-
-
 def example_scores(
-    run: RecordedRun,
+    run: RunArrays,
     split: str = _TRAIN,
     names: Collection[str] | None = None,
     extents: Sequence[int] | None = None,
@@ -65,7 +32,7 @@ def example_scores(
     those that are known of no example, as memorization where all members have one training set.
 
     Args:
-        run: of `load_run` or `train`.
+        run: of `load_run` or `train`, or anything that has its arrays.
         split: whose examples.
         names: of `SCORES`; all by default.
         extents: the epochs to read; all by default. What is of one extent is of the last of them.
@@ -90,8 +57,8 @@ def example_scores(
 
 
 def arrays_of_run(
-    run: RecordedRun, split: str = _TRAIN, extents: Sequence[int] | None = None
-) -> dict[str, Shaped[np.ndarray, ...]]:
+    run: RunArrays, split: str = _TRAIN, extents: Sequence[int] | None = None
+) -> dict[str, Shaped[np.ndarray, "*axes"]]:
     """What a run recorded of the examples of a split, by names of `AXES`.
 
     Label probabilities and margins follow from recorded probabilities and logits where they are not
@@ -142,7 +109,7 @@ def arrays_of_run(
     return arrays
 
 
-def _probabilities(run: RecordedRun, split: str, extent: int) -> Shaped[np.ndarray, "N M K"]:
+def _probabilities(run: RunArrays, split: str, extent: int) -> Shaped[np.ndarray, "N M K"]:
     """Those of one extent, in float16."""
     if "probabilities" in run.recorded_quantities[split]:
         return run.recorded("probabilities", split, extent)[0]

@@ -79,7 +79,7 @@ class Score:
         """The score of the arrays that it needs, by name; others may be there, too."""
         return self.function(**{name: arrays[name] for name in self.needs})
 
-    def suspicion(self, values: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+    def suspicion(self, values: Float[np.ndarray, "*axes"]) -> Float[np.ndarray, "*axes"]:
         """The values, negated if needed, so that large ones mean hard examples."""
         return values if self.hard_is_large else -values
 
@@ -125,7 +125,9 @@ def _quality(score: QualityScore, adjusted: bool) -> Callable[..., np.ndarray]:
     return partial(_held_out_quality, score=score, adjusted=adjusted)
 
 
-def collection_value(result: Shaped[Any, ...], where: Shaped[Any, "N M"] | None = None) -> Estimate:
+def collection_value(
+    result: Shaped[Any, "*axes"], where: Shaped[Any, "N M"] | None = None
+) -> Estimate:
     """What a collection says, from what a score gives: the mean over its members, if it is theirs.
 
     Args:
@@ -148,7 +150,7 @@ def collection_value(result: Shaped[Any, ...], where: Shaped[Any, "N M"] | None 
 
 
 def score_examples(
-    arrays: Mapping[str, Shaped[Any, ...]],
+    arrays: Mapping[str, Shaped[Any, "*axes"]],
     names: Collection[str] | None = None,
     where: Shaped[Any, "N M"] | None = None,
 ) -> dict[str, Estimate]:
@@ -239,6 +241,7 @@ _TRAINED = ("correct", "train_mask")
 _HELD_OUT = ("probabilities", "labels", "train_mask")
 _SELF, _MARGIN = QualityScore.SELF_CONFIDENCE, QualityScore.NORMALIZED_MARGIN
 _HACOHEN = "Hacohen & Weinshall 2019"
+_LAKSHMINARAYANAN = "Lakshminarayanan, Pritzel & Blundell 2017"
 _TONEVA = "Toneva et al. 2019"
 _SHWARTZ = "Shwartz, Stern & Weinshall 2022"
 _CARTOGRAPHY = "Swayamdipta et al. 2020"
@@ -265,7 +268,7 @@ _ROWS: list[tuple[str, Callable, tuple[str, ...], bool, bool, str]] = [
     ("el2n", el2n, ("probabilities", "labels"), _HARD, _ALONE, "Paul et al. 2021"),
     ("vote_entropy", _vote_entropy, ("predictions",), _HARD, _TOGETHER, "Engelson & Dagan 1999"),
     ("entropy", entropy, _OUTPUTS, _HARD, _ALONE, "Shannon 1948"),
-    ("predictive_entropy", predictive_entropy, _OUTPUTS, _HARD, _TOGETHER, "Houlsby et al. 2011"),
+    ("predictive_entropy", predictive_entropy, _OUTPUTS, _HARD, _TOGETHER, _LAKSHMINARAYANAN),
     ("mutual_information", mutual_information, _OUTPUTS, _HARD, _TOGETHER, "Houlsby et al. 2011"),
     ("c_score", _last_c_score, _TRAINED, _EASY, _TOGETHER, "Jiang et al. 2021"),
     ("memorization", _last_memorization, _TRAINED, _HARD, _TOGETHER, "Feldman & Zhang 2020"),

@@ -88,3 +88,8 @@ def check_same_data(dataset: Dataset, run: Run) -> None:
                 f"{dataset.name} has changed since {run.directory} was made: its {split} examples "
                 f"are others"
             )
+    if changed := run.manifest.changed_inputs(dataset.digests, run.directory):
+        raise ValueError(
+            f"{dataset.name} has changed since {run.directory} was made ({', '.join(changed)} "
+            f"differ)"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -48,6 +49,8 @@ def _answer(given: str) -> None:
 def run_verb(verb: str, arguments: Sequence[str] | None = None) -> None:
     """Do what a verb stands for, with these arguments or else all of the command line; it ends."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Figures are files here; Matplotlib refuses to be imported for a screen that there is not.
+    os.environ["MPLBACKEND"] = "agg"
     # What is imported takes a second, in which a signal may come, too.
     with lenient_output(), handled(end_interrupted):
         binary.run(import_module(f"ensemble_jax.cli.{verb}"), arguments)

@@ -67,7 +67,13 @@ def main() -> None:
 
     from ensemble_jax.report.run_report import analyze  # Matplotlib loads slowly
 
-    written = analyze(run, workdir, data_dir=config.data_dir).paths
+    try:
+        written = analyze(run, workdir, data_dir=config.data_dir).paths
+    except OSError as error:
+        raise OSError(
+            f"the report cannot be written, the training is safe, and `ensemble-jax analyze "
+            f"--run={workdir}` writes it: {error}"
+        ) from error
     accuracy = run.metrics["test_accuracy"][-1]
     print(
         f"test accuracy after epoch {run.extents[-1]}: {accuracy.mean():.4f} "

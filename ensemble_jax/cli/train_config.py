@@ -25,6 +25,7 @@ from ensemble_jax.options import (
     parse_record,
 )
 from ensemble_jax.plan import parse_plan_request
+from ensemble_jax.runs.manifest import MOST_MEMBERS
 
 _RANGE = re.compile(r"(\d+):(\d+)")
 _MOST_SEED = 2**32 - 1
@@ -62,7 +63,7 @@ class TrainConfig:
         dataset: digits, mnist, fashion_mnist, cifar10, cifar100, a CIFAR-100 superclass such as
             small_mammals, cats_and_dogs, tiny_imagenet, vggface2, imagenet2012, gabor, gabor24,
             gaussian, stackoverflow, npz:PATH, folder:PATH, tsv:PATH or csv:PATH, as `load_dataset`
-            has them.
+            has them; with options such as csv:PATH?text=post&label=tag or folder:PATH?size=64.
         classes: names of two or more classes; the others are left out. Label k is the k-th of them.
         train_fraction: the part of the train examples that is kept, for all members the same, drawn
             by the seed within each class; in (0, 1].
@@ -71,7 +72,7 @@ class TrainConfig:
         random_labels: replaces all labels, of train and test, by random ones, drawn by the seed
             uniformly over all classes.
         probes: sets without labels, of which only predictions are recorded: noise[:M] (Gaussian, of
-            the train images' mean and deviation), uniform_noise[:M], images:PATH (a folder of
+            the train images' mean and std), uniform_noise[:M], images:PATH (a folder of
             images, cropped and resized), test_of:DATASET; NAME=... gives one another name.
         data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
         word_vectors: a file of word vectors in GloVe's text format, for texts (stackoverflow,
@@ -252,6 +253,7 @@ class TrainConfig:
         if not self.member_ids:
             raise ValueError(f"members must hold at least one member, got {self.members!r}")
         _check_at_most("members", self.member_ids[-1], _MOST)
+        _check_at_most("num_members", len(self.member_ids), MOST_MEMBERS)
         self._check_extents()
         for name in ("width", "depth", "kernel_size", "dense", "growth"):
             _check_at_least(name, getattr(self, name), 0)

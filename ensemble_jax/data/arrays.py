@@ -16,7 +16,7 @@ from ensemble_jax.data.folders import Folders
 from ensemble_jax.data.wording import first_few, shortened
 
 NPZ_PREFIX = "npz:"
-"""What comes before the path in the name of such a data set."""
+"""The prefix of the name of such a data set, before the path."""
 
 _SPLITS = ("train", "test")
 _CHANNELS = (1, 3, 4)
@@ -275,7 +275,9 @@ def _inputs(name: str, what: str, given: Any) -> Shaped[np.ndarray, "M ..."]:
             f"{name}: {what} must be a non-empty [M, ...], got the shape {inputs.shape}"
         )
     kind = inputs.dtype.kind
-    if inputs.ndim == 4 and has_channels_first(inputs.shape[1:]):
+    # Height and width of fewer pixels than there may be channels say nothing.
+    clear = inputs.ndim == 4 and min(inputs.shape[2:]) > max(_CHANNELS)
+    if clear and has_channels_first(inputs.shape[1:]):
         raise ValueError(
             f"{name}: {what} must have their channels last, as [M, height, width, channels], got "
             f"the shape {inputs.shape}, which looks like channels first: numpy.moveaxis(x, 1, -1)"

@@ -1,4 +1,4 @@
-"""Arrays that take long to make, kept on disk and mapped into memory when they are read again."""
+"""A cache on disk for arrays that take long to make; cached arrays are mapped into memory."""
 
 from __future__ import annotations
 

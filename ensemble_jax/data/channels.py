@@ -8,7 +8,7 @@ from jaxtyping import Float32, Float64
 from ensemble_jax.data.draws import random_order, seed_of
 from ensemble_jax.data.stored import Inputs, StoredInputs, read_inputs
 
-# Examples are widened to float64 in pieces of about this many values (8 MiB).
+# Examples are converted to float64 in pieces of about this many values (8 MiB).
 _VALUES_PER_CHUNK = 1 << 20
 # The mean over so many photographs is known to 1 of 255; reading them takes seconds.
 _MOST_READ = 4096

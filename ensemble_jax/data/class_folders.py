@@ -16,12 +16,12 @@ import numpy as np
 
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.folders import Folders
-from ensemble_jax.data.image_files import IMAGE_SUFFIXES, ImageForm, decode_images, list_images
+from ensemble_jax.data.image_files import IMAGE_SUFFIXES, ImageSpec, decode_images, list_images
 from ensemble_jax.data.name_options import FLAG, NameOption, split_name
 from ensemble_jax.data.wording import first_few
 
 FOLDER_PREFIX = "folder:"
-"""What comes before the path in the name of such a data set."""
+"""The prefix of the name of such a data set, before the path."""
 
 _OPTIONS = {
     "size": NameOption(r"[1-9]\d{0,4}", "a number of pixels", lambda s: (int(s), int(s))),
@@ -40,7 +40,7 @@ class _FolderName(NamedTuple):
     """What a name says."""
 
     path: Path
-    form: ImageForm
+    form: ImageSpec
 
 
 def load_folder(name: str, folders: Folders) -> Dataset:
@@ -62,10 +62,9 @@ def load_folder(name: str, folders: Folders) -> Dataset:
 
     Labels are 0, 1, ... in the order of the sorted names of the folders, which are the class names;
     ids are the paths relative to `PATH`. Examples are sorted by class and path. An image is a file
-    that ends in one of `IMAGE_SUFFIXES`; other and hidden files are passed over. Links are followed,
-    to folders of classes too, since subsets are made of them; nothing is ever written here.
-    `decode_images` says
-    what becomes of transparency, palettes and 16 bits. Inputs are uint8
+    that ends in one of `IMAGE_SUFFIXES`; other and hidden files are passed over, which `Dataset.summary` counts. Links are followed, to
+    folders of classes too, since subsets are made of links; nothing is ever written here.
+    `decode_images` says what becomes of transparency, palettes and 16 bits. Inputs are uint8
     `[M, height, width, channels]`, read-only.
 
     Raises:
@@ -76,7 +75,7 @@ def load_folder(name: str, folders: Folders) -> Dataset:
     return from_folder(name, path, form, folders)
 
 
-def from_folder(name: str, path: Path, form: ImageForm, folders: Folders) -> Dataset:
+def from_folder(name: str, path: Path, form: ImageSpec, folders: Folders) -> Dataset:
     """As `load_folder`, of a folder and a form; the name is for messages."""
     if not path.is_dir():
         raise ValueError(f"{name}: {path} is not a folder")
@@ -111,7 +110,7 @@ def parse_folder_name(name: str) -> _FolderName:
     (64, 64)
     """
     path, values = split_name(name, FOLDER_PREFIX, _OPTIONS)
-    form = ImageForm(
+    form = ImageSpec(
         size=values.get("size"),
         channels=values.get("channels"),
         skip_broken=values.get("skip_broken", False),
@@ -122,7 +121,7 @@ def parse_folder_name(name: str) -> _FolderName:
 
 
 def load_classes(
-    name: str, root: Path, files: Mapping[str, FilesByClass], form: ImageForm, folders: Folders
+    name: str, root: Path, files: Mapping[str, FilesByClass], form: ImageSpec, folders: Folders
 ) -> Dataset:
     """The data set of the images in `files["train"]` and `files["test"]`.
 
@@ -197,7 +196,7 @@ def _split_folders(name: str, path: Path) -> Mapping[str, FilesByClass]:
 
 
 def _class_folders(name: str, root: Path, folder: Path) -> FilesByClass:
-    """The images in each of a folder's class folders, of which there are at least two."""
+    """The images in each class folder of a folder, which must have at least two of them."""
     classes = _subfolders(folder)
     if classes and set(classes) <= {"train", "test", "val"}:
         raise ValueError(
@@ -251,7 +250,7 @@ def _divided(name: str, files: FilesByClass) -> Mapping[str, FilesByClass]:
 
 
 def _subfolders(folder: Path) -> list[str]:
-    """The sorted names of the visible folders in a folder, if there is such a one."""
+    """The sorted names of the visible subfolders of a folder; none if it does not exist."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:

@@ -225,9 +225,9 @@ class Dataset:
         """
         from ensemble_jax.data.class_folders import FOLDER_PREFIX, from_folder
         from ensemble_jax.data.folders import resolve_folders
-        from ensemble_jax.data.image_files import ImageForm
+        from ensemble_jax.data.image_files import ImageSpec
 
-        form = ImageForm(
+        form = ImageSpec(
             None if size is None else (size, size),
             channels,
             skip_broken,

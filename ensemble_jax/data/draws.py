@@ -1,4 +1,4 @@
-"""What is drawn once and for all from a seed: it is part of a data set's or a run's definition.
+"""Random numbers from a seed that never change: they define data sets and runs.
 
 Everything comes from the raw stream of PCG64, which NumPy promises never to change; the methods of
 `numpy.random.Generator` come without that promise. Orders and uniform numbers are therefore the
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64, Int, UInt64
 
 Seed = int | Sequence[int]
-"""What a stream depends on: a number, or several that are told apart by their places."""
+"""The seed of a stream: a number, or a sequence of numbers."""
 
 
 def seed_of(purpose: str, seed: int) -> list[int]:

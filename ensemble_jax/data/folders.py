@@ -40,9 +40,14 @@ def resolve_folders(
     '/scratch/cache'
     """
     return Folders(
-        data=Path(
-            data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-        ).expanduser(),
-        cache=Path(cache_dir or os.environ.get("ENSEMBLE_JAX_CACHE") or user_cache()).expanduser(),
-        word_vectors=Path(word_vectors).expanduser() if word_vectors else None,
+        data=_expanded(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"),
+        cache=_expanded(cache_dir or os.environ.get("ENSEMBLE_JAX_CACHE") or user_cache()),
+        word_vectors=_expanded(word_vectors) if word_vectors else None,
     )
+
+
+def _expanded(path: str | os.PathLike) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # a user without a home, as there are in containers
+        return Path(path)

@@ -34,7 +34,7 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _FILES_PER_CALL = 64
 _MAX_THREADS = 16
-# So many files are told in a warning; more would hide what it says.
+# A warning names at most so many files.
 _FILES_SHOWN = 20
 # To be raised whenever the arrays made from the same files change.
 _LAYOUT = 2
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class ImageForm:
+class ImageSpec:
     """What all images of a set are made to be.
 
     Attributes:
@@ -124,7 +124,7 @@ def load_images(
     if not ids:
         raise ValueError(f"{name}: {path} holds no images; they end in {' '.join(IMAGE_SUFFIXES)}")
     ids.sort()
-    form = ImageForm(size, channels, skip_broken, "mend or remove it, or skip such by skip_broken")
+    form = ImageSpec(size, channels, skip_broken, "mend or remove it, or skip such by skip_broken")
     decoded = decode_images(name, path, {"images": ids}, form, folders.cache)["images"]
     return decoded.images, np.array(ids)[decoded.rows]
 
@@ -146,7 +146,7 @@ def decode_images(
     name: str,
     root: Path,
     files: Mapping[str, Sequence[str]],
-    form: ImageForm,
+    form: ImageSpec,
     cache_dir: Path,
 ) -> Mapping[str, DecodedImages]:
     """Groups of files, each as one array, decoded once and then mapped from the cache.
@@ -213,7 +213,7 @@ def _tell_skipped(
 
 
 def _decode(
-    name: str, root: Path, files: Mapping[str, Sequence[str]], form: ImageForm
+    name: str, root: Path, files: Mapping[str, Sequence[str]], form: ImageSpec
 ) -> dict[str, np.ndarray]:
     """The arrays that are kept in the cache."""
     if form.size is None or form.channels is None:
@@ -301,7 +301,7 @@ class _Decoding(NamedTuple):
             self.colour_peaks[row] = look.colour_peak
 
 
-def _first_look(file: PIL.Image.Image, form: ImageForm) -> _Look:
+def _first_look(file: PIL.Image.Image, form: ImageSpec) -> _Look:
     """Decodes a file, unless it must be known first which range all files use."""
     if has_16_bits(file):
         return _Look(None, peak=int(np.asarray(file).max()))
@@ -312,8 +312,8 @@ def _first_look(file: PIL.Image.Image, form: ImageForm) -> _Look:
     return _Look(pixels, colour_peak=int(pixels.max()) if wide else -1)
 
 
-def _scaled(file: PIL.Image.Image, form: ImageForm, bits: int) -> _Look:
-    """Decodes a file of which it is known how many bits are in use."""
+def _scaled(file: PIL.Image.Image, form: ImageSpec, bits: int) -> _Look:
+    """Decodes a file of 16 bits, once the number of bits in use is known."""
     return _Look(_pixels(file, form, bits))
 
 
@@ -343,8 +343,8 @@ def _check_colours(name: str, groups: Mapping[str, _Decoding]) -> None:
 
 
 def _completed(
-    name: str, root: Path, files: Mapping[str, Sequence[str]], form: ImageForm
-) -> ImageForm:
+    name: str, root: Path, files: Mapping[str, Sequence[str]], form: ImageSpec
+) -> ImageSpec:
     """The form with what the user left to the files, from their headers."""
     paths = [path for group in files.values() for path in group]
     headers: list[_Header | None] = [None] * len(paths)
@@ -391,7 +391,7 @@ def _decode_files(decode: Callable[[range], None], count: int, description: str)
 
 
 def fit_encoded_image(
-    encoded: bytes, form: ImageForm
+    encoded: bytes, form: ImageSpec
 ) -> UInt8[np.ndarray, "height width channels"]:
     """The pixels of one image file, given its bytes, as `decode_images` makes them.
 
@@ -432,9 +432,9 @@ def image_pixels(
 
 
 def _attempt(
-    name: str, path: Path, form: ImageForm, read: Callable[[PIL.Image.Image], T]
+    name: str, path: Path, form: ImageSpec, read: Callable[[PIL.Image.Image], T]
 ) -> T | None:
-    """What `read` makes of an image, or None where it is broken and such are skipped."""
+    """The result of `read` on an image, or None if the image is broken and is to be skipped."""
     import PIL.Image
 
     try:
@@ -457,7 +457,7 @@ def _reason(error: Exception) -> str:
 
 
 def _header(file: PIL.Image.Image) -> _Header:
-    """The size as it is after turning, and whether there is no colour."""
+    """The size after the image is turned upright, and whether it is grey."""
     width, height = file.size
     turned = _orientation(file) >= 5
     return _Header((width, height) if turned else (height, width), file.mode in _GREY_MODES)
@@ -474,7 +474,7 @@ def _orientation(file: PIL.Image.Image) -> int:
 
 
 def _pixels(
-    file: PIL.Image.Image, form: ImageForm, bits: int = 16
+    file: PIL.Image.Image, form: ImageSpec, bits: int = 16
 ) -> UInt8[np.ndarray, "height width channels"]:
     """An image in a form that leaves nothing open."""
     import PIL.Image
@@ -488,7 +488,7 @@ def _pixels(
     image = PIL.ImageOps.exif_transpose(file) if _orientation(file) != 1 else file
     image = _with_channels(image, form.channels, bits)
     if image.size != (width, height):
-        # Not by the filter's own box, which averages over pixels beyond it.
+        # Cropped first: the filter's own `box` also averages over pixels outside the box.
         image = image.crop(_centred_box(image.size, (width, height)))
         image = image.resize((width, height), PIL.Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(height, width, -1)

@@ -1,4 +1,4 @@
-"""ImageNet-2012, whose images are read when they are needed: all of them fit into no memory."""
+"""ImageNet-2012. Its images do not fit into memory and are read when they are needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Int, UInt8
 
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.folders import Folders
-from ensemble_jax.data.image_files import ImageForm, fit_encoded_image
+from ensemble_jax.data.image_files import ImageSpec, fit_encoded_image
 from ensemble_jax.data.name_options import NameOption, split_name
 from ensemble_jax.data.prepared import (
     PreparedSet,
@@ -25,11 +25,11 @@ from ensemble_jax.data.stored import StoredInputs
 IMAGENET = "imagenet2012"
 """The name of that set, tensorflow-datasets' own."""
 IMAGENET_PREFIX = f"{IMAGENET}?"
-"""What comes before an option in the name of such a data set."""
+"""The prefix of the name of such a data set, before an option."""
 
 _SIZE = 224
 _OPTIONS = {"size": NameOption(r"[1-9]\d{0,3}", "a number of pixels", int)}
-# The labels of its own split `test` are not public.
+# The labels of ImageNet's split `test` are not public.
 _SPLITS = {"train": "train", "test": "validation"}
 
 
@@ -52,7 +52,7 @@ def load_imagenet(name: str, folders: Folders) -> Dataset:
     own_splits = tuple(_SPLITS.values())
     prepared = find_prepared(IMAGENET, folders.data, own_splits)
     arrays = prepared_arrays(IMAGENET, folders, splits=own_splits, images=False)
-    form = ImageForm((size, size), channels=3)
+    form = ImageSpec((size, size), channels=3)
     splits = {}
     for split, own in _SPLITS.items():
         labels = arrays[f"{own}_label"]
@@ -81,7 +81,7 @@ def parse_imagenet_name(name: str) -> int:
 
 
 def _image_reader(
-    prepared: PreparedSet, split: str, form: ImageForm
+    prepared: PreparedSet, split: str, form: ImageSpec
 ) -> Callable[[Int[np.ndarray, " m"]], UInt8[np.ndarray, "m height width channels"]]:
     """Reads images of a split by their positions."""
     source = raw_records(open_records(prepared), split)

@@ -104,7 +104,7 @@ def summary(dataset: Dataset) -> str:
 
 
 def _unknown_share(ids: Int[np.ndarray, "M L"]) -> float:
-    """Which part of the words of texts has no id of its own."""
+    """The share of words that are unknown, 0..1; padding does not count."""
     return float((ids == UNKNOWN).sum() / (ids != PADDING).sum())
 
 

@@ -1,4 +1,4 @@
-"""Data sets from the objects of other libraries, of which none is imported."""
+"""Data sets from the objects of other libraries. None of these libraries is imported."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Shuffle pools: the parts in which a set comes to a device whose memory all of it would exceed.
+"""Shuffle pools: the parts in which a set that exceeds a device's memory is copied to it.
 
-Every epoch divides the set anew, at random, and each member draws its own order within each pool:
-so N members cost one read of the data. A pool as large as the set is the whole set in its own
-order, which is how a set is trained that fits.
+Every epoch divides the set anew, at random, and each member draws its own order within each pool,
+so that N members cost one read of the data. A set that fits is one pool, in its own order.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 
 from ensemble_jax.data.draws import random_order, seed_of
-from ensemble_jax.data.stored import Inputs, read_inputs
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -40,8 +38,8 @@ class Pools:
     def of_at_most(cls, num_examples: int, most: int, multiple: int) -> Self:
         """As few pools as `most` allows, as equal as can be.
 
-        Several pools have a multiple of `multiple` examples, such as that of a batch, of which else
-        every pool would end in a short one. That may be more than `most` by less than `multiple`.
+        If there are several, their size is a multiple of `multiple`, the batch size, so that only
+        the last pool ends in a short batch. It may exceed `most`, by less than `multiple`.
 
         >>> Pools.of_at_most(100, most=100, multiple=8)
         Pools(num_examples=100, size=100)
@@ -65,7 +63,7 @@ class Pools:
         return tuple(min(self.size, self.num_examples - start) for start in starts)
 
     def in_order(self, pool: int) -> Int[np.ndarray, " m"]:
-        """The examples of a pool where they are taken as they come, as for evaluation."""
+        """The examples of a pool in the order of the set, as for evaluation."""
         start = pool * self.size
         return np.arange(start, min(start + self.size, self.num_examples))
 
@@ -85,48 +83,13 @@ def _order(seed, epoch, num_examples):
     return random_order([epoch, *seed_of("shuffle pools", seed)], num_examples)
 
 
-class Pool(NamedTuple):
-    """A pool in the memory of the host.
-
-    Attributes:
-        inputs: `[P, ...]`.
-        labels: `[P]`.
-        positions: `[P]`, the place of each in the whole set.
-    """
-
-    inputs: Shaped[np.ndarray, "P ..."]
-    labels: Int[np.ndarray, " P"]
-    positions: Int[np.ndarray, " P"]
-
-
-def read_pool(
-    inputs: Inputs,
-    labels: Int[np.ndarray, " M"],
-    positions: Int[np.ndarray, " P"],
-    *,
-    max_threads: int,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Pool:
-    """The examples at some positions.
-
-    Args:
-        inputs: of the whole set.
-        labels: theirs.
-        positions: which examples.
-        max_threads: how many threads read at once.
-        cancelled: as of `read_inputs`.
-    """
-    found = read_inputs(inputs, positions, max_threads=max_threads, cancelled=cancelled)
-    return Pool(found, labels[positions].astype(np.int32), positions.astype(np.int32))
-
-
 class ReadAhead(Generic[Key, Value]):
-    """Reads what is asked for next while what was asked for before is in use.
+    """Reads the next value while the current one is in use.
 
-    Whoever takes a value must be done with the one before, so that there are never more than two.
+    A caller must be done with a value before it takes the next, so that at most two exist.
 
     Args:
-        read: makes a value; it is told how to ask whether the value is still wanted.
+        read: `(key, cancelled) -> value`; it may stop early when `cancelled()` is true.
     """
 
     def __init__(self, read: Callable[[Key, Callable[[], bool]], Value]) -> None:
@@ -134,7 +97,7 @@ class ReadAhead(Generic[Key, Value]):
         self._ahead: tuple[Key, Future, Event] | None = None
 
     def take(self, key: Key, then: Key | None = None) -> Value:
-        """The value of a key; that of `then`, which is to be taken next, begins to be read.
+        """The value of a key. Reading the value of `then`, the next key, begins.
 
         Raises whatever reading raises.
         """
@@ -154,8 +117,8 @@ class ReadAhead(Generic[Key, Value]):
         return value
 
     def drop(self) -> None:
-        """Give up what is being read ahead; nothing goes on when this returns."""
+        """Stop reading ahead, and wait until reading has stopped."""
         if self._ahead is not None:
             (_, future, unwanted), self._ahead = self._ahead, None
             unwanted.set()
-            future.exception()  # which waits, and is of no interest any more
+            future.exception()  # waits; an error of a value that nobody wants is ignored

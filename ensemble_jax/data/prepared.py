@@ -196,7 +196,7 @@ def parse_record(record: bytes) -> Mapping[str, Any]:
 
 
 def damaged(prepared: PreparedSet, error: Exception) -> ValueError:
-    """What a user is told of a set that cannot be read as it is."""
+    """The error for a prepared set that cannot be read."""
     return ValueError(
         f"{prepared.name} is damaged in {prepared.folder} ({error}); remove that folder, then "
         f"{_how_to_prepare(prepared.name, prepared.folder.parent.parent)}"

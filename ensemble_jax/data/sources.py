@@ -40,8 +40,8 @@ Loader = Callable[[str, Folders], Dataset]
 """From the whole name as the user gave it, and the folders, to the data set."""
 
 
-class _Source(NamedTuple):
-    """What loads a set, and what there is to know of it before.
+class _Loading(NamedTuple):
+    """How a set is loaded, and how its name is checked.
 
     Attributes:
         load: loads it.
@@ -57,24 +57,24 @@ class _Source(NamedTuple):
 
 
 # The modules of the loaders import nothing heavy before a loader is called.
-_NAMED: Mapping[str, _Source] = {
-    "digits": _Source(load_digits),
-    **dict.fromkeys(PREPARED, _Source(load_prepared)),
-    CATS_AND_DOGS: _Source(load_cats_and_dogs),
-    **dict.fromkeys(SUPERCLASSES, _Source(load_superclass)),
-    TINY_IMAGENET: _Source(load_tiny_imagenet),
-    VGGFACE2: _Source(load_vggface2),
-    IMAGENET: _Source(load_imagenet),
-    **dict.fromkeys((GABOR, GABOR_24), _Source(load_gabor)),
-    GAUSSIAN: _Source(load_gaussian),
-    STACK_OVERFLOW: _Source(load_stack_overflow, of_texts=True),
+_NAMED: Mapping[str, _Loading] = {
+    "digits": _Loading(load_digits),
+    **dict.fromkeys(PREPARED, _Loading(load_prepared)),
+    CATS_AND_DOGS: _Loading(load_cats_and_dogs),
+    **dict.fromkeys(SUPERCLASSES, _Loading(load_superclass)),
+    TINY_IMAGENET: _Loading(load_tiny_imagenet),
+    VGGFACE2: _Loading(load_vggface2),
+    IMAGENET: _Loading(load_imagenet),
+    **dict.fromkeys((GABOR, GABOR_24), _Loading(load_gabor)),
+    GAUSSIAN: _Loading(load_gaussian),
+    STACK_OVERFLOW: _Loading(load_stack_overflow, of_texts=True),
 }
-_PREFIXED: Mapping[str, _Source] = {
-    IMAGENET_PREFIX: _Source(load_imagenet, parse_imagenet_name, rest="size=PIXELS"),
-    NPZ_PREFIX: _Source(load_npz),
-    FOLDER_PREFIX: _Source(load_folder, parse_folder_name),
-    TSV_PREFIX: _Source(load_tsv, parse_text_name, of_texts=True),
-    CSV_PREFIX: _Source(load_csv, parse_text_name, of_texts=True),
+_PREFIXED: Mapping[str, _Loading] = {
+    IMAGENET_PREFIX: _Loading(load_imagenet, parse_imagenet_name, rest="size=PIXELS"),
+    NPZ_PREFIX: _Loading(load_npz),
+    FOLDER_PREFIX: _Loading(load_folder, parse_folder_name),
+    TSV_PREFIX: _Loading(load_tsv, parse_text_name, of_texts=True),
+    CSV_PREFIX: _Loading(load_csv, parse_text_name, of_texts=True),
 }
 
 
@@ -169,7 +169,7 @@ def check_word_vectors(name: str, word_vectors: str | Path | None) -> None:
         )
 
 
-def _source(name: str) -> _Source:
+def _source(name: str) -> _Loading:
     """What loads the set of that name, after a check of the name."""
     if name in _NAMED:
         return _NAMED[name]

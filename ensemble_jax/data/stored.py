@@ -21,8 +21,7 @@ Rows = Int[np.ndarray, " m"]
 class StoredInputs:
     """The inputs `[M, ...]` of M examples that are read only when they are asked for.
 
-    It has what code needs to know of an array before it reads one: shape, type, length; and a
-    selection of rows is again one of these, which reads nothing.
+    Shape, type and length are known without reading, and selecting rows reads nothing.
 
     Attributes:
         read_rows: `(rows) -> [m, ...]` reads some rows of the source; it is called on several
@@ -30,7 +29,7 @@ class StoredInputs:
         rows: `[M]`, which of the source's rows these are.
         example_shape: the shape of one example.
         dtype: the type of its numbers.
-        files: what the source reads from, by which it is known again; empty where that is no files.
+        files: the files that the source reads, for `Dataset.digests`; empty if it reads none.
     """
 
     read_rows: Callable[[Rows], Shaped[np.ndarray, "m ..."]]
@@ -41,7 +40,7 @@ class StoredInputs:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the array which all inputs would make."""
+        """The shape of the array of all inputs, `[M, ...]`."""
         return (len(self.rows), *self.example_shape)
 
     @property
@@ -64,7 +63,7 @@ class StoredInputs:
 
 
 Inputs = Shaped[np.ndarray, "M ..."] | StoredInputs
-"""What a split may hold: an array, or what is read as it is needed."""
+"""The inputs of a split: an array, or examples that are read when they are needed."""
 
 
 def read_inputs(
@@ -106,7 +105,7 @@ def read_inputs(
 
 
 def as_array(inputs: Inputs, max_threads: int = 1) -> Shaped[np.ndarray, "M ..."]:
-    """All inputs in memory; an array as it is."""
+    """All inputs as an array in memory; arrays are returned unchanged."""
     if isinstance(inputs, StoredInputs):
         return read_inputs(inputs, np.arange(len(inputs)), max_threads=max_threads)
     return inputs

@@ -101,7 +101,7 @@ def subset_size(num_examples: int, fraction: float) -> int:
 def noisy_labels(
     seed: int, member: int, labels: Int[np.ndarray, " M"], num_classes: int, rate: float
 ) -> Int[np.ndarray, " M"]:
-    """Labels of which each is, with probability `rate`, replaced by one of all K classes at random.
+    """Labels, each replaced with probability `rate` by one of all K classes, drawn uniformly.
 
     So `rate * (K - 1) / K` of them are wrong on average; a rate of 1 gives random labels.
 

@@ -28,10 +28,10 @@ from ensemble_jax.data.wording import first_few
 from ensemble_jax.data.words import encode_texts, split_characters, split_words, unspaced_share
 
 TSV_PREFIX = "tsv:"
-"""What comes before the path in the name of a set of texts with tabs."""
+"""The prefix of the name of a set of lines with tabs, before the path."""
 
 CSV_PREFIX = "csv:"
-"""What comes before the path in the name of a set of posts."""
+"""The prefix of the name of a set in CSV, before the path."""
 
 STACK_OVERFLOW = "stackoverflow"
 """The set of the posts of `POSTS_FILE`."""

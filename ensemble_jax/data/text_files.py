@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from ensemble_jax.data.wording import first_few, shortened
 
-# The elements that Stack Overflow lets posts have. Code such as `vector<int>` is none of them.
+# The elements that Stack Overflow allows in posts; `vector<int>`, for example, is code.
 _HTML_TAG = re.compile(
     r"</?(?:a|b|blockquote|br|code|dd|del|div|dl|dt|em|h[1-6]|hr|i|img|kbd|li|ol|p|pre|s|span"
     r"|strike|strong|sub|sup|ul)(?:\s[^<>]*)?/?>",
@@ -31,7 +31,7 @@ _HTML_TAG = re.compile(
 _DELIMITERS = {"tab": "\t", ";": ";", ",": ",", "|": "|"}
 # So many columns are shown in a message.
 _COLUMNS_SHOWN = 10
-# Below that many, each text may well have a class of its own.
+# With at most so many classes, many of them may have few texts.
 _FEW_CLASSES = 20
 
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from ensemble_jax.data.class_folders import FilesByClass, load_classes
 from ensemble_jax.data.dataset import Dataset
 from ensemble_jax.data.folders import Folders
-from ensemble_jax.data.image_files import ImageForm, list_images
+from ensemble_jax.data.image_files import ImageSpec, list_images
 
 TINY_IMAGENET = "tiny_imagenet"
 """The name of that set."""
@@ -53,7 +53,7 @@ def load_tiny_imagenet(name: str, folders: Folders) -> Dataset:
                 f"{name} is incomplete: {root / folder} has {counts[fewest]} images of {fewest} "
                 f"and {most} of others; {_how_to_get(folders.data)}"
             )
-    form = ImageForm((64, 64), channels=3, advice=_how_to_get(folders.data))
+    form = ImageSpec((64, 64), channels=3, advice=_how_to_get(folders.data))
     dataset = load_classes(name, root, files, form, folders)
     return replace(dataset, class_names=_class_names(name, root, wordnet_ids))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ensemble_jax.data.class_folders import fixed_order, load_classes
 from ensemble_jax.data.dataset import Dataset
 from ensemble_jax.data.folders import Folders
-from ensemble_jax.data.image_files import ImageForm, list_images
+from ensemble_jax.data.image_files import ImageSpec, list_images
 
 VGGFACE2 = "vggface2"
 """The name of that set."""
@@ -57,7 +57,7 @@ def load_vggface2(name: str, folders: Folders) -> Dataset:
         order = fixed_order(identities[identity])
         train[identity] = sorted(order[:_TRAIN_IMAGES])
         test[identity] = sorted(order[_TRAIN_IMAGES:])
-    form = ImageForm((_SIZE, _SIZE), channels=3, advice="unpack it again")
+    form = ImageSpec((_SIZE, _SIZE), channels=3, advice="unpack it again")
     return load_classes(name, root, {"train": train, "test": test}, form, folders)
 
 

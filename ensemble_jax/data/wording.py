@@ -1,4 +1,4 @@
-"""Names and texts in messages, of which only so much is shown as helps."""
+"""Names and texts in messages, shortened where they are many or long."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CHARACTERS_SHOWN = 40
 
 
 def first_few(names: Sequence[str], most: int = _NAMES_SHOWN) -> str:
-    """Names, of which many would hide what a message says.
+    """The first names, and how many more there are.
 
     >>> first_few("abcdefg")
     'a, b, c, d, e and 2 more'

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int32
 
 PADDING = 0
-"""The id that fills a text up to the common length."""
+"""The id of padding, after the last word of a text."""
 
 UNKNOWN = 1
 """The id of every word that the vocabulary lacks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,7 @@ def make_evaluator(
             answers = Answers(outputs.astype(jnp.float32), batch_labels, losses)
             return classify(outputs), losses, record_quantities(quantities, answers)
 
-        predictions, losses, recorded = _in_batches(of_batch, batch_size, inputs, labels)
+        predictions, losses, recorded = in_batches(of_batch, batch_size, inputs, labels)
         correct = predictions == labels
         return SplitRecord(
             jnp.packbits(correct), predictions, losses.mean(), correct.mean(), recorded
@@ -89,7 +90,7 @@ def make_predictor(
             answers = Answers(outputs.astype(jnp.float32))
             return ProbeRecord(classify(outputs), record_quantities(quantities, answers))
 
-        return _in_batches(of_batch, batch_size, inputs)
+        return in_batches(of_batch, batch_size, inputs)
 
     return predict
 
@@ -100,8 +101,11 @@ def _classifier(num_classes):
     return lambda logits: logits.argmax(-1).astype(small)
 
 
-def _in_batches(function, batch_size, *arrays):
-    """A function of the examples in `[M, ...]` arrays, which gives arrays `[M, ...]` of them."""
+def in_batches(function: Callable[..., Any], batch_size: int, *arrays: Num[Array, "M ..."]) -> Any:
+    """What a function of `[B, ...]` arrays gives for `[M, ...]` ones, batch after batch.
+
+    Its results are pytrees of arrays `[B, ...]`, of which these have M entries.
+    """
     total = len(arrays[0])
     size = min(batch_size, total)
     # The last batch begins early enough to be full, so that there is one program to compile.

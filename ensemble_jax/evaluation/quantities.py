@@ -31,7 +31,7 @@ class Answers(NamedTuple):
     def at_label(self) -> Array:
         """`[B, K]`, whether a class is the label."""
         assert self.labels is not None
-        return jnp.arange(self.logits.shape[-1]) == self.labels[:, None]
+        return jax.nn.one_hot(self.labels, self.logits.shape[-1], dtype=bool)
 
     @property
     def log_probabilities(self) -> Float[Array, "B K"]:

@@ -12,9 +12,10 @@ class Variables(NamedTuple):
     """What a network consists of.
 
     Attributes:
-        params: what is trained; nested dictionaries of arrays.
+        params: what is trained; nested dictionaries of arrays, or any other pytree, whose leaves a
+            checkpoint then knows by their paths.
         state: what the network itself changes in training, such as the averages of batch
-            normalisation; nested dictionaries of arrays, `{}` for none.
+            normalisation; such a tree, too, `{}` for none.
     """
 
     params: Any

@@ -52,7 +52,8 @@ def prepared(
             return Sequences(jnp.asarray(word_vectors, dtype)[inputs], inputs != 0)
         if mean is None:
             return inputs.astype(dtype) if jnp.issubdtype(inputs.dtype, jnp.floating) else inputs
-        return ((inputs.astype(jnp.float32) - mean) / std).astype(dtype)
+        center, scale = (jnp.broadcast_to(of, inputs.shape) for of in (mean, std))
+        return ((inputs.astype(jnp.float32) - center) / scale).astype(dtype)
 
     def in_precision(params):
         """The parameters rounded; gradients are rounded back."""

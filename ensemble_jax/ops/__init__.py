@@ -13,7 +13,7 @@ from ensemble_jax.ops.dropout import dropout
 from ensemble_jax.ops.fused import fused_convolution, why_not_fused
 from ensemble_jax.ops.patches import patches_convolution
 from ensemble_jax.ops.pooling import adaptive_average_pool, average_pool, max_pool, sum_pool
-from ensemble_jax.ops.random import fast_key, random_bits
+from ensemble_jax.ops.random import fast_bits, fast_key
 from ensemble_jax.ops.winograd import winograd_convolution
 from ensemble_jax.options import ConvolutionAlgorithm
 
@@ -47,12 +47,12 @@ __all__ = [
     "direct_convolution",
     "dropout",
     "elu",
+    "fast_bits",
     "fast_key",
     "fused_convolution",
     "make_augmentation",
     "max_pool",
     "patches_convolution",
-    "random_bits",
     "sum_pool",
     "why_unavailable",
     "winograd_convolution",

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
-from ensemble_jax.ops.random import random_bits
+from ensemble_jax.ops.random import fast_bits
 from ensemble_jax.options import Augmentation, AugmentationKind
 
 Augment = Callable[[PRNGKeyArray, Num[Array, "B H W C"]], Num[Array, "B H W C"]]
@@ -67,7 +67,7 @@ def _crop(key, images, pixels, border):
     shape = (count, height + 2 * pixels, width + 2 * pixels, channels)
     around = jnp.broadcast_to(jnp.asarray(border, images.dtype), shape)
     padded = lax.dynamic_update_slice(around, images, (0, pixels, pixels, 0))
-    corners = random_bits(key, (len(images), 2)) % jnp.uint32(2 * pixels + 1)
+    corners = fast_bits(key, (len(images), 2)) % jnp.uint32(2 * pixels + 1)
 
     def window(image, corner):
         return lax.dynamic_slice(image, (*corner.astype(jnp.int32), 0), images.shape[1:])
@@ -77,7 +77,7 @@ def _crop(key, images, pixels, border):
 
 def _flip(key, images, *_):
     """Each image as it is or with left and right exchanged, equally likely."""
-    flipped = random_bits(key, (len(images), 1, 1, 1)) >= jnp.uint32(2**31)
+    flipped = fast_bits(key, (len(images), 1, 1, 1)) >= jnp.uint32(2**31)
     return jnp.where(flipped, images[:, :, ::-1], images)
 
 
@@ -90,7 +90,7 @@ def _resized_crop(key, images, *_):
 
     Source: Szegedy et al., 'Going deeper with convolutions', 2015.
     """
-    uniform = _uniforms(random_bits(key, (len(images), 4)))
+    uniform = _uniforms(fast_bits(key, (len(images), 4)))
     shape = images.shape[1:]
     sides = jnp.array(shape[:2], jnp.float32)
 

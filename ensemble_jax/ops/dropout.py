@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ensemble_jax.ops.random import random_bits
+from ensemble_jax.ops.random import fast_bits
 
 
 def dropout(
@@ -22,5 +22,5 @@ def dropout(
         key: one of JAX's threefry keys; two equal keys give two equal masks.
     """
     threshold = (jnp.float32(2**32) * jnp.asarray(rate, jnp.float32)).astype(jnp.uint32)
-    kept = random_bits(key, inputs.shape) >= threshold
+    kept = fast_bits(key, inputs.shape) >= threshold
     return jnp.where(kept, jnp.asarray(inputs, jnp.float32) / (1 - rate), 0).astype(inputs.dtype)

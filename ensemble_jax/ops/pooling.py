@@ -145,7 +145,7 @@ def average_pool(
         _pixels_inside(*of_axis)
         for of_axis in zip(total.shape[1:3], inputs.shape[1:3], *windows, strict=True)
     )
-    return total / np.multiply.outer(rows, columns)[:, :, None].astype(total.dtype)
+    return total / np.multiply.outer(rows, columns)[None, :, :, None].astype(total.dtype)
 
 
 def adaptive_average_pool(inputs: Float[Array, "B H W C"], size: int) -> Float[Array, "B P P C"]:

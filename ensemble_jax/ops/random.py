@@ -20,10 +20,10 @@ _TAG = "hash"
 def fast_key(key: PRNGKeyArray) -> PRNGKeyArray:
     """A key of the same words whose bits are cheap, for all that takes a JAX key.
 
-    `jax.random.bernoulli`, and so the dropout of any library, reads bits of the hash in
-    `random_bits`. What `fold_in`, `split` and `clone` make of the key are such keys again, of the
-    words that they make of threefry's: few and well mixed. The bits of an array repeat after 2^32
-    entries. Not for cryptography.
+    `jax.random.bernoulli`, and so the dropout of any library, reads the bits of `fast_bits`.
+    `fold_in`, `split` and `clone` make such keys again; their words are those that threefry makes,
+    which are few and well mixed. The bits of an array repeat after 2^32 entries. Not for
+    cryptography.
 
     Args:
         key: one of JAX's threefry keys, its default; or an array of them. A key that is cheap
@@ -59,7 +59,7 @@ def with_first_row(key: PRNGKeyArray, first_row: Int[Array, ""] | int) -> PRNGKe
     return jax.random.wrap_key_data(words.at[..., 2].set(row), impl=_HASH)
 
 
-def random_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, ...]:
+def fast_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, ...]:
     """32 random bits for each entry of `shape`, hashed from the key and the entry's position.
 
     Args:

@@ -27,11 +27,18 @@ from ensemble_jax.ops.convolution import (
     pad_image,
     sum_of_products,
 )
+from ensemble_jax.ops.direct import direct_convolution
 from ensemble_jax.ops.memory import stored
 from ensemble_jax.ops.patches import patches_convolution
 
 # With fewer input channels the additions outweigh the products saved (measured at 1 and 3).
 FEWEST_CHANNELS = 8
+# Images at least so large, with at most so many channels, gain less by fewer products than they
+# lose by tiles that are written to memory: direct convolutions made st-VGG, whose second layer has
+# 32 channels of 32x32, 1.06 times as fast, and a small ResNet (8 channels) 1.28 times.
+_LARGE_SIZE, _FEW_CHANNELS = 32, 32
+# As many as pictures have.
+_PICTURE_CHANNELS = 3
 
 # Height and width of the outputs of a tile.
 _TILE = 2
@@ -70,16 +77,24 @@ def winograd_convolution(
 ) -> Float[Array, "B P Q D"]:
     """Tiles of 2x2 outputs by (r + 1)^2 matrix products over the channels.
 
-    Only 2x2 and 3x3 kernels with stride 1 can be written so, and few channels do not pay; every
-    other convolution goes to `patches_convolution`. Cost: 9 / 16 (2x2) or 16 / 36 (3x3) of the
-    products of a direct convolution, plus additions in proportion to the inputs and outputs; the
-    same again for each of the two gradients.
+    Only 2x2 and 3x3 kernels with stride 1 can be written so, and it does not pay with few channels,
+    or with large images of not many. Inputs of up to 3 channels go to `patches_convolution`,
+    everything else that is not written so to `direct_convolution`. Cost:
+    9 / 16 (2x2) or 16 / 36 (3x3) of the products of a direct convolution, plus additions in
+    proportion to the inputs and outputs; the same again for each of the two gradients.
     """
-    window = kernel.shape[:2]
-    in_tiles = window in ((2, 2), (3, 3)) and strides == (1, 1)
-    if not in_tiles or inputs.shape[-1] < FEWEST_CHANNELS:
+    if kernel.shape[:2] in ((2, 2), (3, 3)) and strides == (1, 1) and _pays(inputs):
+        return convolve(_WINOGRAD, inputs, kernel, strides, padding)
+    if inputs.shape[-1] <= _PICTURE_CHANNELS:
         return patches_convolution(inputs, kernel, strides, padding)
-    return convolve(_WINOGRAD, inputs, kernel, strides, padding)
+    return direct_convolution(inputs, kernel, strides, padding)
+
+
+def _pays(inputs):
+    """Whether fewer products save more time than the tiles cost."""
+    _, *sizes, channels = inputs.shape
+    large = min(sizes) >= _LARGE_SIZE and channels <= _FEW_CHANNELS
+    return channels >= FEWEST_CHANNELS and not large
 
 
 def _outputs(inputs, kernel, strides, padding):

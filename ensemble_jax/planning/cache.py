@@ -11,7 +11,7 @@ from typing import Any
 
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning.choice import PlanChoice
-from ensemble_jax.runs.files import replace_file
+from ensemble_jax.private import is_private, private_folder, write_private
 
 
 class PlanCache:
@@ -25,14 +25,16 @@ class PlanCache:
         self._folder = folder
 
     def read(self, key: Mapping[str, Any]) -> PlanChoice | None:
-        """The choice that was made for this key, if it was kept.
+        """The choice that was made for this key, if it was kept, by this user, and is as it was.
 
         Args:
             key: plain values of all that speed and memory depend on.
         """
         path = self._path(key)
         try:
-            stored = json.loads(path.read_text())
+            stored = json.loads(path.read_text()) if is_private(path) else {}
+            if stored["digest"] != _digest([key, stored["plan"], stored["reason"]]):
+                return None
             return PlanChoice(
                 Plan.from_plain(stored["plan"]), f"measured before: {stored['reason']}"
             )
@@ -42,12 +44,16 @@ class PlanCache:
     def write(self, key: Mapping[str, Any], choice: PlanChoice) -> None:
         """Keep a choice; where that fails, it is a warning."""
         stored = {"key": key, "plan": choice.plan.as_plain(), "reason": choice.reason}
+        stored["digest"] = _digest(list(stored.values()))
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            replace_file(self._path(key), json.dumps(stored, indent=1).encode())
+            private_folder(self._folder)
+            write_private(self._path(key), json.dumps(stored, indent=1).encode())
         except OSError as error:
             warnings.warn(f"the plan is not kept for the next time: {error}", stacklevel=2)
 
     def _path(self, key: Mapping[str, Any]) -> Path:
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-        return self._folder / f"{digest}.json"
+        return self._folder / f"{_digest(key)[:16]}.json"
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

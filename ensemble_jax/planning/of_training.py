@@ -62,7 +62,13 @@ def check_plan_request(training: Training) -> None:
         ValueError: if it cannot.
     """
     devices = jax.local_devices()
-    algorithm = parse_plan_request(training.plan).apply(default_plan(1, devices)).convolution
+    plan = parse_plan_request(training.plan).apply(default_plan(1, devices))
+    if plan.num_devices > len(devices):
+        raise ValueError(
+            f"num_devices of the plan must be at most {len(devices)}, the devices of this process, "
+            f"got {plan.num_devices}"
+        )
+    algorithm = plan.convolution
     if reason := why_unavailable(algorithm, devices[0].platform):
         raise ValueError(f"convolution of the plan cannot be {algorithm.value} here: {reason}")
 
@@ -144,8 +150,10 @@ def told_if_out_of_memory(plan: Plan, training: Training) -> Iterator[None]:
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        # Of the host's memory XLA says INTERNAL, and NumPy raises its own.
+        of_memory = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
+        if not isinstance(error, MemoryError) and not any(x in str(error) for x in of_memory):
             raise
         fewer = "all" if plan.members_per_call == 0 else plan.members_per_call
         raise ValueError(
@@ -154,7 +162,7 @@ def told_if_out_of_memory(plan: Plan, training: Training) -> Iterator[None]:
             f"microbatches (now {plan.microbatches}), as in --config.plan=members_per_call=1,"
             f"microbatches=2, and with a smaller --config.evaluation_batch_size (now "
             f"{training.evaluation_batch_size}); a run keeps its plan, so in another --workdir. "
-            f"{str(error).splitlines()[0]}"
+            f"{(str(error) or 'MemoryError').splitlines()[0]}"
         ) from error
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import ipaddress
 import json
 import os
 import socket
@@ -31,6 +32,7 @@ T = TypeVar("T")
 _SHARED_SECONDS = 90.0
 _PAUSE_SECONDS = 0.2
 _MOST_PORT = 65535
+_LOCAL = "localhost"
 # How long the first process stays to tell the others that it cannot begin.
 _FAREWELL_SECONDS = 2.0
 _DECISION = "decision"
@@ -180,8 +182,38 @@ def gather(request: TeamRequest) -> Iterator[Team]:
     if request.alone:
         yield Alone()
         return
-    meeting = _Meeting(request)
-    with meeting, contextlib.ExitStack() as stack:
+    meeting = _Meeting(_connect(request), request.patience_seconds)
+    with meeting, _only_first_prints(meeting) as team:
+        yield team
+
+
+@contextlib.contextmanager
+def gathered() -> Iterator[Team]:
+    """The processes that the user has connected by `jax.distributed.initialize`, if he has.
+
+    They part when they have agreed on who trains what: from then on JAX knows this process alone.
+    An error is told to the others and goes on.
+    """
+    # Who has not imported JAX has connected nothing, and a mistake is answered without it.
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
+        yield Alone()
+        return
+    from jax._src.distributed import global_state
+
+    meeting = _Meeting(global_state, TeamRequest().patience_seconds)
+    with _only_first_prints(meeting) as team:
+        try:
+            yield team
+        except BaseException as error:
+            meeting.tell_of_failure(error)
+            raise
+
+
+@contextlib.contextmanager
+def _only_first_prints(meeting: _Meeting) -> Iterator[Team]:
+    """The team that has met; within, only the first of it prints."""
+    with contextlib.ExitStack() as stack:
         if meeting.size == 1:
             meeting.leave()
             yield Alone()
@@ -201,20 +233,29 @@ def check_on_its_own() -> None:
     """
     import jax
 
-    if jax.process_count() > 1:
+    try:
+        count = jax.process_count()
+    except (RuntimeError, AssertionError) as error:  # JAX's own, of which the second says nothing
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        raise ValueError(
+            f"JAX has no devices here with JAX_PLATFORMS={platforms!r}: name a platform that this "
+            f"machine has, such as cpu, or leave it out"
+        ) from error
+    if count > 1:
         raise ValueError(
             f"each process must have devices of its own, but JAX sees those of "
-            f"{jax.process_count()} processes; on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and "
-            f"TPU_CHIPS_PER_PROCESS_BOUNDS to the chips of one host, such as 2,2,1"
+            f"{count} processes: nothing may use JAX between jax.distributed.initialize() and train; "
+            f"on a TPU pod set TPU_PROCESS_BOUNDS=1,1,1 and TPU_CHIPS_PER_PROCESS_BOUNDS to the "
+            f"chips of one host, such as 2,2,1"
         )
 
 
 class _Meeting:
     """The processes while they are connected by JAX's coordination service, and after."""
 
-    def __init__(self, request: TeamRequest) -> None:
-        self._patience = request.patience_seconds
-        self._state = _connect(request)
+    def __init__(self, state: Any, patience_seconds: float) -> None:
+        self._patience = patience_seconds
+        self._state = state
         self.position: int = self._state.process_id
         self.size: int = self._state.num_processes
         self._met = False
@@ -233,7 +274,7 @@ class _Meeting:
             decision = _through_json(decide())
             self._set(_DECISION, json.dumps([decision, _lock_of(workdir)]))
         else:
-            decision, lock = json.loads(self._get(_DECISION))
+            decision, lock = _parse_decision(self._get(_DECISION))
             if decision is None:
                 self._hear_all()
             self._check_shared(workdir, lock)
@@ -298,14 +339,20 @@ class _Meeting:
         """
         if self._met or error is None:
             return
+        self.tell_of_failure(error)
+        if isinstance(error, ValueError | OSError):
+            fail(str(error), at_once=True)
+
+    def tell_of_failure(self, error: BaseException) -> None:
+        """Tell the others why this process cannot begin, if they still listen."""
+        if self._met:
+            return
         with contextlib.suppress(Exception):
             self._set(_ready(self.position), str(error) or type(error).__name__)
             if self.is_first:
                 self._set(_DECISION, json.dumps([None, ""]))
                 # They listen to the first process.
                 time.sleep(_FAREWELL_SECONDS)
-        if isinstance(error, ValueError | OSError):
-            fail(str(error), at_once=True)
 
 
 @contextlib.contextmanager
@@ -329,6 +376,21 @@ def _lock_of(workdir: Path) -> str:
         return ""
 
 
+def _parse_decision(text: str) -> tuple[Any, str]:
+    """What process 0 has decided, and which process it says holds the run directory.
+
+    Raises:
+        ValueError: if it is nothing of the kind.
+    """
+    try:
+        decision, lock = json.loads(text)
+        if not (isinstance(decision, dict | None) and isinstance(lock, str)):
+            raise ValueError("of other kinds")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"process 0 has sent no decision: {error}") from error
+    return decision, lock
+
+
 def _through_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
@@ -344,8 +406,9 @@ def _connect(request: TeamRequest) -> Any:
     # Neither the position nor the store of keys has a public name, but by way of the devices.
     from jax._src.distributed import global_state
 
+    bound = None
     if request.by_hand and request.process_id == 0:
-        _check_port_free(request.coordinator)
+        bound = _address_to_bind(request.coordinator)
     # It would take SIGTERM for itself, and tells nobody.
     jax.config.update("jax_enable_preemption_service", False)
     method = "deactivate" if request.by_hand else None
@@ -358,6 +421,8 @@ def _connect(request: TeamRequest) -> Any:
             request.num_processes,
             request.process_id,
             cluster_detection_method=method,
+            # By itself JAX listens on every interface.
+            coordinator_bind_address=bound if request.process_id == 0 else None,
             # JAX's own answer is to abort the process.
             initialization_timeout=int(10 * request.patience_seconds) + 60,
             heartbeat_timeout_seconds=30,
@@ -384,18 +449,35 @@ def _connect(request: TeamRequest) -> Any:
     return global_state
 
 
-def _check_port_free(coordinator: str) -> None:
-    """JAX crashes where it is not."""
-    port = int(coordinator.rpartition(":")[2])
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            raise ValueError(
-                f"--coordinator must have a port that process 0 can use, got {port}: "
-                f"{error.strerror}"
-            ) from error
+def _address_to_bind(coordinator: str) -> str:
+    """Where process 0 listens for the others, as HOST:PORT: at the host that is named alone.
+
+    A name that this host takes for itself, as many have 127.0.1.1 for their own, says nothing of
+    where the others reach it: then every interface is listened on.
+
+    Raises:
+        ValueError: if it is not a host and port that this process can use; JAX crashes there.
+    """
+    host, _, port = coordinator.rpartition(":")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM
+        )[0]
+        if (
+            host.strip("[]") not in (_LOCAL, address[0])
+            and ipaddress.ip_address(address[0]).is_loopback
+        ):
+            family, address = socket.AF_INET, ("0.0.0.0", int(port))
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ValueError(
+            f"--coordinator must be a host and port that process 0 can use, got {coordinator}: "
+            f"{error.strerror}"
+        ) from error
+    shown = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
+    return f"{shown}:{port}"
 
 
 def _in_time(function: Callable[[], T], seconds: float) -> T:

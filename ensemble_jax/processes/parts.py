@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ensemble_jax.processes.group import Team
-from ensemble_jax.processes.waiting import await_extents
+from ensemble_jax.processes.waiting import await_extents, await_whole
 from ensemble_jax.resuming import check_continuable, has_all
 from ensemble_jax.runs import (
     Run,
@@ -30,6 +30,7 @@ from ensemble_jax.runs import (
     part_path,
 )
 from ensemble_jax.runs.layout import MANIFEST, PARTS
+from ensemble_jax.runs.manifest import MOST_MEMBERS
 from ensemble_jax.runs.parts import read_part
 from ensemble_jax.streams import lenient_output
 from ensemble_jax.task import Training
@@ -93,6 +94,10 @@ def train_collection(training: Training, workdir: Path, team: Team) -> Run | Non
         OSError: if it cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
+    try:
+        str(workdir).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"--workdir must be text in UTF-8, got {str(workdir)!a}") from None
     if team.size == 1 and not (workdir / MANIFEST).exists():
         run = run_training(training, workdir)
     else:
@@ -103,6 +108,20 @@ def train_collection(training: Training, workdir: Path, team: Team) -> Run | Non
         run = load_run(workdir)
     tell_diverged(run)
     return run
+
+
+def await_run(training: Training, workdir: Path) -> Run:
+    """The finished run, as soon as the other processes have finished their parts.
+
+    Raises:
+        ValueError: if they have ended before.
+    """
+    if not await_whole(workdir, training.members.ids, training.extents):
+        raise ValueError(
+            f"{workdir} is not finished, and the process that was to see to its end has ended; the "
+            f"same call continues"
+        )
+    return load_run(workdir)
 
 
 def make_layout(training: Training, workdir: Path, num_processes: int) -> Layout:
@@ -214,10 +233,12 @@ def _train_shares(
         return {"config": training.config, "layout": layout}
 
     def prepare(decision: dict[str, Any]) -> Sequence[Piece]:
+        if not isinstance(decision.get("config"), dict):
+            raise ValueError("process 0 has decided on no config")
         different = config_differences(decision["config"], training.config)
         if different:
             raise ValueError(f"all processes need the same config, got {'; '.join(different)}")
-        layout = _parse(decision["layout"])
+        layout = _parse(decision.get("layout"), training)
         own = layout.unfinished[team.position :: team.size]
         for piece in own:
             if piece.further:
@@ -226,7 +247,7 @@ def _train_shares(
         return own
 
     decision, own = team.agree(decide, prepare, workdir)
-    layout = _parse(decision["layout"])
+    layout = _parse(decision["layout"], training)
     if layout.finished:
         print(f"{workdir} is finished: {training}")
     elif own:
@@ -243,10 +264,26 @@ def _train_shares(
             RunWriter.open(workdir).add_parts(new)
 
 
-def _parse(layout: Sequence[Sequence[Sequence[Any]]]) -> Layout:
-    """A layout, of what JSON makes of it."""
-    pieces, unfinished, joining = ([Piece(*piece) for piece in some] for some in layout)
-    return Layout(pieces, unfinished, joining)
+def _parse(layout: Any, training: Training) -> Layout:
+    """A layout, of what JSON makes of it and another process has sent.
+
+    Folders are named after it, so that it must be of members of the training.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    try:
+        pieces, unfinished, joining = ([Piece(*piece) for piece in some] for some in layout)
+        parsed = Layout(pieces, unfinished, joining)
+        for piece in itertools.chain(*parsed):
+            kinds = [type(value) for value in piece]
+            if kinds != [int, int, bool] or not piece.members or piece not in pieces:
+                raise ValueError(f"got {piece}")
+            if piece.first < 0 or piece.end - 1 > training.members.ids[-1] + MOST_MEMBERS:
+                raise ValueError(f"got the members {piece.first}:{piece.end}")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"process 0 must decide on parts of the run: {error}") from error
+    return parsed
 
 
 def _training_of(piece: Piece, layout: Layout, training: Training, workdir: Path) -> Training:

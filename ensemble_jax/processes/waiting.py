@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ensemble_jax.runs import is_being_written
+from ensemble_jax.runs import is_being_written, load_run
 from ensemble_jax.runs.layout import MANIFEST
 from ensemble_jax.runs.parts import read_part
 
@@ -37,6 +37,19 @@ def await_extents(directory: Path, extents: Sequence[int]) -> bool:
     def finished() -> bool:
         begun = (directory / MANIFEST).exists()
         return begun and list(read_part(directory).extents) == list(extents)
+
+    return _await(finished, directory, "is finished")
+
+
+def await_whole(directory: Path, members: Sequence[int], extents: Sequence[int]) -> bool:
+    """Wait until a run has all these members and extents; False if the first process has ended."""
+
+    def finished() -> bool:
+        try:
+            run = load_run(directory, include_diverged=True)
+        except (ValueError, FileNotFoundError):  # a part of it is not begun yet
+            return False
+        return set(members) <= set(run.members.tolist()) and set(extents) <= set(run.extents)
 
     return _await(finished, directory, "is finished")
 

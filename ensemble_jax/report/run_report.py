@@ -42,10 +42,10 @@ from ensemble_jax.report.history import read_histories
 from ensemble_jax.report.page import render_page
 from ensemble_jax.report.run_page import SplitScores, make_page
 from ensemble_jax.runs import Run, load_run
-from ensemble_jax.runs.files import make_folder, replace_file
+from ensemble_jax.runs.files import check_own_folders, make_folder, replace_file
+from ensemble_jax.runs.layout import FIGURES
 
 REPORT = "report.html"
-FIGURES = "figures"
 SCORES = "scores.csv"
 DYNAMICS = "dynamics.csv"
 
@@ -133,6 +133,7 @@ def analyze(
     if data is not None:
         check_same_data(data, run)
     directory = make_folder("directory", Path(run.directory if directory is None else directory))
+    check_own_folders(directory)
     histories = read_histories(run)
     consensus = {name: history.consensus for name, history in histories.items()}
     scores = {

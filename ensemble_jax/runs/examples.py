@@ -122,11 +122,27 @@ def read_examples(directory: Path, data: DataSummary) -> ExampleTable:
     path = directory / EXAMPLES
     there = names_in_npz(path)
     known = {s: size for s, size in data.split_sizes.items() if f"true_labels_{s}" in there}
-    return ExampleTable(
+    table = ExampleTable(
         dict(_read(path, "labels", data.split_sizes)),
         dict(_read(path, "ids", data.sizes)),
         dict(_read(path, "true_labels", known)),
     )
+    for split, labels in table.labels.items():
+        _check_labels(path, labels, f"labels of {split}", 0, data)
+    for split, labels in table.true_labels.items():
+        _check_labels(path, labels, f"true labels of {split}", UNKNOWN, data)
+    for name, ids in table.ids.items():
+        if ids.dtype.kind not in "iuU":
+            raise ValueError(f"{path} does not belong to its run: ids of {name} are {ids.dtype}")
+    return table
+
+
+def _check_labels(path: Path, labels: np.ndarray, what: str, least: int, data: DataSummary) -> None:
+    if labels.dtype.kind not in "iu" or labels.min() < least or labels.max() >= data.num_classes:
+        raise ValueError(
+            f"{path} does not belong to its run: {what} must be integers in "
+            f"{least}..{data.num_classes - 1}, got {labels.dtype}"
+        )
 
 
 def _read(
@@ -201,4 +217,8 @@ def read_training_sets(directory: Path, manifest: Manifest) -> TrainingSets | No
             f"{path} does not belong to its run: what members are trained on must be "
             f"{list(expected[1])}"
         )
+    if bits.dtype != np.uint8:
+        raise ValueError(f"{path} does not belong to its run: it has no packed bits")
+    for of_members in labels:
+        _check_labels(path, of_members, "labels of members", 0, manifest.data)
     return TrainingSets(unpack_correct(bits, size), labels[0].astype(np.int32) if labels else None)

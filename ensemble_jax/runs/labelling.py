@@ -8,11 +8,14 @@ import numpy as np
 import xarray
 
 from ensemble_jax.runs.arrays import RunArrays
+from ensemble_jax.runs.examples import TRAIN
 
 
 def make_dataset(run: RunArrays, extents: tuple[int, ...]) -> xarray.Dataset:
     """Label the arrays of some extents of a run; see `Run.to_xarray` for what it contains."""
     rows = [run.extents.index(extent) for extent in extents]
+    # netCDF 3, which SciPy writes, has no unsigned numbers.
+    classes = np.min_scalar_type(-run.num_classes)
     coords = {"extent": np.array(extents, int), "member": run.members}
     coords |= {name: ("member", values) for name, values in run.hyperparameters.items()}
     variables: dict[str, Any] = {
@@ -25,7 +28,7 @@ def make_dataset(run: RunArrays, extents: tuple[int, ...]) -> xarray.Dataset:
             f"correct_{split}": (("extent", "member", example), run.correct(split, extents)),
             f"predictions_{split}": (
                 ("extent", "member", example),
-                run.predictions(split, extents),
+                run.predictions(split, extents).astype(classes),
             ),
             f"loss_{split}": (("extent", "member"), run.metrics[f"{split}_loss"][rows]),
             f"accuracy_{split}": (("extent", "member"), run.metrics[f"{split}_accuracy"][rows]),
@@ -43,11 +46,18 @@ def make_dataset(run: RunArrays, extents: tuple[int, ...]) -> xarray.Dataset:
         variables |= {
             f"predictions_{probe}": (
                 ("extent", "member", example),
-                run.predictions(probe, extents),
+                run.predictions(probe, extents).astype(classes),
             )
         }
+    of_train = ("member", f"example_{TRAIN}")
+    variables["train_mask"] = (of_train, run.train_mask)
+    variables["train_labels"] = (of_train, run.train_labels)
+    for split in run.splits:
+        truth = run.true_labels(split)
+        if truth is not None:
+            coords[f"true_label_{split}"] = (f"example_{split}", truth)
+    coords["class"] = np.array(run.class_names)
     attributes = {
-        "class_names": list(run.class_names),
         "data": run.manifest.data.name,
         "protocol": run.manifest.protocol,
         "diverged_members": list(run.diverged),

@@ -34,6 +34,8 @@ RECORDS = "records"
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 PARTS = "parts"
+FIGURES = "figures"
+FOLDERS = (RECORDS, CHECKPOINTS, PARTS, FIGURES)
 LOCK = ".lock"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import shlex
@@ -17,11 +18,16 @@ from typing import Any
 
 from ensemble_jax.options import recorded_of_sets
 from ensemble_jax.runs.configs import format_config, plain_value
+from ensemble_jax.runs.files import check_own_folders, read_regular
 from ensemble_jax.runs.layout import FORMAT_VERSION, KIND, MANIFEST
 from ensemble_jax.version import __version__
 
 PROTOCOLS = ("trajectory", "independent")
 # Names that are part of names of files, and so must not lead elsewhere.
+MOST_MEMBERS = 10**6
+"""The members that a run can have, those of its further parts included."""
+# Of `run.json`; a million members have 30 MB.
+_MOST_BYTES = 1 << 28
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # The first format in which what differs between members has this name.
 _WITH_HYPERPARAMETERS = 5
@@ -29,10 +35,70 @@ _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def _make_plain(instance: Manifest | DataSummary) -> None:
-    """What is written is then equal to what is read, and nobody else can change it."""
+    """What is written is then equal to what is read, and nobody else can change it.
+
+    Raises:
+        ValueError: if a field is not of its kind.
+    """
     for name, value in vars(instance).items():
         if not isinstance(value, DataSummary):
-            object.__setattr__(instance, name, plain_value(value, name))
+            plain = plain_value(value, name)
+            _checked(name, plain, _KINDS[name])
+            object.__setattr__(instance, name, plain)
+
+
+def _checked(name: str, value: Any, kind: Any) -> Any:
+    """A plain value, if it is of a kind: text, an integer, lists of a kind or mappings to one.
+
+    Args:
+        name: of the field, for messages.
+        value: of it.
+        kind: `str` or `int`; None for whatever is plain; `[kind]` or `{"": kind}`.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if kind is None:
+        return value
+    outer = kind if isinstance(kind, type) else type(kind)
+    if type(value) is not outer:
+        raise ValueError(f"{name} must be of type {outer.__name__}, got {str(value)[:80]!r}")
+    if kind and not isinstance(kind, type):
+        (inner,) = kind.values() if isinstance(kind, dict) else kind
+        for item in value.values() if isinstance(value, dict) else value:
+            _checked(name, item, inner)
+    return value
+
+
+# What the fields of `DataSummary` and `Manifest` are; of lists and mappings also what they hold.
+_KINDS: dict[str, Any] = {
+    "name": str,
+    "class_names": [str],
+    "split_sizes": {"": int},
+    "input_shape": [int],
+    "probe_sizes": {"": int},
+    "config": {"": None},
+    "members": [int],
+    "extents": [int],
+    "hyperparameters": {"": [None]},
+    "plan": {"": None},
+    "protocol": str,
+    "devices": [str],
+    "versions": {"": str},
+    "python": str,
+    "command": str,
+    "created": str,
+    "sources": [{"": None}],
+    "parts": [[int]],
+    "plan_reason": str,
+    "normalisation": {"": None},
+    "recorded": {"": [str]},
+    "inputs": {"": str},
+    "run_id": str,
+    "prng": str,
+    "environment": {"": str},
+    "continuations": [{"": None}],
+}
 
 
 @dataclass(frozen=True)
@@ -151,7 +217,7 @@ class Manifest:
             and by the names of `options.Quantity`, for splits and probes that have any.
         inputs: a digest of everything that training and evaluation read, by its name; absent in
             runs of format 3 and older.
-        run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 3
+        run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 4
             and older, whose records say nothing.
         prng: how members draw random numbers, in JAX's words.
         environment: settings of JAX and its compilers that can change results and were not as they
@@ -185,10 +251,6 @@ class Manifest:
 
     def __post_init__(self) -> None:
         _make_plain(self)
-        for name in ("members", "extents"):
-            for value in getattr(self, name):
-                if type(value) is not int:
-                    raise ValueError(f"{name} must be integers, got {value!r}")
         if not self.members or min(self.members) < 0 or len(set(self.members)) < self.num_members:
             raise ValueError(
                 f"members must be distinct ids of at least 0, got {list(self.members)}"
@@ -233,11 +295,28 @@ class Manifest:
                 f"parts must be ascending ranges [first, end] of members that are no others of the "
                 f"run, got {list(self.parts)}"
             )
+        count = len(self.members) + sum(end - first for first, end in self.parts)
+        if count > MOST_MEMBERS:
+            raise ValueError(f"a run has at most {MOST_MEMBERS} members, got {count}")
 
     @property
     def num_members(self) -> int:
         """N."""
         return len(self.members)
+
+    def changed_inputs(self, digests: Mapping[str, str], where: object) -> list[str]:
+        """The names of those inputs that are not what the run was trained and evaluated on.
+
+        Where the run does not know, which is told, there are none.
+
+        Args:
+            digests: of some of what is read now, as in `inputs`.
+            where: the run lies, for the message.
+        """
+        if not self.inputs:
+            print(f"{where} is of an older version: whether its inputs have changed is not known")
+            return []
+        return [name for name, digest in digests.items() if self.inputs.get(name) != digest]
 
 
 def format_manifest(manifest: Manifest) -> str:
@@ -256,11 +335,12 @@ def read_manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST
     if not directory.exists():
         raise FileNotFoundError(f"no run at {directory}: the path does not exist")
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise ValueError(f"{directory} is not a run: it has no {MANIFEST}")
+    check_own_folders(directory)
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
+        content = json.loads(read_regular(path, _MOST_BYTES))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is broken: {error}") from error
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise ValueError(f"{directory} is not a run: its {MANIFEST} is not of kind {KIND!r}")
@@ -274,10 +354,10 @@ def read_manifest(directory: Path) -> Manifest:
         )
     try:
         values: dict[str, Any] = {k: v for k, v in content.items() if k not in ("kind", "format")}
-        values["data"] = DataSummary(**values["data"])
+        values["data"] = DataSummary(**_checked("data", values["data"], {}))
         if version < _WITH_HYPERPARAMETERS:
             values["hyperparameters"] = values.pop("settings")
         values.setdefault("run_id", "")
         return Manifest(**values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is broken: {error}") from error

@@ -67,6 +67,12 @@ def merge_runs(sources: Sequence[Run | str | os.PathLike], destination: str | os
     runs = [load_run(directory, include_diverged=True) for directory in directories]
     parts = [part for run in runs for part in run.parts]
     examples = check_joinable(parts)
+    unknown = [str(part.directory) for part in parts if not part.manifest.inputs]
+    if unknown:
+        print(
+            f"of an older version, so whether they have the inputs of the others is not known: "
+            f"{', '.join(unknown)}"
+        )
     _check_as_far(runs)
     joined = join_parts(destination, parts, examples, include_diverged=True)
     labels, ids, truth = examples

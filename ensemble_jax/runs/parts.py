@@ -150,6 +150,9 @@ def check_joinable(parts: Sequence[Part], *, ignored: Collection[str] = ()) -> E
         if different := config_differences(*configs):
             raise ValueError(f"{pair} have different configs: {'; '.join(different)}")
         shared = [_without(_shared(part.manifest), ignored) for part in (first, other)]
+        if all(part.manifest.inputs for part in (first, other)):
+            for of_part, part in zip(shared, (first, other), strict=True):
+                of_part["digests of inputs"] = part.manifest.inputs
         if different := config_differences(*shared):
             raise ValueError(f"{pair} differ: {'; '.join(different)}")
         of_other = read_examples(other.directory, other.manifest.data)

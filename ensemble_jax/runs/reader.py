@@ -17,6 +17,7 @@ from ensemble_jax.runs.parts import Part, check_joinable, joined_manifest, read_
 from ensemble_jax.runs.summary import summarize
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
     from ensemble_jax.data import Dataset
@@ -55,19 +56,43 @@ class Run(RunArrays):
 
         return predict(self, inputs, network=network, members=members, probabilities=probabilities)
 
+    def export(self, member: int, path: str | os.PathLike) -> None:
+        """Write a trained member, readable without this package.
+
+        A file of safetensors (`pip install safetensors`) where the path ends in `.safetensors`,
+        else a folder of Orbax's `StandardCheckpointer`. It holds nested dictionaries: `params`,
+        `state` if there is any (a linen module is applied to `{"params": params, **state}`), and
+        `normalisation` with `mean` and `std`: the network was trained on `(inputs - mean) / std`.
+        In safetensors names are joined by dots, such as `params.Dense_0.kernel`.
+
+        Args:
+            member: its id.
+            path: what does not exist yet.
+
+        Raises:
+            ValueError: if the path exists, or there is no such member or no checkpoint.
+            ModuleNotFoundError: if safetensors is not installed.
+        """
+        from ensemble_jax.trained import export  # imports JAX
+
+        export(self, member, path)
+
     def to_xarray(self, extents: int | Sequence[int] | None = None) -> xarray.Dataset:
         """The run as a labelled Dataset.
 
-        Dimensions `extent`, `member`, `example_SPLIT` and `example_PROBE`, whose coordinates are
-        the epochs, the members' ids and the examples' ids; `label_SPLIT` and the members'
-        hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT` and
+        Dimensions `extent`, `member`, `example_SPLIT`, `example_PROBE` and `class`, whose
+        coordinates are the epochs, the members' ids, the examples' ids and the names of the
+        classes; `label_SPLIT`, `true_label_SPLIT` where the truth is known and the members'
+        hyperparameters are further coordinates. Variables `correct_SPLIT`, `predictions_SPLIT`,
         `predictions_PROBE` (extent, member, example), `recorded_QUANTITY_NAME` (the same, and class
         for some) as float32, `loss_SPLIT` and `accuracy_SPLIT` (extent, member),
-        `train_images_per_second` (extent). Class names, data set, protocol and the members
-        that diverged are attributes. Votes are left out: they follow from the predictions, and are
-        often larger (see `votes`).
+        `train_images_per_second` (extent), `train_mask` and `train_labels` (member, example). Data
+        set, protocol and the members that diverged are attributes. Votes are left out: they follow
+        from the predictions, and are often larger (see `votes`). `to_netcdf` of the Dataset writes
+        it with what this package installs.
 
-        Takes `E N M` bytes for each of correct and predictions (twice that above 256 classes).
+        Takes `E N M` bytes for each of correct and predictions (twice that above 128 classes) and
+        `4 E N M` for each recorded quantity, or K times that.
 
         Raises:
             ValueError: if there is no such extent, or a record is damaged.
@@ -75,6 +100,40 @@ class Run(RunArrays):
         from ensemble_jax.runs.labelling import make_dataset  # imports xarray, which loads slowly
 
         return make_dataset(self, self._selected(extents))
+
+    def to_pandas(
+        self,
+        split: str = "train",
+        extents: Sequence[int] | None = None,
+        *,
+        records: bool = False,
+    ) -> pandas.DataFrame:
+        """The examples of a split as a table.
+
+        A row for each example: `id`, `label`, `class` (its name), `true_label` where there is one
+        (-1: unknown), of the split `train` also `train_share` (of the members that were trained on
+        it), and every score that follows from what was recorded, by the names of `analysis.SCORES`,
+        averaged over the members, with its standard error as `NAME_error` where it has one.
+
+        With `records` a row for each extent, member and example, in this order: `extent`, `member`,
+        `id`, `label`, `class`, `true_label`, of the split `train` also `trained_on`, then
+        `correct`, `prediction` and each quantity that was recorded, those of all classes as
+        `QUANTITY_CLASS`. Takes about `60 E N M` bytes.
+
+        `ensemble_jax.write_frame` writes it as `.csv` or `.parquet`, `read_frame` reads it back.
+
+        Args:
+            split: whose examples.
+            extents: the epochs to read; all by default.
+            records: what each member did instead of scores.
+
+        Raises:
+            ValueError: if there is no such split or extent, a record is damaged, or N is 0.
+        """
+        from ensemble_jax.runs.tables import example_table, record_table  # imports pandas
+
+        make = record_table if records else example_table
+        return make(self, self._labelled(split), self._selected(extents))
 
     def explore(
         self, *, data: Dataset | None = None, data_dir: str = "", height: int = 900

@@ -164,7 +164,7 @@ def read_arrays(
     specs = array_specs(manifest)
     if manifest.run_id:
         *arrays, found = read_npz(path, [*names, _IDENTITY])
-        if found != np.array(identity(manifest, extent)):
+        if str(found) != identity(manifest, extent):
             raise ValueError(
                 f"{path} does not belong to its run: it must be of "
                 f"{identity(manifest, extent)}, got {str(found)[:80]!r}"
@@ -177,6 +177,11 @@ def read_arrays(
                 f"{path} does not belong to its run: {name} must be "
                 f"{specs[name].dtype} {list(specs[name].shape)}, "
                 f"got {array.dtype} {list(array.shape)}"
+            )
+        if name.startswith("predictions_") and array.max() >= manifest.data.num_classes:
+            raise ValueError(
+                f"{path} does not belong to its run: {name} must lie in "
+                f"0..{manifest.data.num_classes - 1}, got {array.max()}"
             )
     return tuple(arrays)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -22,6 +23,7 @@ from ensemble_jax.runs.examples import (
 )
 from ensemble_jax.runs.files import (
     append_file,
+    check_own_folders,
     npz_content,
     publish_file,
     replace_file,
@@ -30,7 +32,9 @@ from ensemble_jax.runs.files import (
     sync_folder,
 )
 from ensemble_jax.runs.layout import (
+    CHECKPOINTS,
     EXAMPLES,
+    FIGURES,
     LOCK,
     MANIFEST,
     METRICS,
@@ -268,7 +272,22 @@ def lock_run(directory: Path) -> Iterator[None]:
     with ExitStack() as stack:
         with _told_if_not_writable(directory):
             stack.enter_context(locked(directory / LOCK, directory))
+            _sweep(directory)
         yield
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what kills have left: half a checkpoint, or a file that was to take a place.
+
+    The staged manifest says what a creation was to become, and is its own to remove.
+    """
+    check_own_folders(directory)
+    for path in (directory / CHECKPOINTS).glob("*.orbax-checkpoint-tmp*"):
+        shutil.rmtree(path)
+    staged = [*directory.glob(".*.tmp"), *(directory / FIGURES).glob(".*.tmp")]
+    for path in staged:
+        if path.name != staged_path(Path(MANIFEST)).name:
+            path.unlink(missing_ok=True)
 
 
 def is_being_written(directory: Path) -> bool | None:

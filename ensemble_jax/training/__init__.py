@@ -6,7 +6,7 @@ from ensemble_jax.training.collection_training import (
     images_per_epoch,
     place_examples,
 )
-from ensemble_jax.training.keys import Stream, StreamIds, independent_seeds
+from ensemble_jax.training.keys import SourceIds, independent_seeds
 from ensemble_jax.training.loop import Observer, Progress, Saving, train_loop
 from ensemble_jax.training.member import (
     NOT_DIVERGED,
@@ -30,8 +30,7 @@ __all__ = [
     "Progress",
     "Recipe",
     "Saving",
-    "Stream",
-    "StreamIds",
+    "SourceIds",
     "images_per_epoch",
     "independent_seeds",
     "make_member_training",

@@ -36,7 +36,8 @@ class Checkpoints:
     def __init__(self, directory: Path, run_id: str = "") -> None:
         # Orbax tells of every step it takes. What it cannot do it raises, and logs the same with
         # its tracebacks.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        for logger in ("absl", "asyncio"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         self.directory = directory
         self.run_id = run_id
         self._manager = ocp.CheckpointManager(
@@ -63,7 +64,7 @@ class Checkpoints:
         for stale in self.epochs:
             if stale >= epoch:
                 self._manager.delete(stale)
-        named = _by_name(state)
+        named = by_name(state)
         if self.run_id:
             named[_IDENTITY] = self._identity(epoch)
         named[_CHECKSUM] = _checksum(named)
@@ -83,7 +84,7 @@ class Checkpoints:
             steps_after: the steps that each member has made after so many epochs, which old
                 checkpoints do not hold.
         """
-        named = _by_name(like)
+        named = by_name(like)
         for epoch in reversed([epoch for epoch in self.epochs if epoch <= up_to]):
             try:
                 arrays = self._read(epoch)
@@ -155,7 +156,7 @@ def _warn(epoch, error):
     )
 
 
-def _by_name(tree):
+def by_name(tree: Any) -> dict[str, Any]:
     """The leaves of a pytree by their path, so that the file does not depend on Python's types."""
     paths = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}

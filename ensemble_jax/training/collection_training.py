@@ -13,14 +13,8 @@ from jaxtyping import Array, Float
 
 from ensemble_jax.collection import Placement
 from ensemble_jax.data.stored import Inputs, as_array
-from ensemble_jax.pool_feed import PlacedPool, PoolFeed, PoolName, Shuffle
-from ensemble_jax.training.member import (
-    Examples,
-    Member,
-    MemberState,
-    MemberTraining,
-    PoolPlace,
-)
+from ensemble_jax.pool_feed import Pool, PoolFeed, PoolName, Shuffle
+from ensemble_jax.training.member import Examples, Member, MemberState, MemberTraining
 
 
 class CollectionTraining:
@@ -75,9 +69,9 @@ class CollectionTraining:
         forms = (
             [self._of_pool(form) for form in examples.forms]
             if isinstance(examples, PoolFeed)
-            else [(examples, None)]
+            else [examples]
         )
-        inputs = forms[0][0].inputs
+        inputs = forms[0].inputs
         self._example = np.zeros((1, *inputs.shape[1:]), inputs.dtype)
         self._initial = placement.on_first_device()
         init = self._initial.lift(training.init, shared=(1,))
@@ -86,11 +80,11 @@ class CollectionTraining:
         self._init = lowered.compile()
         self.state_shape = self._initial.host_shapes(lowered.out_info)
         self.placed_state_shape = placement.placed_shapes(self.state_shape)
-        epoch = placement.lift(training.epoch, shared=(2, 3, 4), donate=(0,))
+        epoch = placement.lift(training.epoch, shared=(2, 3), donate=(0,))
         # By the number of examples: the last pool may have fewer than the others.
         self._compiled = {
-            len(form[0].labels): epoch.lower(
-                *self._arguments(self.placed_state_shape, 0, *form)
+            len(form.labels): epoch.lower(
+                *self._arguments(self.placed_state_shape, 0, form)
             ).compile()
             for form in forms
         }
@@ -142,11 +136,11 @@ class CollectionTraining:
         """
         source = self._source
         if not isinstance(source, PoolFeed):
-            return self._train(state, epoch, source, None)
+            return self._train(state, epoch, source)
         number = epoch * self.num_pools + pool
         following = self._name(number + 1) if read_ahead else None
-        examples = self._of_pool(source.take(self._name(number), following))
-        return self._train(state, epoch, *examples)
+        taken = source.take(self._name(number), following)
+        return self._train(state, epoch, self._of_pool(taken))
 
     def images_in(self, pool: int) -> int:
         """The images that a pool has, of all members together."""
@@ -166,18 +160,16 @@ class CollectionTraining:
         epoch, pool = divmod(number, self.num_pools)
         return PoolName(pool, Shuffle(self._seed, epoch))
 
-    def _of_pool(self, pool: PlacedPool) -> tuple[Examples, PoolPlace | None]:
+    def _of_pool(self, pool: Pool) -> Examples | Pool:
         """What a member's training takes of a pool; the only one is the whole set."""
-        place = PoolPlace(pool.number, pool.positions) if self.num_pools > 1 else None
-        return Examples(pool.inputs, pool.labels), place
+        return pool if self.num_pools > 1 else Examples(pool.inputs, pool.labels)
 
-    def _train(self, state, epoch, examples, pool):
+    def _train(self, state, epoch, examples):
         program = self._compiled[len(examples.labels)]
-        return program(*self._arguments(state, epoch, examples, pool))
+        return program(*self._arguments(state, epoch, examples))
 
-    def _arguments(self, state, epoch, examples, pool):
-        number = self._placement.share(np.int32(epoch))
-        return state, self._members, number, examples, pool
+    def _arguments(self, state, epoch, examples):
+        return state, self._members, self._placement.share(np.int32(epoch)), examples
 
 
 def place_examples(

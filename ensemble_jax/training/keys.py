@@ -6,7 +6,6 @@ it, on the devices, or on whether the run was resumed.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple, Self
 
 import jax
@@ -14,21 +13,23 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from ensemble_jax.numerics import PRNG
+from ensemble_jax.options import Source
+
+# What keys are made with: other numbers would make other members of the same seed. The other
+# sources are drawn on the host.
+_NUMBERS = {
+    Source.INITIALISATION: 0,
+    Source.ORDER: 1,
+    Source.DROPOUT: 2,
+    Source.AUGMENTATION: 3,
+}
 
 
-class Stream(IntEnum):
-    """The sources of randomness in a training, each with keys of its own."""
+class SourceIds(NamedTuple):
+    """Whose randomness a member has, by the value of a `Source`.
 
-    INITIALISATION = 0
-    ORDER = 1
-    DROPOUT = 2
-    AUGMENTATION = 3
-
-
-class StreamIds(NamedTuple):
-    """Whose randomness a member has, by source; members that share a number share the source.
-
-    Scalars of one member, or `[N]` before they are lifted.
+    Members that share a number share the source. Scalars of one member, or `[N]` before they are
+    lifted.
     """
 
     initialisation: Int[Array | np.ndarray, ...] | int
@@ -43,10 +44,11 @@ class StreamIds(NamedTuple):
 
 
 def member_key(
-    seed: Int[Array, ""] | int, stream: Stream, member: Int[Array, ""] | int
+    seed: Int[Array | np.ndarray, ""] | int, source: Source, member: Int[Array, ""] | int
 ) -> PRNGKeyArray:
     """The key of one member's source of randomness."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=PRNG), stream), member)
+    key = jax.random.key(seed, impl=PRNG)
+    return jax.random.fold_in(jax.random.fold_in(key, _NUMBERS[source]), member)
 
 
 def independent_seeds(seeds: UInt32[np.ndarray, " N"], extent: int) -> UInt32[np.ndarray, " N"]:

@@ -17,7 +17,9 @@ from ensemble_jax.networks import Network, Variables, scaled_dropout
 from ensemble_jax.ops import Augment, fast_key
 from ensemble_jax.ops.random import with_first_row
 from ensemble_jax.optimizers import OptimizerFactory
-from ensemble_jax.training.keys import Stream, StreamIds, member_key
+from ensemble_jax.options import Source
+from ensemble_jax.pool_feed import Pool
+from ensemble_jax.training.keys import SourceIds, member_key
 
 NOT_DIVERGED = -1
 
@@ -27,17 +29,21 @@ class Member(NamedTuple):
 
     Attributes:
         seed: of its randomness.
-        streams: which of the seed's streams of randomness are its own.
+        source_ids: which of the seed's source_ids of randomness are its own.
         hyperparameters: numbers by name, which its optimizer, its loss and its dropout read.
         train_indices: `[m]`, the examples that it is trained on; None (of all members) for all.
         train_labels: `[M]`, what it is taught; None (of all members) for the examples' own labels.
     """
 
     seed: Int[Array | np.ndarray, "*N"]
-    streams: StreamIds
+    source_ids: SourceIds
     hyperparameters: Mapping[str, Scalar]
     train_indices: Int[Array | np.ndarray, "*N m"] | None = None
     train_labels: Int[Array | np.ndarray, "*N M"] | None = None
+
+    def key(self, source: Source) -> PRNGKeyArray:
+        """What one member draws from this source of randomness."""
+        return member_key(self.seed, source, getattr(self.source_ids, source.value))
 
 
 class MemberState(NamedTuple):
@@ -55,18 +61,6 @@ class MemberState(NamedTuple):
     diverged_at: Int[Array | np.ndarray, ...]
 
 
-class PoolPlace(NamedTuple):
-    """Which part of the training set the examples on the device are, where these are not all.
-
-    Attributes:
-        number: of the pool in its epoch, from 0.
-        positions: `[P]`, the place of each example in the training set.
-    """
-
-    number: Int[Array | np.ndarray, ""]
-    positions: Int[Array | np.ndarray, " P"]
-
-
 class Examples(NamedTuple):
     """Labelled examples on the device, shared by all members."""
 
@@ -80,9 +74,10 @@ class MemberTraining(NamedTuple):
     Attributes:
         init: `(member, inputs) -> state` at epoch 0; of the examples `inputs [1, ...]` only shape
             and type matter.
-        epoch: `(state, member, epoch, examples, pool=None) -> (state, loss)`: one pass over the
-            member's examples in its own order; `loss` is the mean over them as they were seen.
-            Where `examples` are only a pool of them, an epoch is as many of these.
+        epoch: `(state, member, epoch, examples) -> (state, loss)`: one pass over the member's
+            examples in its own order; `loss` is the mean over them as they were seen. Where
+            `examples` are a `Pool`, a part of the training set, an epoch is as many of these as
+            there are pools.
         steps_per_epoch: as in the recipe.
     """
 
@@ -137,16 +132,15 @@ def make_member_training(recipe: Recipe) -> MemberTraining:
         )
 
     def init(member, inputs):
-        key = member_key(member.seed, Stream.INITIALISATION, member.streams.initialisation)
-        variables = recipe.network.init(key, inputs)
+        variables = recipe.network.init(member.key(Source.INITIALISATION), inputs)
         check_microbatches(microbatches, variables)
         rule = recipe.optimizer(recipe.hyperparameters(member))
         return MemberState(variables, rule.init(variables.params), jnp.int32(NOT_DIVERGED))
 
-    def epoch(state, member, epoch, examples, pool=None):
+    def epoch(state, member, epoch, examples):
         keys = _epoch_keys(member, epoch)
-        order = _order(keys.order, member, len(examples.labels), pool)
-        labels = _train_labels(member, examples, pool)
+        order = _order(keys.order, member, examples)
+        labels = _train_labels(member, examples)
         hp = recipe.hyperparameters(member)
         step_of = _StepOfMember(recipe, recipe.optimizer(hp), loss_of_member(recipe.loss, hp), hp)
 
@@ -160,7 +154,7 @@ def make_member_training(recipe: Recipe) -> MemberTraining:
             return state, loss * len(indices), finite
 
         diverged = state.diverged_at != NOT_DIVERGED
-        batches = _cut(order, batch_size, _first_step(pool, recipe))
+        batches = _cut(order, batch_size, _first_step(examples, recipe))
         num_steps = sum(len(numbers) for numbers, _ in batches)
         state, loss, made = _up_to_failure(step, state, batches, jnp.where(diverged, 0, num_steps))
         diverged_at = jnp.where(
@@ -193,39 +187,34 @@ class _EpochKeys(NamedTuple):
 
 
 def _epoch_keys(member, epoch):
-    def key_of(stream, number):
-        return jax.random.fold_in(member_key(member.seed, stream, number), epoch)
-
-    return _EpochKeys(
-        key_of(Stream.ORDER, member.streams.order),
-        key_of(Stream.DROPOUT, member.streams.dropout),
-        key_of(Stream.AUGMENTATION, member.streams.augmentation),
-    )
+    sources = Source.ORDER, Source.DROPOUT, Source.AUGMENTATION
+    return _EpochKeys(*(jax.random.fold_in(member.key(source), epoch) for source in sources))
 
 
-def _order(key, member, num_examples, pool):
+def _order(key, member, examples):
     """The member's examples, each once, in the order of one epoch or of a pool."""
-    if pool is not None:
-        key = jax.random.fold_in(key, pool.number)
-    if member.train_indices is None or pool is not None:
-        return jax.random.permutation(key, num_examples)
-    return member.train_indices[jax.random.permutation(key, len(member.train_indices))]
+    if isinstance(examples, Pool):
+        key = jax.random.fold_in(key, examples.number)
+    elif member.train_indices is not None:
+        return member.train_indices[jax.random.permutation(key, len(member.train_indices))]
+    return jax.random.permutation(key, len(examples.labels))
 
 
-def _train_labels(member, examples, pool):
+def _train_labels(member, examples):
     """What a member learns of each of the examples."""
     if member.train_labels is None:
         return examples.labels
-    return member.train_labels if pool is None else member.train_labels[pool.positions]
+    of_pool = isinstance(examples, Pool)
+    return member.train_labels[examples.positions] if of_pool else member.train_labels
 
 
-def _first_step(pool, recipe):
-    """The number that a pool's first step has in the epoch.
+def _first_step(examples, recipe):
+    """The number that the first step has in the epoch; 0 where all examples are there.
 
-    Numbers of all pools are apart, so that no two steps draw the same dropout: a pool has no more
-    steps than the epoch.
+    The steps of different pools have different numbers, so that no two draw the same dropout: a
+    pool has no more steps than the epoch.
     """
-    return 0 if pool is None else pool.number * recipe.steps_per_epoch
+    return examples.number * recipe.steps_per_epoch if isinstance(examples, Pool) else 0
 
 
 def _cut(order, batch_size, first_step):

@@ -30,4 +30,4 @@ def random_orthogonal(key: PRNGKeyArray, size: int) -> Float[Array, "n n"]:
 
     normals = jax.random.normal(key, (size, size))
     product, signs = jax.lax.scan(reflect, jnp.eye(size), (jnp.arange(size), normals))
-    return product * signs
+    return product * signs[None]

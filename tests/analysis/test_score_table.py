@@ -1,4 +1,6 @@
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,3 +218,13 @@ def test_names_are_those_of_the_arguments():
     for score in SCORES.values():
         if inspect.isfunction(score.function):
             assert set(score.needs) <= set(inspect.signature(score.function).parameters)
+
+
+def test_the_page_of_scores_is_up_to_date():
+    page = (Path(__file__).parents[2] / "docs" / "scores.md").read_text(encoding="utf-8")
+    for score in SCORES.values():
+        needs = ", ".join(f"`{need}`" for need in score.needs)
+        meaning = "hard" if score.hard_is_large else "easy"
+        assert f"| `{score.name}` | {needs} | {meaning} | {score.source} |\n" in page
+    for name in re.findall(r"`([a-z_0-9]+)`", page.partition("## Beside it")[2]):
+        assert name in analysis.__all__

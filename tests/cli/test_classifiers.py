@@ -1,6 +1,7 @@
 """Other classifiers beside the networks of a run, from the command line to the numbers."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -90,6 +91,20 @@ def test_a_data_set_that_has_changed_is_told(undisturbed):
         values["test"] = values["test"][::-1]
         with pytest.raises(ValueError, match=r"has changed since .*: its test examples are others"):
             load_data_of_run(type(run)(**vars(run) | {changed: values}))
+    inputs = {**run.manifest.inputs, "train.inputs": "of other pixels"}
+    changed = dataclasses.replace(run, manifest=dataclasses.replace(run.manifest, inputs=inputs))
+    with pytest.raises(ValueError, match=r"has changed since .* was made \(train\.inputs differ\)"):
+        load_data_of_run(changed)
+
+
+def test_what_cannot_be_checked_of_an_older_run_is_told(undisturbed, capsys):
+    run = load_run(undisturbed)
+    old = dataclasses.replace(run, manifest=dataclasses.replace(run.manifest, inputs={}))
+    load_data_of_run(old)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == (
+        f"{undisturbed} is of an older version: whether its inputs have changed is not known"
+    )
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,24 @@ def test_the_package_is_the_console_script():
     assert done.stdout.startswith("Scores, figures and report of an existing run.")
 
 
+def test_every_verb_has_help():
+    """The options with their values, in exit code 0."""
+    commands = {
+        verb: [sys.executable, "-m", "ensemble_jax", verb, "--help"] for verb in entry.VERBS
+    }
+    started = {
+        verb: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for verb, command in commands.items()
+    }
+    shown = {verb: process.communicate() for verb, process in started.items()}
+    for verb, (text, errors) in shown.items():
+        assert (started[verb].returncode, errors) == (0, ""), verb
+        assert "\n  --" in text
+    assert "--learners=100: " in shown["classifiers"][0]
+    assert "--config.batch_size=100: " in shown["train"][0]
+    assert "--scale=quick: " in shown["reproduce"][0]
+
+
 @pytest.mark.parametrize(
     ("module", "program", "command"),
     [

@@ -252,6 +252,13 @@ def test_channels_before_height_and_width_are_refused(shape):
         Dataset.from_arrays(train=(x, np.arange(6) % 2), test=(x, np.arange(6) % 2))
 
 
+@pytest.mark.parametrize("shape", [(32, 32, 3), (4, 4, 2), (3, 5, 4), (32, 32, 8)])
+def test_other_shapes_are_no_mistake(shape):
+    x = np.random.default_rng(0).integers(0, 256, (12, *shape), dtype=np.uint8)
+    labels = np.arange(6) % 2
+    assert Dataset.from_arrays(train=(x[:6], labels), test=(x[6:], labels)).input_shape == shape
+
+
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [

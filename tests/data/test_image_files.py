@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ensemble_jax.data import image_files, load_images
-from ensemble_jax.data.image_files import ImageForm, decode_images, list_images
+from ensemble_jax.data.image_files import ImageSpec, decode_images, list_images
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def decode(tmp_path, folders):
     def decode_all(folder="in", **form):
         root = tmp_path / folder
         files = {"all": list_images(root, root)}
-        decoded = decode_images("set", root, files, ImageForm(**form), folders.cache)["all"]
+        decoded = decode_images("set", root, files, ImageSpec(**form), folders.cache)["all"]
         return Decoded(decoded.images, decoded.rows)
 
     return decode_all
@@ -223,7 +223,7 @@ def test_all_files_of_16_bits_have_one_scale(write_image, tmp_path, folders):
     write_image("in/b.png", np.array([[3, 4]], np.uint8))
     write_image("in/c.png", np.array([[1023, 512]], np.uint16))
     (tmp_path / "in/d.png").write_bytes(b"broken")
-    root, form = tmp_path / "in", ImageForm(skip_broken=True)
+    root, form = tmp_path / "in", ImageSpec(skip_broken=True)
     files = {"one": ["a.png", "b.png", "d.png"], "two": ["c.png"]}
     for _ in range(2):  # made, and from the cache
         with pytest.warns(UserWarning, match="skipped 1 broken of 4 images"):
@@ -399,7 +399,7 @@ def test_damaged_bytes_are_decoded_or_named(data, tmp_path):
         warnings.simplefilter("ignore")
         try:
             arrays = image_files._decode(
-                "set", tmp_path, {"all": [file.name]}, ImageForm((8, 8), channels=3)
+                "set", tmp_path, {"all": [file.name]}, ImageSpec((8, 8), channels=3)
             )
         except ValueError as error:
             assert f"a.{suffix}" in str(error)  # noqa: PT017
@@ -517,7 +517,7 @@ def test_an_equal_folder_elsewhere_is_another_one(write_image, decode, tmp_path)
 )
 def test_impossible_forms(form, problem):
     with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
-        ImageForm(**form)
+        ImageSpec(**form)
 
 
 # Folders of any images.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble_jax.data.pools import Pools, ReadAhead, read_pool
+from ensemble_jax.data.pools import Pools, ReadAhead
 
 
 @given(st.integers(1, 500), st.integers(1, 600), st.integers(1, 40))
@@ -56,14 +56,6 @@ def test_two_examples_share_a_pool_as_often_as_chance_has_it():
     )
     # One of the five others is beside example 0; the deviation of the share is below 0.008.
     assert abs(together / epochs - 1 / 5) < 0.03
-
-
-def test_a_pool_has_its_examples_and_nothing_else():
-    inputs = np.arange(1, 7, dtype=np.uint8)[:, None]
-    pool = read_pool(inputs, 10 * np.arange(6), np.array([5, 2]), max_threads=1)
-    assert pool.inputs.tolist() == [[6], [3]]
-    assert pool.labels.tolist() == [50, 20]
-    assert pool.positions.tolist() == [5, 2]
 
 
 class Value:

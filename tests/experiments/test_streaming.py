@@ -46,6 +46,7 @@ def imagenet_run(binaries, imagenet_job, tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_all_members_learn_all_images(imagenet_run):
     run = load_run(imagenet_run)
     assert run.manifest.plan["pool_images"] == 16
@@ -62,6 +63,7 @@ def test_all_members_learn_all_images(imagenet_run):
     assert (run.metrics["train_loss"][-1] < run.metrics["train_loss"][0]).all()
 
 
+@pytest.mark.slow
 def test_a_member_alone_has_the_same_bits(binaries, imagenet_job, imagenet_run, tmp_path):
     directory = tmp_path / "alone"
     answer = binaries.run(
@@ -82,6 +84,7 @@ def checkpoints(directory):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_training_that_ends_within_an_epoch_goes_on_there(
     binaries, imagenet_job, imagenet_run, assert_same_records, tmp_path, number
 ):

@@ -3,12 +3,19 @@
 import os
 import signal
 import socket
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ensemble_jax import load_run
-from ensemble_jax.processes.group import Detection, TeamRequest
+from ensemble_jax.processes.group import (
+    Detection,
+    TeamRequest,
+    _address_to_bind,
+    _parse_decision,
+)
+from ensemble_jax.processes.parts import _parse
 
 
 def free_port():
@@ -63,6 +70,8 @@ def assert_same_run(directory, undisturbed):
     for split in whole.splits:
         for read in ("bits", "predictions"):
             np.testing.assert_array_equal(getattr(run, read)(split), getattr(whole, read)(split))
+        recorded = (each.recorded("label_probability", split) for each in (run, whole))
+        np.testing.assert_array_equal(*recorded)
     for name, values in whole.metrics.items():
         assert run.metrics[name].tobytes() == values.tobytes(), name
     for name in ("scores.csv", "dynamics.csv", "figures/consistency.svg"):
@@ -200,7 +209,10 @@ def test_others_that_do_not_come(binaries, toy_job, tmp_path):
         )
         for process, error in (
             (waiting, "--patience=1 seconds were not enough to meet the other processes at "),
-            (refused, f"must have a port that process 0 can use, got {taken}: Address already in"),
+            (
+                refused,
+                f"port that process 0 can use, got localhost:{taken}: Address already in",
+            ),
             (alone, "--distributed=auto finds no TPU VM, Slurm step, Open MPI or Kubernetes job"),
         ):
             answer = process.wait()
@@ -265,3 +277,57 @@ def test_requests_that_cannot_be(request_, message):
 def test_requests_that_can_be(request_, alone):
     request_.validate()
     assert request_.alone is alone
+
+
+@pytest.mark.parametrize(
+    ("host", "bound"),
+    [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("[::1]", "[::1]")],
+)
+def test_the_first_process_listens_at_the_named_host_alone(host, bound, monkeypatch):
+    port = free_port()
+    if host == "localhost":
+        own = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [own])
+    assert _address_to_bind(f"{host}:{port}") == f"{bound}:{port}"
+
+
+def test_a_name_that_means_this_host_to_itself_alone_is_listened_for_everywhere(monkeypatch):
+    port = free_port()
+    own = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.1.1", port))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [own])
+    assert _address_to_bind(f"node1:{port}") == f"0.0.0.0:{port}"
+
+
+def test_a_host_that_is_not_this_one_is_refused():
+    with pytest.raises(
+        ValueError, match="--coordinator must be a host and port that process 0 can"
+    ):
+        _address_to_bind("192.0.2.1:1234")
+
+
+@pytest.mark.parametrize("text", ["", "[", "[1, 2]", "[null, 3]", "[{}]", "{}", "3", "[" * 5000])
+def test_what_is_no_decision_is_told(text):
+    with pytest.raises(ValueError, match=r"^process 0 has sent no decision: "):
+        _parse_decision(text)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        ["../../elsewhere", 3, True],
+        [0, "3/../../x", True],
+        [3, 0, True],
+        [-1, 3, True],
+        [0, 10**12, True],
+        [0, 3, 1],
+        [0, 3],
+        3,
+    ],
+)
+def test_what_the_first_process_decides_leads_nowhere_else(piece):
+    training = SimpleNamespace(members=SimpleNamespace(ids=range(10)))
+    good = [0, 3, False]
+    for layout in ([[good], [piece], []], [[piece], [piece], []], [[good], [], [piece]], piece):
+        with pytest.raises(ValueError, match=r"^process 0 must decide on parts of the run: "):
+            _parse(layout, training)
+    assert _parse([[good], [good], []], training).pieces[0].members == range(3)

@@ -137,6 +137,7 @@ def test_a_compiler_that_refuses_is_a_failure(option, answer, tmp_path):
     assert "skipped" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the options are those of x86 compilers")
 @pytest.mark.parametrize("option", ["-mno-avx512f", "-mno-avx"])
 def test_processors_with_shorter_vectors(option, tmp_path):
@@ -148,7 +149,7 @@ def test_processors_with_shorter_vectors(option, tmp_path):
 
 
 def run_this_file(option, cache, chosen):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", __file__]
     environment = os.environ | {
         "CC": f"{os.environ.get('CC') or 'cc'} {option}",
         "XDG_CACHE_HOME": str(cache),

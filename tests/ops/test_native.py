@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import re
 import shutil
@@ -27,13 +28,13 @@ def cache(tmp_path, monkeypatch):
 
 def compiles(monkeypatch):
     """The list of what is compiled from now on."""
-    compiled, compile_now = [], native._compile
+    compiled, compile_now = [], native._compiled
 
-    def note(command, path):
-        compiled.append(path)
-        return compile_now(command, path)
+    def note(command):
+        compiled.append(command)
+        return compile_now(command)
 
-    monkeypatch.setattr(native, "_compile", note)
+    monkeypatch.setattr(native, "_compiled", note)
     return compiled
 
 
@@ -47,7 +48,9 @@ def test_it_is_compiled_once_for_all_processes(cache, monkeypatch):
     compiled = compiles(monkeypatch)
     assert_works(native._load())
     kept = list(cache.iterdir())
-    assert [re.fullmatch(r"[0-9a-f]{16}\.so", path.name) is not None for path in kept] == [True]
+    assert [
+        re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{32}\.so", path.name) is not None for path in kept
+    ] == [True]
     assert_works(native._load())
     assert len(compiled) == 1
     assert list(cache.iterdir()) == kept
@@ -81,14 +84,79 @@ def test_what_cannot_be_kept_is_compiled_each_time(tmp_path, monkeypatch):
     assert len(compiled) == 2
 
 
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def change_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def let_others_write(path):
+    path.chmod(0o666)
+
+
+def put_a_link(path):
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
 @needs_compiler
-def test_what_was_kept_broken_is_compiled_again(cache):
+@pytest.mark.parametrize("spoil", [cut_off, change_a_bit, let_others_write, put_a_link])
+def test_what_is_not_as_it_was_kept_is_compiled_again_and_kept(cache, monkeypatch, spoil):
     native._load()
     [path] = cache.iterdir()
-    broken = path.with_name("copy")
-    broken.write_bytes(path.read_bytes()[:100])
-    broken.replace(path)  # in place it would change what this process has loaded
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    copy.replace(path)  # in place it would change what this process has loaded
+    spoil(path)
+    compiled = compiles(monkeypatch)
     assert_works(native._load())
+    assert_works(native._load())
+    assert len(compiled) == 1
+    [healed] = cache.glob("*.so")
+    assert healed.stat(follow_symlinks=False).st_mode & 0o777 == 0o600
+
+
+@needs_compiler
+def test_the_folder_is_the_users_alone(cache, monkeypatch):
+    before = os.umask(0)
+    try:
+        cache.mkdir(parents=True, mode=0o777)
+        assert_works(native._load())
+    finally:
+        os.umask(before)
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
+@needs_compiler
+@pytest.mark.parametrize("whose", ["another user's", "a link"])
+def test_a_folder_of_another_user_is_not_used(cache, monkeypatch, whose):
+    cache.parent.mkdir()
+    if whose == "a link":
+        (cache.parent / "elsewhere").mkdir()
+        cache.symlink_to(cache.parent / "elsewhere")
+    else:
+        cache.mkdir()
+        monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
+    assert_works(native._load())
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("compiler", "reason"),
+    [
+        ('"', r"\$CC is no command: No closing quotation"),
+        ("true", "the C compiler 'true' makes nothing"),
+        ("bash -c 'echo > ${!#}' bash", "what the C compiler 'bash' makes cannot be loaded: "),
+    ],
+)
+def test_what_is_no_compiler_is_told(cache, monkeypatch, compiler, reason):
+    monkeypatch.setenv("CC", compiler)
+    with pytest.raises(native.NotCompiledError, match=f"^{reason}"):
+        native._load()
 
 
 def test_no_compiler(cache, monkeypatch):

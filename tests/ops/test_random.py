@@ -22,7 +22,7 @@ KEY = jax.random.key(1)
 # Of `jax.random.key(0)`: a run that is resumed after an update must find the masks that it had.
 GOLDEN = np.uint32([2785538982, 1139799706, 1574479217, 3641479596])
 
-random_bits = jax.jit(ops.random_bits, static_argnums=1)
+fast_bits = jax.jit(ops.fast_bits, static_argnums=1)
 
 
 def key_words(key):
@@ -32,36 +32,36 @@ def key_words(key):
 
 def test_a_member_has_its_own_bits_beside_others():
     keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(4))
-    together = jax.jit(jax.vmap(lambda key: ops.random_bits(key, (3, 5, 7))))(keys)
+    together = jax.jit(jax.vmap(lambda key: ops.fast_bits(key, (3, 5, 7))))(keys)
     for bits, key in zip(together, keys, strict=True):
-        np.testing.assert_array_equal(bits, random_bits(key, (3, 5, 7)))
+        np.testing.assert_array_equal(bits, fast_bits(key, (3, 5, 7)))
 
 
 def test_the_bits_depend_on_the_position_not_on_the_shape():
-    np.testing.assert_array_equal(random_bits(KEY, (6, 10)).ravel(), random_bits(KEY, (60,)))
-    assert random_bits(KEY, ()).shape == ()
+    np.testing.assert_array_equal(fast_bits(KEY, (6, 10)).ravel(), fast_bits(KEY, (60,)))
+    assert fast_bits(KEY, ()).shape == ()
 
 
 def test_golden_bits():
-    np.testing.assert_array_equal(random_bits(jax.random.key(0), (4,)), GOLDEN)
+    np.testing.assert_array_equal(fast_bits(jax.random.key(0), (4,)), GOLDEN)
 
 
 def test_each_of_the_32_bits_is_balanced():
-    bits = np.asarray(random_bits(KEY, (1 << 18,)))
+    bits = np.asarray(fast_bits(KEY, (1 << 18,)))
     set_bits = (bits[:, None] >> np.arange(32, dtype=np.uint32)) & 1
     scores = (set_bits.mean(axis=0) - 0.5) * 2 * np.sqrt(len(bits))
     assert np.abs(scores).max() < SIGMAS
 
 
 def test_no_two_of_the_32_bits_are_correlated():
-    bits = np.asarray(random_bits(KEY, (1 << 16,)))
+    bits = np.asarray(fast_bits(KEY, (1 << 16,)))
     signs = ((bits[:, None] >> np.arange(32, dtype=np.uint32)) & 1) * 2.0 - 1
     scores = signs.T @ signs / np.sqrt(len(bits))
     assert np.abs(scores - np.diag(np.diag(scores))).max() < SIGMAS
 
 
 def test_every_value_is_as_frequent():
-    bits = np.asarray(random_bits(KEY, (1 << 18,)))
+    bits = np.asarray(fast_bits(KEY, (1 << 18,)))
     for shift in (0, 8, 16, 24):
         counts = np.bincount((bits >> shift) & 255, minlength=256)
         expected = len(bits) / 256
@@ -72,7 +72,7 @@ def test_every_value_is_as_frequent():
 def test_a_fast_key_has_the_same_words_and_other_bits():
     fast = ops.fast_key(KEY)
     np.testing.assert_array_equal(key_words(fast), key_words(KEY))
-    np.testing.assert_array_equal(jax.random.bits(fast, (7,)), ops.random_bits(KEY, (7,)))
+    np.testing.assert_array_equal(jax.random.bits(fast, (7,)), ops.fast_bits(KEY, (7,)))
     assert (jax.random.bits(fast, (7,)) != jax.random.bits(KEY, (7,))).all()
 
 
@@ -86,7 +86,7 @@ def test_keys_made_of_a_fast_key_have_the_words_that_threefry_makes():
 def test_an_array_of_keys_becomes_one_of_fast_keys():
     keys = jax.random.split(KEY, (2, 3))
     np.testing.assert_array_equal(
-        jax.random.bits(ops.fast_key(keys)[1, 2], (4,)), ops.random_bits(keys[1, 2], (4,))
+        jax.random.bits(ops.fast_key(keys)[1, 2], (4,)), ops.fast_bits(keys[1, 2], (4,))
     )
 
 
@@ -99,13 +99,13 @@ def test_keys_of_other_kinds_are_refused():
 def test_narrow_bits_are_the_highest(width):
     bits = jax.random.bits(ops.fast_key(KEY), (5, 3), f"uint{width}")
     assert bits.dtype == f"uint{width}"
-    np.testing.assert_array_equal(bits, np.asarray(random_bits(KEY, (5, 3))) >> (32 - width))
+    np.testing.assert_array_equal(bits, np.asarray(fast_bits(KEY, (5, 3))) >> (32 - width))
 
 
 def test_wide_bits_are_two_narrow_ones():
     with jax.enable_x64(True):
         bits = np.asarray(jax.random.bits(ops.fast_key(KEY), (5, 3), "uint64"))
-    halves = np.asarray(random_bits(KEY, (5, 3, 2))).astype(np.uint64)
+    halves = np.asarray(fast_bits(KEY, (5, 3, 2))).astype(np.uint64)
     np.testing.assert_array_equal(bits, halves[..., 0] << np.uint64(32) | halves[..., 1])
 
 

@@ -30,6 +30,20 @@ def test_a_damaged_choice_is_none(tmp_path, content):
     assert cache.read(KEY) is not None
 
 
+def test_a_choice_that_was_changed_or_is_not_this_users_is_none(tmp_path):
+    cache = PlanCache(tmp_path)
+    cache.write(KEY, CHOICE)
+    (path,) = tmp_path.iterdir()
+    assert (tmp_path.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
+    kept = path.read_text()
+    path.write_text(kept.replace("fastest", "slowest"))
+    assert cache.read(KEY) is None
+    path.write_text(kept)
+    assert cache.read(KEY) is not None
+    path.chmod(0o666)
+    assert cache.read(KEY) is None
+
+
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "file").write_text("")
     cache = PlanCache(tmp_path / "file")

@@ -14,7 +14,7 @@ from ensemble_jax.optimizers import as_optimizer
 from ensemble_jax.options import ArchitectureOptions, ConvolutionAlgorithm, Model
 from ensemble_jax.plan import Plan
 from ensemble_jax.planning import PlanningTask, Trials, memory, trial, try_plan
-from ensemble_jax.training import Member, Recipe, StreamIds
+from ensemble_jax.training import Member, Recipe, SourceIds
 
 N, M, BATCH = 6, 90, 20
 
@@ -31,7 +31,7 @@ def task(zoo_network) -> PlanningTask:
     rates = {"learning_rate": np.ones(N, np.float32)}
     return PlanningTask(
         recipe,
-        Member(np.zeros(N, np.uint32), StreamIds.own(ids), rates),
+        Member(np.zeros(N, np.uint32), SourceIds.own(ids), rates),
         inputs=rng.normal(size=(M, 5)).astype(np.float32),
         labels=rng.integers(0, 3, M),
         shared_bytes=1000,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray
 
 from ensemble_jax.runs import load_run
 
@@ -17,7 +18,7 @@ def test_variables(run):
     assert set(dataset.data_vars) == {
         *("correct_train", "predictions_train", "loss_train", "accuracy_train"),
         *("correct_test", "predictions_test", "loss_test", "accuracy_test"),
-        "train_images_per_second",
+        *("train_images_per_second", "train_mask", "train_labels"),
     }
     for split in run.splits:
         for name in ("correct", "predictions"):
@@ -32,11 +33,12 @@ def test_variables(run):
 
 def test_coordinates_and_attributes(run):
     dataset = run.to_xarray()
-    assert dataset.sizes == {"extent": 3, "member": 3, "example_train": 13, "example_test": 8}
+    sizes = {"extent": 3, "member": 3, "example_train": 13, "example_test": 8, "class": 3}
+    assert dataset.sizes == sizes
     assert dataset.extent.values.tolist() == [0, 1, 5]
     assert dataset.member.values.tolist() == [0, 1, 3]
     assert dataset.learning_rate.dims == ("member",)
-    assert dataset.attrs["class_names"] == ["fox", "skunk", "possum"]
+    assert dataset["class"].values.tolist() == ["fox", "skunk", "possum"]
     assert dataset.attrs["diverged_members"] == [2]
     assert dataset.attrs["diverged_epochs"] == [1]
     for split in run.splits:
@@ -58,3 +60,23 @@ def test_some_extents(run, extents):
     wanted = np.atleast_1d(np.array(extents, int)).tolist()
     assert dataset.extent.values.tolist() == wanted
     assert dataset.identical(run.to_xarray().sel(extent=wanted))
+
+
+def test_what_members_were_trained_on(run):
+    dataset = run.to_xarray()
+    for name in ("train_mask", "train_labels"):
+        assert dataset[name].dims == ("member", "example_train")
+        np.testing.assert_array_equal(dataset[name], getattr(run, name))
+
+
+@pytest.mark.parametrize("diverged", [[], [2]])
+@pytest.mark.parametrize("num_classes", [3, 200])
+def test_can_be_written_with_what_is_installed(toy, tmp_path, diverged, num_classes):
+    toy.write_run(tmp_path / "run", toy.manifest(num_classes=num_classes), diverged=diverged)
+    dataset = load_run(tmp_path / "run").to_xarray()
+    dataset.to_netcdf(tmp_path / "run.nc", engine="scipy")
+    with xarray.open_dataset(tmp_path / "run.nc", engine="scipy") as written:
+        assert set(written.variables) == set(dataset.variables)
+        for name, variable in dataset.variables.items():
+            np.testing.assert_array_equal(written[name], variable)
+        assert np.atleast_1d(written.attrs["diverged_members"]).tolist() == diverged

@@ -181,5 +181,55 @@ def test_members_and_extents_are_integers(toy, tmp_path, name, value):
     content = json.loads(format_manifest(toy.manifest()))
     content[name] = [value]
     (tmp_path / "run.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=rf"run\.json is broken: {name} must be integers, got"):
+    with pytest.raises(ValueError, match=rf"run\.json is broken: {name} must be of type int, got"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config": []}, "config must be of type dict, got '\\[\\]'"),
+        ({"config": None}, "config must be of type dict, got 'None'"),
+        ({"hyperparameters": {"rate": None}}, "hyperparameters must be of type list"),
+        ({"hyperparameters": [1]}, "hyperparameters must be of type dict"),
+        ({"extents": "0"}, "extents must be of type list"),
+        ({"parts": [[10, "20"]]}, "parts must be of type int, got '20'"),
+        ({"parts": [10]}, "parts must be of type list"),
+        ({"parts": [[10, 2_000_000_000]]}, "a run has at most 1000000 members, got 1999999994"),
+        ({"versions": {"jax": 1}}, "versions must be of type str"),
+        ({"inputs": {"train": ["a"]}}, "inputs must be of type str"),
+        ({"sources": {}}, "sources must be of type list"),
+        ({"run_id": 3}, "run_id must be of type str"),
+        ({"data": None}, "data must be of type dict"),
+        ({"data": []}, "data must be of type dict"),
+    ],
+)
+def test_every_field_is_of_its_kind(folder, changes, message):
+    write(folder, **changes)
+    with pytest.raises(ValueError, match=rf"run\.json is broken: .*{message}"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("field", ["class_names", "split_sizes", "input_shape", "probe_sizes"])
+@pytest.mark.parametrize("value", [None, 3, "x", [None], {"train": "13"}])
+def test_every_field_of_the_data_is_of_its_kind(folder, field, value):
+    content = json.loads((folder / "run.json").read_text())
+    content["data"][field] = value
+    (folder / "run.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"run\.json is broken: {field} must be of type "):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_depths_are_no_matter(folder, depth):
+    text = (folder / "run.json").read_text()
+    deep = '{"a":' * depth + "1" + "}" * depth
+    (folder / "run.json").write_text(text.replace('"config": {', f'"config": {{"deep": {deep},', 1))
+    with pytest.raises(ValueError, match=r"run\.json is broken: "):
+        read_manifest(folder)
+
+
+def test_a_file_that_is_too_large_is_not_read(folder, monkeypatch):
+    monkeypatch.setattr("ensemble_jax.runs.manifest._MOST_BYTES", 100)
+    with pytest.raises(ValueError, match="must have at most 100 bytes"):
+        read_manifest(folder)

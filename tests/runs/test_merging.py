@@ -163,3 +163,28 @@ def test_a_merge_that_was_killed_is_repeated(toy, tmp_path, parts):
     toy.write_run(tmp_path / ".merged.merging", toy.manifest(), finished=(0,))
     assert merge_runs(parts, tmp_path / "merged").extents == (0, 1, 5)
     assert not (tmp_path / ".merged.merging").exists()
+
+
+def test_runs_on_other_inputs_with_the_same_names_are_refused(toy, tmp_path):
+    for name, members, digest in (("one", [0, 1], "a"), ("two", [2, 3], "b")):
+        inputs = {"train.inputs": digest, "train.labels": "same"}
+        toy.write_run(tmp_path / name, toy.manifest(members=members, inputs=inputs))
+    message = 'differ: digests of inputs.train.inputs: "a" -> "b"$'
+    with pytest.raises(ValueError, match=message):
+        merge_runs([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+
+
+def test_what_cannot_be_checked_of_older_runs_is_told(toy, tmp_path, capsys):
+    for name, members, inputs in (("one", [0, 1], {"train.inputs": "a"}), ("two", [2, 3], {})):
+        toy.write_run(tmp_path / name, toy.manifest(members=members, inputs=inputs))
+    assert merge_runs([tmp_path / "one", tmp_path / "two"], tmp_path / "both").finished
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(f"whether they have the inputs of the others is not known: {tmp_path}/two")
+
+
+def test_a_merged_run_is_one_of_its_own(toy, tmp_path):
+    for name, members in {"one": [0, 1], "two": [2, 3]}.items():
+        toy.write_run(tmp_path / name, toy.manifest(members=members))
+    merged = merge_runs([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    assert merged.manifest.run_id not in ("", "toy")

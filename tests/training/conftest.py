@@ -26,7 +26,7 @@ from ensemble_jax.training import (
     MemberState,
     MemberTraining,
     Recipe,
-    StreamIds,
+    SourceIds,
     make_member_training,
     place_examples,
 )
@@ -79,7 +79,7 @@ def make_members(ids, seed: int = 0, **hyperparameters) -> Member:
     """`[N]` members with the randomness of their numbers."""
     numbers = np.array(ids, np.uint32)
     seeds = np.full_like(numbers, seed)
-    return Member(seeds, StreamIds.own(numbers), make_hyperparameters(len(ids), **hyperparameters))
+    return Member(seeds, SourceIds.own(numbers), make_hyperparameters(len(ids), **hyperparameters))
 
 
 def make_member(number: int, seed: int = 0, **hyperparameters) -> Member:

@@ -16,8 +16,7 @@ from flax import nnx
 
 from ensemble_jax.networks import Network, Variables, as_network
 from ensemble_jax.ops import fast_key
-from ensemble_jax.options import Optimizer, Schedule
-from ensemble_jax.training import Stream
+from ensemble_jax.options import Optimizer, Schedule, Source
 from ensemble_jax.training.keys import member_key
 
 IDS, SEED, EPOCHS = (2, 0, 7), 5, 3
@@ -143,13 +142,13 @@ def plain_step(form: Form, params, state, optimizer, rate, images, labels, key):
 
 def plain_loop(form: Form, number: int, rate: np.float32):
     """The variables after each epoch, and the mean losses."""
-    params, state = jax.jit(form.init)(member_key(SEED, Stream.INITIALISATION, number))
+    params, state = jax.jit(form.init)(member_key(SEED, Source.INITIALISATION, number))
     optimizer = adamw(rate).init(params)
     epochs, losses = [], []
     for epoch in range(EPOCHS):
         order_key, dropout_key = (
             jax.random.fold_in(member_key(SEED, stream, number), epoch)
-            for stream in (Stream.ORDER, Stream.DROPOUT)
+            for stream in (Source.ORDER, Source.DROPOUT)
         )
         order = np.asarray(jax.random.permutation(order_key, NUM_EXAMPLES))
         total = 0.0
@@ -202,7 +201,7 @@ def test_statistics_are_those_of_the_short_batch(tiny):
     )
     averages = after.states[1].variables.state["batch_stats"]["BatchNorm_0"]
     for place, number in enumerate(IDS):
-        key = jax.random.fold_in(member_key(SEED, Stream.ORDER, number), 0)
+        key = jax.random.fold_in(member_key(SEED, Source.ORDER, number), 0)
         last = IMAGES[np.asarray(jax.random.permutation(key, NUM_EXAMPLES))[-2:]]
         np.testing.assert_allclose(averages["mean"][place], last.mean((0, 1, 2)), rtol=1e-5)
         np.testing.assert_allclose(averages["var"][place], last.var((0, 1, 2)), rtol=1e-5)
@@ -215,7 +214,7 @@ def masked_init(key, inputs):
 def masked_apply(variables, inputs, *, key, train):
     """Of a loss that is the sum of these outputs, the gradient is the mean of the masks."""
     mask = jax.random.bernoulli(key, 0.5, (len(inputs), 3)) if train else 1.0
-    return variables.params * mask, variables.state
+    return variables.params[None] * mask, variables.state
 
 
 @pytest.mark.parametrize("microbatches", [1, 2, 4])
@@ -230,7 +229,7 @@ def test_a_batch_in_parts_has_the_masks_of_the_whole(tiny, microbatches):
         loss=lambda outputs, labels: outputs.sum(-1),
     )
     for place, number in enumerate(IDS):
-        dropout = jax.random.fold_in(member_key(SEED, Stream.DROPOUT, number), 0)
+        dropout = jax.random.fold_in(member_key(SEED, Source.DROPOUT, number), 0)
         params = np.zeros(3)
         for step, size in enumerate((4, 4, 2)):
             key = fast_key(jax.random.fold_in(dropout, step))

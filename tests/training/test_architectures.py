@@ -73,7 +73,13 @@ def make_examples(model: Model) -> Examples:
     return Examples(rng.normal(size=shape).astype(np.float32), labels)
 
 
-@pytest.mark.parametrize("model", Model)
+# One of each kind is short: convolutions, dense layers, averages of batches, texts.
+SHORT = (Model.SMALL_ST_VGG, Model.FULLY_CONNECTED, Model.RESNET50, Model.BILSTM)
+
+
+@pytest.mark.parametrize(
+    "model", [m if m in SHORT else pytest.param(m, marks=pytest.mark.slow) for m in Model]
+)
 def test_a_member_of_three_is_what_it_is_alone(tiny, model):
     training = tiny.make_training(network=build(model), num_examples=NUM_EXAMPLES)
     examples = make_examples(model)

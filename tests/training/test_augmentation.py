@@ -78,14 +78,14 @@ def test_members_draw_their_own_unless_they_are_tied(tiny):
     """Members that differ in nothing but the changes of their images."""
     members = tiny.members([0, 1])
     shared = members._replace(
-        streams=jax.tree.map(np.zeros_like, members.streams)._replace(
-            augmentation=members.streams.augmentation
+        source_ids=jax.tree.map(np.zeros_like, members.source_ids)._replace(
+            augmentation=members.source_ids.augmentation
         )
     )
     placement, training = compile_training(tiny, shared)
     one, other = kernels(tiny.run(placement, training, 1).states[1])
     assert (one != other).any()
-    tied = shared._replace(streams=jax.tree.map(np.zeros_like, members.streams))
+    tied = shared._replace(source_ids=jax.tree.map(np.zeros_like, members.source_ids))
     one, other = kernels(tiny.run(placement, training.of(tied), 1).states[1])
     np.testing.assert_array_equal(one, other)
 

@@ -13,13 +13,12 @@ from flax import linen as nn
 from ensemble_jax import ops
 from ensemble_jax.evaluation import CollectionEvaluation, make_evaluator
 from ensemble_jax.networks import Network, Variables, as_network, with_fast_layers
-from ensemble_jax.options import Optimizer
+from ensemble_jax.options import Optimizer, Source
 from ensemble_jax.training import (
     NOT_DIVERGED,
     Examples,
     Member,
-    Stream,
-    StreamIds,
+    SourceIds,
     place_examples,
 )
 from ensemble_jax.training.keys import member_key
@@ -160,8 +159,8 @@ def test_one_epoch_is_the_sum_of_its_batches(tiny, single):
     values = {"dropout_scale": 0.0, "momentum": 0.0, "learning_rate": 0.5, "l2": 0.02}
     state, [loss] = single.train(tiny.member(3, **values), 1)
 
-    variables = network.init(member_key(0, Stream.INITIALISATION, 3), inputs[:1])
-    key = jax.random.fold_in(member_key(0, Stream.ORDER, 3), 0)
+    variables = network.init(member_key(0, Source.INITIALISATION, 3), inputs[:1])
+    key = jax.random.fold_in(member_key(0, Source.ORDER, 3), 0)
     order = np.asarray(jax.random.permutation(key, len(labels)))
     batches = [order[:4], order[4:8], order[8:]]
     assert [len(batch) for batch in batches] == [4, 4, 2]
@@ -383,18 +382,19 @@ def pair(tiny):
     return tiny.compile([1, 2])
 
 
-@pytest.mark.parametrize("tied", Stream)
+@pytest.mark.parametrize("tied", map(Source, SourceIds._fields))
 def test_members_can_share_one_source_of_randomness(tiny, pair, tied):
     """Two members that differ in nothing but the other two sources."""
     placement, training = pair
-    name = tied.name.lower()
     shared = tiny.members([1, 2], learning_rate=1e-30, l2=0.0)
-    shared = shared._replace(streams=shared.streams._replace(**{name: np.zeros(2, np.uint32)}))
+    shared = shared._replace(
+        source_ids=shared.source_ids._replace(**{tied.value: np.zeros(2, np.uint32)})
+    )
     trained = tiny.run(placement, training.of(shared), 1)
     kernels = trained.states[0].variables.params["Dense_0"]["kernel"]
-    assert (kernels[0] == kernels[1]).all() == (tied is Stream.INITIALISATION)
+    assert (kernels[0] == kernels[1]).all() == (tied is Source.INITIALISATION)
     everything = tiny.members([1, 2], learning_rate=1e-30, l2=0.0)._replace(
-        streams=StreamIds.own(np.zeros(2, np.uint32))
+        source_ids=SourceIds.own(np.zeros(2, np.uint32))
     )
     all_tied = tiny.run(placement, training.of(everything), 1)
     assert_equal(members(all_tied.states[-1], 0), members(all_tied.states[-1], 1))

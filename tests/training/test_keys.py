@@ -4,45 +4,47 @@ import jax
 import numpy as np
 import pytest
 
-from ensemble_jax.training.keys import Stream, independent_seeds, member_key
+from ensemble_jax.options import Source
+from ensemble_jax.training.keys import SourceIds, independent_seeds, member_key
 
 LARGE = [0, 1, 2**16, 2**31, 2**32 - 1]
 # Of seed 7 and member 5: a run that is resumed after an update must go on with its own.
 GOLDEN_INDEPENDENT = [3611831057]
 GOLDEN = [
-    (Stream.INITIALISATION, (3728983260, 3940825189)),
-    (Stream.ORDER, (1260689740, 3470158378)),
-    (Stream.DROPOUT, (1707138131, 469344758)),
+    (Source.INITIALISATION, (3728983260, 3940825189)),
+    (Source.ORDER, (1260689740, 3470158378)),
+    (Source.DROPOUT, (1707138131, 469344758)),
 ]
 
 
-def data(seed, stream, member):
-    return tuple(jax.random.key_data(member_key(seed, stream, member)).tolist())
+def data(seed, source, member):
+    return tuple(jax.random.key_data(member_key(seed, source, member)).tolist())
 
 
-def test_every_seed_stream_and_member_has_a_key_of_its_own():
+def test_every_seed_source_and_member_has_a_key_of_its_own():
+    sources = [Source(name) for name in SourceIds._fields]
     keys = {
-        data(seed, stream, member) for seed in range(3) for stream in Stream for member in range(9)
+        data(seed, source, member) for seed in range(3) for source in sources for member in range(9)
     }
-    assert len(keys) == 3 * len(Stream) * 9
+    assert len(keys) == 3 * len(sources) * 9
 
 
 def test_large_seeds_and_members():
     keys = {
-        data(np.uint32(seed), Stream.ORDER, np.uint32(member)) for seed in LARGE for member in LARGE
+        data(np.uint32(seed), Source.ORDER, np.uint32(member)) for seed in LARGE for member in LARGE
     }
     assert len(keys) == len(LARGE) ** 2
 
 
 def test_a_key_is_the_same_traced():
-    traced = jax.jit(lambda seed, member: member_key(seed, Stream.DROPOUT, member))
+    traced = jax.jit(lambda seed, member: member_key(seed, Source.DROPOUT, member))
     key = jax.random.key_data(traced(np.uint32(7), np.uint32(5)))
-    assert tuple(key.tolist()) == data(7, Stream.DROPOUT, 5)
+    assert tuple(key.tolist()) == data(7, Source.DROPOUT, 5)
 
 
-@pytest.mark.parametrize(("stream", "golden"), GOLDEN)
-def test_golden_keys(stream, golden):
-    assert data(7, stream, 5) == golden
+@pytest.mark.parametrize(("source", "golden"), GOLDEN)
+def test_golden_keys(source, golden):
+    assert data(7, source, 5) == golden
 
 
 def test_independent_seeds_depend_on_seed_and_extent_alone():

@@ -19,11 +19,10 @@ from ensemble_jax.hyperparameters import Hyperparameters
 from ensemble_jax.losses import cross_entropy
 from ensemble_jax.networks import Variables, scaled_dropout
 from ensemble_jax.optimizers import named_optimizer
-from ensemble_jax.options import Optimizer
+from ensemble_jax.options import Optimizer, Source
 from ensemble_jax.pool_feed import PoolFeed
 from ensemble_jax.training import (
     CollectionTraining,
-    Stream,
     train_loop,
 )
 from ensemble_jax.training.keys import member_key
@@ -80,7 +79,9 @@ def naive_epochs(tiny, member, taught, seed=0):
     inputs, _ = tiny.examples()
     hp = Hyperparameters(member.hyperparameters, num_steps=9, steps_per_epoch=3)
     rule = named_optimizer(Optimizer.MOMENTUM)(hp)
-    variables = network.init(member_key(seed, Stream.INITIALISATION, member.streams.order), inputs)
+    variables = network.init(
+        member_key(seed, Source.INITIALISATION, member.source_ids.order), inputs
+    )
     optimizer = rule.init(variables.params)
 
     def loss_of(params, state, images, labels, key):
@@ -95,8 +96,8 @@ def naive_epochs(tiny, member, taught, seed=0):
         order, dropout = (
             jax.random.fold_in(member_key(seed, stream, whose), epoch)
             for stream, whose in (
-                (Stream.ORDER, member.streams.order),
-                (Stream.DROPOUT, member.streams.dropout),
+                (Source.ORDER, member.source_ids.order),
+                (Source.DROPOUT, member.source_ids.dropout),
             )
         )
         for pool in range(POOLS.count):

@@ -18,6 +18,7 @@ from pathlib import Path
 import jax
 
 from ensemble_jax.machine import user_cache
+from ensemble_jax.private import is_private, private_folder, write_private
 
 _SOURCES = sorted(Path(__file__).parent.glob("*.[ch]"))
 _OPTIONS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared")
@@ -49,25 +50,60 @@ def register(*names: str) -> None:
 
 
 def _load() -> ctypes.CDLL:
-    compiler = shlex.split(os.environ.get("CC") or "cc")
-    command = [*compiler, *_OPTIONS, "-I", jax.ffi.include_dir()]
-    folder = user_cache() / "native"
-    path = folder / f"{_digest(command)}.so"
     try:
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            # Two that compile at the same time write the same; half a file is never there.
-            with tempfile.TemporaryDirectory(dir=folder) as temporary:
-                _compile(command, Path(temporary, path.name)).replace(path)
-        return ctypes.CDLL(str(path))
-    except OSError:  # nothing can be kept, or what is kept cannot be read
+        compiler = shlex.split(os.environ.get("CC") or "cc") or ["cc"]
+    except ValueError as error:
+        raise NotCompiledError(f"$CC is no command: {error}") from None
+    command = [*compiler, *_OPTIONS, "-I", jax.ffi.include_dir()]
+    key = _digest(command)
+    try:
+        folder = private_folder(user_cache() / "native")
+        kept = _kept(folder, key) or _keep(_compiled(command), folder, key)
+        return ctypes.CDLL(str(kept))
+    except OSError:  # nothing can be kept, or what is kept cannot be loaded
         with tempfile.TemporaryDirectory() as temporary:
-            return ctypes.CDLL(str(_compile(command, Path(temporary, path.name))))
+            path = Path(temporary, f"{key}.so")
+            path.write_bytes(_compiled(command))
+            try:
+                return ctypes.CDLL(str(path))
+            except OSError as error:
+                raise NotCompiledError(
+                    f"what the C compiler {command[0]!r} makes cannot be loaded: {error}"
+                ) from None
 
 
-def _compile(command, path):
-    _run([*command, *(str(s) for s in _SOURCES if s.suffix == ".c"), "-o", str(path)])
+def _kept(folder: Path, key: str) -> Path | None:
+    """What was compiled before, if it is as it was; what is not is removed.
+
+    The name of a library ends with the digest of its content: one that was cut off or changed since
+    would crash the process, or run what somebody else has put there.
+    """
+    for path in folder.glob(f"{key}-*.so"):
+        if is_private(path) and path == _place(folder, key, path.read_bytes()):
+            return path
+        path.unlink()
+    return None
+
+
+def _keep(library: bytes, folder: Path, key: str) -> Path:
+    """Two that compile at the same time keep the same; half a file is never there."""
+    path = _place(folder, key, library)
+    write_private(path, library)
     return path
+
+
+def _place(folder: Path, key: str, library: bytes) -> Path:
+    return folder / f"{key}-{hashlib.sha256(library).hexdigest()[:32]}.so"
+
+
+def _compiled(command: list[str]) -> bytes:
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary, "library.so")
+        _run([*command, *(str(s) for s in _SOURCES if s.suffix == ".c"), "-o", str(path)])
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise NotCompiledError(f"the C compiler {command[0]!r} makes nothing") from None
 
 
 def _digest(command):

@@ -1,0 +1,131 @@
+"""What ended in a traceback once ends in one line, and leaves nothing half-written."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+import ensemble_jax as ej
+from ensemble_jax.data.folders import resolve_folders
+from ensemble_jax.planning.of_training import told_if_out_of_memory
+from ensemble_jax.processes.group import Alone, check_on_its_own
+from ensemble_jax.processes.parts import train_collection
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path):
+    workdir = tmp_path / os.fsdecode(b"run-\xff")
+    with pytest.raises(ValueError, match=r"^--workdir must be text in UTF-8, got '.*run-.udcff'$"):
+        train_collection(None, workdir, Alone())  # pyright: ignore
+
+
+def test_too_many_devices_leave_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="num_devices of the plan must be at most "):
+        ej.train(
+            "fully_connected",
+            "digits",
+            members=2,
+            plan="num_devices=1000",
+            workdir=tmp_path / "run",
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_members_than_a_run_can_have_are_refused_at_once():
+    with pytest.raises(ValueError, match="members must be at most 1000000, got 1000000000"):
+        ej.members(10**9)
+
+
+@pytest.mark.parametrize("rate", [1e-46, 1e39])
+def test_rates_that_float32_has_not_are_refused(rate):
+    with pytest.raises(ValueError, match="learning_rate must be numbers that float32 has, got 1e"):
+        ej.members(2, learning_rate=rate)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no cuda"), AssertionError()])
+def test_a_platform_that_is_not_here_is_told(monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(jax, "process_count", fail)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(ValueError, match="JAX has no devices here with JAX_PLATFORMS='cuda'"):
+        check_on_its_own()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        jax.errors.JaxRuntimeError("INTERNAL: Out of memory allocating 8 bytes"),
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no room"),
+    ],
+)
+def test_too_little_memory_of_the_host_is_told(error):
+    class Asked:
+        members_per_call, microbatches, evaluation_batch_size = 0, 1, 500
+
+    with (
+        pytest.raises(ValueError, match="is too small for plan="),
+        told_if_out_of_memory(Asked(), Asked()),  # pyright: ignore
+    ):
+        raise error
+
+
+def test_a_user_without_a_home_has_folders(monkeypatch):
+    def no_home(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.expanduser", no_home)
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    assert str(resolve_folders().data) == "~/tensorflow_datasets"
+
+
+def test_a_report_that_cannot_be_written_says_that_the_training_is_safe(monkeypatch):
+    from ensemble_jax.cli import train
+    from ensemble_jax.report import run_report
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class Config:
+        data_dir = ""
+
+        def validate(self):
+            pass
+
+    flags = type(
+        "Flags",
+        (),
+        {
+            "distributed": train.Detection.OFF,
+            "coordinator": "",
+            "num_processes": None,
+            "process_id": None,
+            "patience": 1.0,
+            "workdir": "runs/x",
+        },
+    )
+    monkeypatch.setattr(train, "FLAGS", flags)
+    monkeypatch.setattr(train, "get_config", lambda kind: Config())
+    monkeypatch.setattr(train, "training_of", lambda configs: None)
+    monkeypatch.setattr(train, "train_collection", lambda *_: object())
+    monkeypatch.setattr(run_report, "write_report", fail)
+    message = (
+        "^the report cannot be written, the training is safe, .*analyze --run=runs/x.*No space"
+    )
+    with pytest.raises(OSError, match=message):
+        train.main()
+
+
+def test_a_screen_that_there_is_not_is_no_matter():
+    script = (
+        "from ensemble_jax.cli import binary, entry\n"
+        "binary.run = lambda module, arguments: __import__('matplotlib')\n"
+        "entry.run_verb('analyze', [])\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"MPLBACKEND": "nonsense"}, check=True
+    )
