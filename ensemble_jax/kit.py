@@ -23,7 +23,6 @@ from ensemble_jax.networks import Network, prepared, slow_layers, with_fast_laye
 from ensemble_jax.ops import Convolution, make_augmentation
 from ensemble_jax.options import Precision, parse_augmentations
 from ensemble_jax.plan import parse_plan_request
-from ensemble_jax.planning.memory import check_member_fits
 from ensemble_jax.training import Recipe
 from ensemble_jax.training.member import check_microbatches
 
@@ -96,8 +95,6 @@ class Kit(NamedTuple):
         member = jax.tree.map(lambda x: x[0], trained_on.members)
         key = jax.eval_shape(lambda: jax.random.key(0))
         variables = jax.eval_shape(recipe.network.init, key, batch)
-
-        check_member_fits(variables, jax.local_devices()[0])
 
         def outputs_of(variables, inputs, key):
             return recipe.network.apply(variables, inputs, key=key, train=True)[0]

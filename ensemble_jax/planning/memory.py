@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,25 +74,6 @@ def free_bytes(device: Any) -> int:
     if stats is not None and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
     return min([_free_in_machine(), *_free_in_container()])
-
-
-def check_member_fits(variables: Any, device: Any) -> None:
-    """See that the variables of one member fit; of absurd ones XLA cannot even count the numbers.
-
-    Args:
-        variables: a pytree of arrays or their shapes.
-        device: a `jax.Device`.
-
-    Raises:
-        ValueError: if they do not.
-    """
-    leaves = jax.tree.leaves(variables)
-    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-    if needed > (free := free_bytes(device)):
-        raise ValueError(
-            f"network must be smaller: the variables of one member take {needed / 1e9:,.1f} GB, "
-            f"and {device.device_kind} has {free / 1e9:,.1f} GB"
-        )
 
 
 def program_bytes(compiled: Lifted | jax.stages.Compiled) -> int:
