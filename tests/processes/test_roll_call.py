@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def address():
 
 def outcomes_of(*calls):
     """What each call returns or raises, when all run at the same time."""
-    outcomes = [None] * len(calls)
+    outcomes: list[Any] = [None] * len(calls)
 
     def run(index, function, *arguments):
         try:
