@@ -128,7 +128,7 @@ def train(
         OSError: if the folder cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
-    from ensemble_jax.processes.group import gathered
+    from ensemble_jax.processes.group import connected_group
     from ensemble_jax.processes.parts import await_run, train_collection
 
     training = make_training(
@@ -155,10 +155,10 @@ def train(
     if workdir is None:
         temporary = tempfile.TemporaryDirectory(prefix="ensemble_jax-", ignore_cleanup_errors=True)
         workdir = Path(temporary.name, "run")
-    with gathered() as team:
-        if temporary is not None and team.size > 1:
+    with connected_group() as group:
+        if temporary is not None and group.size > 1:
             raise ValueError("workdir must be given, a folder that all processes share")
-        run = train_collection(training, Path(workdir), team)
+        run = train_collection(training, Path(workdir), group)
     if run is None:
         run = await_run(training, Path(workdir))
     if not isinstance(network, str):
