@@ -53,8 +53,8 @@ class Members:
         folds: K, of a cross-validation; member number i is trained on all but fold `i % K`. 0 for
             no cross-validation.
         subset_fraction: the share of the training set that each is trained on, drawn for each.
-        label_noise: `[N]`, the probability with which each label that a member is taught is
-            replaced by a random class.
+        label_noise: `[N]`, the probability with which each train label of a member is replaced by
+            a random class.
         recorded: further `[N]` values by name that a run is to record of them.
     """
 
@@ -148,8 +148,8 @@ def members(
             those that are drawn for `i // K`, so that every K members hold out every example.
         subset_fraction: the share of the training set that each member is trained on, drawn at
             random for each; in (0, 1].
-        label_noise: the probability with which each label that a member is taught is replaced by a
-            random class, drawn for each; in [0, 1].
+        label_noise: the probability with which each train label of a member is replaced by a random
+            class, drawn for each; in [0, 1].
         **hyperparameters: numbers that the optimizer, the loss and dropout read: one for all or
             `[N]`. `dropout_scale` multiplies the rates of a network's dropout layers.
 
@@ -381,7 +381,7 @@ def _train_indices(members: Members, num_examples: int) -> Int[np.ndarray, "N m"
 
 
 def _train_labels(members, dataset):
-    """The labels `[N, M]` that each member is taught; None if these are the data set's."""
+    """The train labels `[N, M]` of each member; None if these are the data set's."""
     if not any(members.label_noise):
         return None
     whose = members.source_ids(Source.LABELS).tolist()

@@ -102,11 +102,11 @@ class Initialiser(Enum):
     """The distribution that kernels are drawn from; means are 0.
 
     With `in` and `out` for the entries that one output and one input take part in (a kernel's
-    window times its channels), the deviations are `sqrt(2 / (in + out))` for Glorot (Glorot and
+    window times its channels), the stds are `sqrt(2 / (in + out))` for Glorot (Glorot and
     Bengio, 2010; also called Xavier), `sqrt(2 / in)` for He (He et al., 2015), `sqrt(1 / in)` for
     LeCun (1998), and 0.05, as Keras has it, for the truncated normal distribution. All normal ones
-    are cut off at two deviations; the first three are widened to have theirs nevertheless, the last
-    is not.
+    are cut off at two stds. The first three are widened, so that they have their std after the cut;
+    the last is not.
     """
 
     GLOROT_UNIFORM = "glorot_uniform"
@@ -245,7 +245,7 @@ class Quantity(Enum):
     | `logits` | `z` | `[N, M, K]` | no |
 
     All are float16. The labels are those by which predictions count as correct, also for members
-    that are taught others (`label_noise` of `members`).
+    with noisy train labels (`label_noise` of `members`).
     """
 
     LABEL_PROBABILITY = "label_probability"

@@ -338,7 +338,7 @@ def _train(
             n: of_quantities(quantities=tuple(map(Quantity, recorded.get(n, ())))) for n in sets
         }
 
-    # Members may smooth the labels they are taught; what is recorded is the loss by the labels.
+    # Members may smooth their train labels. The recorded loss is by the labels as they are.
     evaluator_of = functools.partial(make_evaluator, *of_data, kit.recorded_loss)
     splits = CollectionEvaluation(
         of_sets(evaluator_of, placed.evaluated),

@@ -329,7 +329,7 @@ def _classes(run: Run, split: str, scores: SplitScores) -> Table:
             "class",
             "examples",
             "accuracy",
-            "deviation",
+            "std",
             "least",
             "most",
             "accessibility",

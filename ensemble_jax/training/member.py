@@ -29,10 +29,10 @@ class Member(NamedTuple):
 
     Attributes:
         seed: of its randomness.
-        source_ids: which of the seed's source_ids of randomness are its own.
+        source_ids: which of the seed's sources of randomness are its own.
         hyperparameters: numbers by name, which its optimizer, its loss and its dropout read.
         train_indices: `[m]`, the examples that it is trained on; None (of all members) for all.
-        train_labels: `[M]`, what it is taught; None (of all members) for the examples' own labels.
+        train_labels: `[M]`, its labels in training; None (of all members) for the examples'.
     """
 
     seed: Int[Array | np.ndarray, "*N"]

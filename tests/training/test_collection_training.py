@@ -366,9 +366,9 @@ def test_the_images_of_an_epoch_are_those_of_the_subsets(tiny):
 def test_members_learn_labels_of_their_own(tiny, single):
     _, labels = tiny.examples()
     other = (labels + 1) % 3
-    taught = np.stack([labels, other]).astype(np.int32)
+    train_labels = np.stack([labels, other]).astype(np.int32)
     together = tiny.train(
-        [0, 1], EPOCHS, members=tiny.members([0, 1])._replace(train_labels=taught)
+        [0, 1], EPOCHS, members=tiny.members([0, 1])._replace(train_labels=train_labels)
     )
     for i, own in enumerate((labels, other)):
         state, losses = single.train(tiny.member(i), EPOCHS, labels=own)
