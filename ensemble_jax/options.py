@@ -127,10 +127,9 @@ class ImageForm(Enum):
 
 @dataclass(frozen=True)
 class ArchitectureOptions:
-    """What of an architecture may be other than published; None leaves it as it is.
+    """Where an architecture may differ from the published one; None keeps what is published.
 
-    No architecture has all of these. What they mean exactly is said by the architectures, in
-    `ensemble_jax.zoo`.
+    No architecture has all of these. `ensemble_jax.zoo` says what they mean for each.
 
     Attributes:
         width: filters of the first convolutions, the others in proportion; units of the hidden
@@ -191,8 +190,8 @@ class Augmentation(NamedTuple):
     """A change of images.
 
     Attributes:
-        kind: which; see `ensemble_jax.ops.augmentation`.
-        pixels: of CROP, how wide the border is that comes around an image before it is cropped.
+        kind: see `ensemble_jax.ops.augmentation`.
+        pixels: for CROP, the width of the border around an image before it is cropped.
     """
 
     kind: AugmentationKind
@@ -257,7 +256,7 @@ class Quantity(Enum):
 
     @property
     def needs_labels(self) -> bool:
-        """Whether there is none of examples without labels."""
+        """Whether it is defined for labelled examples only."""
         return self in (Quantity.LABEL_PROBABILITY, Quantity.MARGIN, Quantity.LOSS)
 
     @property

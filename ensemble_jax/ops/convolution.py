@@ -56,7 +56,7 @@ def xla_convolution(
     return lax.conv_general_dilated(inputs, kernel, strides, padding, dimension_numbers=DIMENSIONS)
 
 
-class KernelGradient(Protocol):
+class WeightGradient(Protocol):
     """The gradient of a `Convolution` by its kernel."""
 
     def __call__(
@@ -76,13 +76,13 @@ class Ways(NamedTuple):
 
     Attributes:
         outputs: the convolution.
-        by_inputs: the convolution with the turned kernel that is the gradient by the inputs.
-        by_kernel: the gradient by the kernel.
+        input_gradient: the convolution with the turned kernel that is the gradient by the inputs.
+        weight_gradient: the gradient by the kernel.
     """
 
     outputs: Convolution
-    by_inputs: Convolution
-    by_kernel: KernelGradient
+    input_gradient: Convolution
+    weight_gradient: WeightGradient
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 3, 4))
@@ -104,8 +104,8 @@ def _convolve_forward(ways, inputs, kernel, strides, padding):
 def _convolve_backward(ways, strides, padding, residuals, cotangent):
     inputs, kernel = residuals
     return (
-        _input_gradient(ways.by_inputs, inputs.shape, kernel, cotangent, strides, padding),
-        ways.by_kernel(inputs, cotangent, kernel.shape[:2], strides, padding),
+        _input_gradient(ways.input_gradient, inputs.shape, kernel, cotangent, strides, padding),
+        ways.weight_gradient(inputs, cotangent, kernel.shape[:2], strides, padding),
     )
 
 

@@ -15,7 +15,7 @@ from ensemble_jax.ops.convolution import (
     xla_convolution,
 )
 from ensemble_jax.ops.memory import stored
-from ensemble_jax.ops.patches import patches_convolution, patches_kernel_gradient
+from ensemble_jax.ops.patches import patches_convolution, patches_weight_gradient
 
 # Those of images. A convolution over the batch takes as many rows of a product (measured at 1, 3
 # and 8).
@@ -48,7 +48,7 @@ def _outputs(inputs, kernel, strides, padding):
     return xla_convolution(pad_image(inputs, cropped), kernel, strides, added)
 
 
-def direct_kernel_gradient(
+def direct_weight_gradient(
     inputs: Float[Array, "B H W C"],
     cotangent: Float[Array, "B P Q D"],
     window: tuple[int, int],
@@ -64,7 +64,7 @@ def direct_kernel_gradient(
     )
     few = inputs.shape[-1] <= _FEW_CHANNELS
     if window == (1, 1) or few or not _fits(tuple(extents), inputs):
-        return patches_kernel_gradient(inputs, cotangent, window, strides, padding)
+        return patches_weight_gradient(inputs, cotangent, window, strides, padding)
     images, kernel = inputs.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3)
     outputs = lax.conv_general_dilated(
         stored(images),
@@ -87,4 +87,4 @@ def _fits(window, inputs):
     return all(extent <= size for extent, size in zip(window, inputs.shape[1:3], strict=True))
 
 
-DIRECT = Ways(_outputs, direct_convolution, direct_kernel_gradient)
+DIRECT = Ways(_outputs, direct_convolution, direct_weight_gradient)

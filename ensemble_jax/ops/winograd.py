@@ -113,7 +113,7 @@ def _input_gradient(inputs, kernel, strides, padding):
     return stored(winograd_convolution(inputs, kernel, strides, padding))
 
 
-def _kernel_gradient(inputs, cotangent, window, strides, padding):
+def _weight_gradient(inputs, cotangent, window, strides, padding):
     # The tiles are cheaper to make again than to keep: two to four times the inputs.
     tiles = _input_tiles(inputs, window[0], padding)
     products = _map_pairs(sum_of_products, tiles, _cotangent_tiles(cotangent, window[0]))
@@ -122,7 +122,7 @@ def _kernel_gradient(inputs, cotangent, window, strides, padding):
     return stored(jnp.stack([jnp.stack(row) for row in gradient]))
 
 
-_WINOGRAD = Ways(_outputs, _input_gradient, _kernel_gradient)
+_WINOGRAD = Ways(_outputs, _input_gradient, _weight_gradient)
 
 
 def _output_size(inputs, window, padding):

@@ -219,7 +219,7 @@ class Manifest:
         run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 4
             and older, whose records say nothing.
         prng: how members draw random numbers, in JAX's words.
-        environment: settings of JAX and its compilers that can change results and were not as they
+        environment: options of JAX and its compilers that can change results and were not as they
             are by default.
         continuations: for each time that it was continued with other versions or another
             environment, `created`, `versions`, `python` and `environment` from then on.
