@@ -72,7 +72,7 @@ class WeightGradient(Protocol):
 
 
 class Ways(NamedTuple):
-    """How a convolution and its two gradients are computed, each by what takes the least time.
+    """How a convolution and its two gradients are computed, each in its fastest way.
 
     Attributes:
         outputs: the convolution.
@@ -129,11 +129,10 @@ def _product(left, right):
 
 
 def _product_of_copy(left, right):
-    """The product such that no side is read transposed.
+    """The product of a transposed copy, so that XLA's library reads no side transposed.
 
-    XLA's library for these is twice as fast with 32 to 128 channels (1600 x 32 by 1600 x 32: 110
-    GFLOP/s of a core, 50 the other way), as fast with 256, and has no others. Half of the gain goes
-    into the copy.
+    That is twice as fast with 32 to 128 channels (1600 x 32 by 1600 x 32: 110 GFLOP/s of a core, 50
+    without the copy) and as fast with 256. Half of the gain is spent on the copy.
     """
     # A copy alone transposes blocks; fused into the sums that Winograd's tiles are made of it takes
     # five times as long.

@@ -1,4 +1,4 @@
-"""Convolutions all of whose parts are forward convolutions of XLA."""
+"""Convolutions whose outputs and gradients are all forward convolutions of XLA."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def direct_convolution(
     strides: Strides,
     padding: Padding,
 ) -> Float[Array, "B P Q D"]:
-    """XLA's convolution, whose two gradients are written as such convolutions, too.
+    """XLA's convolution, with both gradients written as forward convolutions, too.
 
     XLA's own gradients fall to naive code in loops on CPU: that by the kernel took 70 times as long
     with 32 channels as this one.
@@ -37,11 +37,11 @@ def direct_convolution(
 
 
 def _outputs(inputs, kernel, strides, padding):
-    """`xla_convolution`, but where its products alone are faster."""
+    """`xla_convolution`, or the products of windows where these are faster."""
     window = kernel.shape[:2]
     if window == (1, 1) or not _fits(window, inputs):
         return patches_convolution(inputs, kernel, strides, padding)
-    # Padding may be negative, as that of an input gradient.
+    # The padding of an input gradient may be negative.
     (top, bottom), (left, right) = padding
     cropped = (min(top, 0), min(bottom, 0)), (min(left, 0), min(right, 0))
     added = (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))

@@ -37,7 +37,7 @@ _LOCAL = "localhost"
 # How long the first process stays to tell the others that it cannot begin.
 _FAREWELL_SECONDS = 2.0
 _DECISION = "decision"
-# By these a host of a TPU pod takes its chips for all there are, and waits for no other host.
+# With these a host of a TPU pod uses its own chips alone, and waits for no other host.
 _TPU_ALONE = {"TPU_PROCESS_BOUNDS": "1,1,1", "CLOUD_TPU_TASK_ID": "0"}
 
 
@@ -130,7 +130,7 @@ class ProcessGroup(Protocol):
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that decides, and sees to the end."""
+        """Whether this is the first process, which decides, and at the end waits for the others."""
         ...
 
     def begin(
@@ -195,7 +195,7 @@ def connected_group() -> Iterator[ProcessGroup]:
     `ProcessGroup.begin` disconnects them: from then on JAX knows this process alone. An error is
     sent to the others and raised again.
     """
-    # Who has not imported JAX has connected nothing, and a mistake is answered without it.
+    # Where JAX is not imported nothing is connected; so mistakes are answered without its import.
     jax = sys.modules.get("jax")
     if jax is None or not jax.distributed.is_initialized():
         yield SingleProcess()
@@ -264,7 +264,7 @@ class _ConnectedGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that decides, and sees to the end."""
+        """Whether this is the first process, which decides, and at the end waits for the others."""
         return self.rank == 0
 
     def begin(
@@ -290,7 +290,7 @@ class _ConnectedGroup:
         print(f"process {self.rank} of {self.size}: {what}", file=self._stdout, flush=True)
 
     def _check_shared(self, workdir: Path, lock: str) -> None:
-        # The others must have the patience to hear of it.
+        # Earlier than the others' patience ends, so that they hear the reason.
         deadline = time.monotonic() + min(_SHARED_SECONDS, self._patience / 2)
         while lock and _lock_of(workdir) != lock:
             if time.monotonic() > deadline:
@@ -405,13 +405,13 @@ def _connect(request: GroupRequest) -> Any:
     """
     import jax
 
-    # Neither the rank nor the store of keys has a public name, but by way of the devices.
+    # The public name of the rank looks for devices, and the key-value store has none.
     from jax._src.distributed import global_state
 
     bound = None
     if request.by_hand and request.process_id == 0:
         bound = _address_to_bind(request.coordinator)
-    # It would take SIGTERM for itself, and tells nobody.
+    # This service would catch SIGTERM and tell nobody.
     jax.config.update("jax_enable_preemption_service", False)
     method = "deactivate" if request.by_hand else None
     if request.detection is Detection.MPI4PY:
@@ -452,10 +452,10 @@ def _connect(request: GroupRequest) -> Any:
 
 
 def _address_to_bind(coordinator: str) -> str:
-    """Where process 0 listens for the others, as HOST:PORT: at the host that is named alone.
+    """Where process 0 listens for the others, as HOST:PORT: on the named host's address alone.
 
-    A name that this host takes for itself, as many have 127.0.1.1 for their own, says nothing of
-    where the others reach it: then every interface is listened on.
+    Many hosts resolve their own name to a loopback address such as 127.0.1.1, at which the others
+    cannot reach them. Process 0 then listens on every interface.
 
     Raises:
         ValueError: if it is not a host and port that this process can use; JAX crashes there.
@@ -483,7 +483,7 @@ def _address_to_bind(coordinator: str) -> str:
 
 
 def _in_time(function: Callable[[], T], seconds: float) -> T:
-    """Call what blocks in C++ on another thread, so that a signal ends the waiting.
+    """Call a function that blocks in C++ on another thread, so that a signal can end the wait.
 
     Raises:
         TimeoutError: if it takes too long.

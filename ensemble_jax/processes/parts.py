@@ -1,10 +1,10 @@
 """Which folders a run consists of, and who trains what in them.
 
 A run that is trained by several processes, or grown, has its first members in its own folder and
-further ones in folders below it, each of them a run by itself. What is on the disk decides: whoever
-continues a run, one process or many, finishes the parts that were begun. Members that a run is
-begun with belong to it from the beginning; those that it is grown by join it when all of them are
-finished, so that until then it stays what it was.
+further ones in folders below it, each of them a run by itself. The folders on the disk
+decide: whoever continues a run, one process or many, finishes the parts that were begun. The
+members that a run is begun with belong to it from the beginning. Members that are added later join
+it when all of them are finished; until then the run is unchanged.
 """
 
 from __future__ import annotations
@@ -265,9 +265,9 @@ def _train_shares(
 
 
 def _parse(layout: Any, training: Training) -> Layout:
-    """A layout, of what JSON makes of it and another process has sent.
+    """Read a layout that another process has sent as JSON.
 
-    Folders are named after it, so that it must be of members of the training.
+    Folders are named after it, so it must hold members of the training only.
 
     Raises:
         ValueError: if it is not.
@@ -292,7 +292,7 @@ def _training_of(piece: Piece, layout: Layout, training: Training, workdir: Path
     if piece.further:
         own = dataclasses.replace(own, whole=workdir)
     if (workdir / MANIFEST).exists():
-        # Parts are joined if their configs are the same: they get the fields of the first one's.
+        # Parts join only if their configs are equal, so they get the fields of the first part.
         fields = read_part(workdir).manifest.config
         config = {name: value for name, value in own.config.items() if name in fields}
         return dataclasses.replace(own, config=config)

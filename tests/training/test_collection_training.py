@@ -382,7 +382,7 @@ def pair(tiny):
     return tiny.compile([1, 2])
 
 
-@pytest.mark.parametrize("tied", map(Source, SourceIds._fields))
+@pytest.mark.parametrize("tied", [Source(name) for name in SourceIds._fields])
 def test_members_can_share_one_source_of_randomness(tiny, pair, tied):
     """Two members that differ in nothing but the other two sources."""
     placement, training = pair
