@@ -160,10 +160,10 @@ def _train(layer, algorithm, inputs, kernel):
     def step(pair, _):
         inputs, kernel = pair
         outputs, pull_back = jax.vjp(convolve, inputs, kernel)
-        by_inputs, by_kernel = pull_back(outputs)
+        input_gradient, weight_gradient = pull_back(outputs)
         if not layer.reads_images:
-            inputs -= _RATE * by_inputs
-        return (inputs, kernel - _RATE * by_kernel), None
+            inputs -= _RATE * input_gradient
+        return (inputs, kernel - _RATE * weight_gradient), None
 
     return jax.lax.scan(step, (inputs, kernel), length=_STEPS)[0]
 

@@ -31,17 +31,17 @@ class Placement:
     Attributes:
         num_members: N.
         members_per_call: how many members a device computes at once; 0 means all that it holds,
-            in one call. Fewer take less memory for activations, the results are the same up to
-            rounding.
-        devices: what the members are spread over. Where the members do not divide into calls of
-            equal size on every device, the last member is computed again to fill up, and the
-            copies are dropped: one size is one program, in which no member depends on its place.
+            in one call. Fewer members need less memory for activations; the results are the same up
+            to rounding.
+        devices: the members are spread over them. Calls of equal size are one program, in which no
+            member depends on its place. So where the members do not divide into such calls, copies
+            of the last member are the padding, and their results are dropped.
 
-    Calls of some members are the rounds of a loop whose length is an argument of the compiled
-    program, over at least one slot more than a call has. So a compiler can neither unroll the loop
-    nor simplify its slices, however few members there are, and the call is compiled alike: a member
-    has the same bits whatever N is, as long as the size of the calls, `members_at_once`, is the
-    same.
+    Calls of some members are the rounds of a loop. Its length is an argument of the compiled
+    program, and its arrays have at least one slot more than a call. So a compiler can neither
+    unroll the loop nor simplify its slices, however few members there are, and always compiles the
+    call in the same way. A member has the same bits whatever N is, as long as the size of the
+    calls, `members_at_once`, is the same.
     """
 
     num_members: int
@@ -82,7 +82,7 @@ class Placement:
 
     @property
     def _calls_of_devices(self) -> np.ndarray:
-        """How many calls each device makes: none of copies alone."""
+        """How many calls each device makes; a call of padding alone is left out."""
         calls = -(-self.num_members // self.members_at_once)
         before = self.calls_per_device * np.arange(len(self.devices))
         return np.clip(calls - before, 0, self.calls_per_device).astype(np.int32)
@@ -106,7 +106,7 @@ class Placement:
         return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
 
     def shared_shapes(self, shapes: Any) -> Any:
-        """What a function is compiled for that takes arrays of these shapes from `share`."""
+        """Shapes and sharding of arrays from `share`, to compile a function for them."""
         sharding = NamedSharding(self._mesh, PartitionSpec())
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
@@ -128,7 +128,7 @@ class Placement:
         if not isinstance(array, jax.Array):
             by_device = array.reshape(len(self.devices), slots, *array.shape[1:])
             return np.concatenate(by_device[:, :held])[: self.num_members]
-        # `jax.device_get` joins the shards in an array that it keeps, of which this were a copy.
+        # `jax.device_get` would join the shards in an array that it keeps: one copy more.
         joined = np.empty((self.num_members, *array.shape[1:]), array.dtype)
         for shard in array.addressable_shards:
             first = (shard.index[0].start or 0) // slots * held
@@ -137,7 +137,7 @@ class Placement:
         return joined
 
     def placed_shapes(self, shapes: Any) -> Any:
-        """What a function is compiled for that takes host arrays `[N, ...]` from `spread`."""
+        """Shapes and sharding that `spread` gives host arrays `[N, ...]`, to compile for them."""
         sharding = NamedSharding(self._mesh, PartitionSpec(_AXIS))
         slots = self.members_per_device * len(self.devices)
         return jax.tree.map(
@@ -164,14 +164,14 @@ class Placement:
     ) -> Lifted:
         """Make a function of one member a compiled function of all.
 
-        The results of members that are padding mean nothing.
+        The results of padding mean nothing.
 
         Args:
             function: takes and returns pytrees of arrays of one member.
             shared: positions of the arguments that all members read as they are. Every other
                 argument and every result has a leading axis of members.
-            donate: positions of the arguments that the first results replace, in their memory;
-                each result has the structure, shapes and types of what it replaces.
+            donate: positions of the arguments whose memory the first results take; each of these
+                results has the structure, shapes and types of its argument.
         """
 
         def of_one_device(*arguments, calls):
@@ -209,8 +209,8 @@ class Placement:
 class Lifted:
     """A function of all members, from `Placement.lift`.
 
-    It is used as what `jax.jit` returns, and so is what its `lower` and `compile` return: it only
-    adds the number of calls of every device to the arguments.
+    It is used like the result of `jax.jit`, `lower` and `compile` included. It only adds an
+    argument: the number of calls of every device.
     """
 
     def __init__(self, stage: Any, calls: jax.Array) -> None:
@@ -230,16 +230,17 @@ class Lifted:
         return Lifted(self._stage.compile(), self._calls)
 
     def __getattr__(self, name: str) -> Any:
-        """What else the stage of JAX has, such as `as_text` and `memory_analysis`."""
+        """Everything else that the stage of JAX has, such as `as_text` and `memory_analysis`."""
         return getattr(self._stage, name)
 
 
 def _call_after_call(function, arguments, replaced, size, calls):
-    """A function of one entry of every argument, over the first `calls * size` entries.
+    """Apply a function of one entry of every argument to the first `calls * size` entries.
 
-    So many entries at once are a call, the others are left out: their results are zeros, or what
-    they were. The first results replace the arguments at the positions `replaced`, call after call.
-    Without that the loop reads the old until its end, and a state would be there twice.
+    A call computes `size` entries at once. For the entries after the last call the results are
+    zeros, or the old values of replaced arguments. Every call writes the first results into the
+    arguments at the positions `replaced`. Otherwise the loop would read the old arguments until its
+    end, and a state would be in memory twice.
     """
     # A vmap over one member rounds differently.
     of_call = function if size == 1 else jax.vmap(function)
@@ -293,8 +294,8 @@ def place(plan: Plan, num_members: int, devices: Sequence[Any]) -> Placement:
 def use_all_cores() -> None:
     """Make every CPU core a device, where the user has not said otherwise.
 
-    A member on each core is faster than all cores on one member: no core waits for another. Where
-    JAX has been used before, its devices stay what they are, which is told if these are a CPU's.
+    A member on each core is faster than all cores on one member: no core waits for another. If
+    JAX was used before, its devices can no longer change; a line says so where they are a CPU's.
     """
     own_count = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     config: Any = jax.config  # its attributes are those of its options, unknown to type checkers

@@ -13,14 +13,14 @@ import numpy as np
 _MOST_CHARACTERS = 2000
 # Fields that every module of flax.linen has, and that say nothing of a network.
 _OF_FLAX = ("parent", "name")
-# Where Python tells an object's place in memory, which is another one in the next process.
+# The address of an object in its repr, which differs between processes.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def describe(value: Any) -> str:
     """A network, an optimizer, a loss or a data set in words that are the same in every process.
 
-    Names and functions by their names, everything else as Python shows it, in one line.
+    A name stays as it is, a function has its own name, and everything else its `repr` in one line.
 
     >>> describe(describe), describe("adam")
     ('describe', 'adam')

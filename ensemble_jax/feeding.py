@@ -16,8 +16,8 @@ from ensemble_jax.training import Examples, Member, place_examples
 if TYPE_CHECKING:
     from ensemble_jax.task import Training
 
-# Of the memory that is free: what all examples may take, and what two pools of them take where
-# they are too many. The rest is for the members.
+# Shares of the free memory: what all examples may take, and what two pools take where all do not
+# fit. The rest is for the members.
 _SHARE_OF_ALL, _SHARE_OF_POOLS = 0.5, 0.25
 # The bits of evaluated pools are put one behind the other, in whole bytes.
 _BITS = 8
@@ -35,8 +35,8 @@ def choose_pool_images(
 ) -> int:
     """The most images that come to the devices at once; 0 where these hold all of them.
 
-    As the training asks, else by the memory of the first device. A size that the user has not asked
-    for is told in a line.
+    The training gives the number, or else it follows from the memory of the first device, which a
+    printed line says.
 
     Raises:
         ValueError: if there are to be pools and members have subsets.

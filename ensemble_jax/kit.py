@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ensemble_jax.task import Training
 
 
-_OF_DROPOUT = "dropout_scale"  # which the step reads
+_OF_DROPOUT = "dropout_scale"  # read by the step, not by the optimizer or the loss
 
 
 class Kit(NamedTuple):
@@ -41,7 +41,7 @@ class Kit(NamedTuple):
         mean: subtracted from every example.
         std: what examples are divided by after that.
         word_vectors: of texts; None for everything else.
-        recipe_of: the recipe of one member, but for its network and microbatches.
+        recipe_of: makes the recipe of one member, given its network and microbatches.
         recorded_loss: what evaluation records.
     """
 
@@ -81,9 +81,9 @@ class Kit(NamedTuple):
         return self.recipe_of(network=network, microbatches=microbatches)
 
     def check(self, training: Training, dataset: Dataset, trained_on: TrainedOn) -> list[str]:
-        """See that network, optimizer and loss fit together; what is slow, in lines.
+        """Check that network, optimizer and loss fit together; returns what is slow, in lines.
 
-        Nothing is computed.
+        Only shapes are computed.
 
         Raises:
             ValueError: if outputs are not `[B, K]` or losses not `[B]`.

@@ -32,7 +32,7 @@ _MOST = 2**31 - 1
 MEMBER_ARGUMENTS = ("seed", "tied", "partitions", "folds", "subset_fraction", "label_noise")
 """The arguments of `members` beside the ids and the hyperparameters."""
 
-# Names that the run's constants have in `Hyperparameters`, or that are recorded beside them.
+# The names of the run's constants in `Hyperparameters`, and of what is recorded beside them.
 _TAKEN = ("num_steps", "steps_per_epoch", "seed", "setting", "number", "part", "fold")
 
 
@@ -42,19 +42,19 @@ class Members:
 
     Attributes:
         ids: `[N]`, by which a run names them.
-        numbers: `[N]`, what each draws its randomness by, together with the seed: members of equal
-            seed and number are equal but for their hyperparameters.
+        numbers: `[N]`; seed and number together determine a member's randomness. Members of equal
+            seed and number differ in their hyperparameters only.
         seeds: `[N]`.
         hyperparameters: `[N]` float32 or int32 numbers by name.
-        tied: `[N]`, for each member the sources of randomness that it has of number 0 instead of
-            its own: members that share a number share the source.
+        tied: `[N]`, for each member the sources of randomness that it draws by number 0 instead of
+            its own number, and so shares with others.
         partitions: P, into how many parts the training set is split; member number i is trained on
             part `i % P`. 0 for no parts.
         folds: K, of a cross-validation; member number i is trained on all but fold `i % K`. 0 for
             no cross-validation.
         subset_fraction: the share of the training set that each is trained on, drawn for each.
-        label_noise: `[N]`, the probability with which each label that a member is taught is
-            replaced by a random class.
+        label_noise: `[N]`, the probability with which each train label of a member is replaced by
+            a random class.
         recorded: further `[N]` values by name that a run is to record of them.
     """
 
@@ -74,7 +74,7 @@ class Members:
         return len(self.ids)
 
     def of_ids(self, ids: range) -> Members:
-        """Some of the members, which stay what they are.
+        """Some of the members, unchanged.
 
         Raises:
             ValueError: if there is no such member.
@@ -141,15 +141,15 @@ def members(
             members 10 to 19 can be trained elsewhere and merged with 0 to 9.
         seed: of all randomness, in 0..2^32-1; one for all or one for each.
         tied: the sources of randomness that all members share, of initialisation, order, dropout,
-            augmentation, subset and labels. What differs between members comes from the others.
+            augmentation, subset and labels. Members then differ by the other sources alone.
         partitions: P, into how many parts the training set is split at random; member i is trained
             on part `i % P`. 0 trains all on everything.
         folds: K, of a repeated cross-validation: member i is trained on all but fold `i % K` of
             those that are drawn for `i // K`, so that every K members hold out every example.
         subset_fraction: the share of the training set that each member is trained on, drawn at
             random for each; in (0, 1].
-        label_noise: the probability with which each label that a member is taught is replaced by a
-            random class, drawn for each; in [0, 1].
+        label_noise: the probability with which each train label of a member is replaced by a random
+            class, drawn for each; in [0, 1].
         **hyperparameters: numbers that the optimizer, the loss and dropout read: one for all or
             `[N]`. `dropout_scale` multiplies the rates of a network's dropout layers.
 
@@ -226,8 +226,9 @@ def varied(group: Members, values: Mapping[str, Any]) -> Members:
 def concatenate(groups: Sequence[Members]) -> Members:
     """The members of several groups, trained as one collection: the settings of a sweep.
 
-    The ids of the groups may repeat, so that every setting has the same members. They are recorded
-    as `number`, the position of the group as `setting`, and the run counts the members through.
+    The ids of the groups may repeat, so that every setting has the same members. The run numbers
+    all members consecutively. It records their ids as `number` and the position of their group as
+    `setting`.
 
     Raises:
         ValueError: if the groups differ in what all members of a collection share.
@@ -343,7 +344,7 @@ def on_dataset(members: Members, dataset: Dataset, batch_size: int) -> TrainedOn
             f"batch_size must lie in 1..{most} ({whose} of {dataset.name}), got {batch_size}"
         )
     labels = _train_labels(members, dataset)
-    # JAX comes after all that can be answered without it: a mistake is answered at once.
+    # JAX is imported late, so that a mistake is answered at once.
     from ensemble_jax.training import Member, SourceIds
 
     source_ids = SourceIds(**{name: members.source_ids(Source(name)) for name in SourceIds._fields})
@@ -381,7 +382,7 @@ def _train_indices(members: Members, num_examples: int) -> Int[np.ndarray, "N m"
 
 
 def _train_labels(members, dataset):
-    """The labels `[N, M]` that each member is taught; None if these are the data set's."""
+    """The train labels `[N, M]` of each member; None if these are the data set's."""
     if not any(members.label_noise):
         return None
     whose = members.source_ids(Source.LABELS).tolist()

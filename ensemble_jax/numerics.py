@@ -1,7 +1,7 @@
-"""What decides the bits of a run beside its config: JAX's settings, its flags and the versions.
+"""What decides the bits of a run beside its config: JAX's options, compiler flags and versions.
 
-JAX takes settings from the environment that change every member. Those that are the project's own
-choice hold whatever the environment says; the others are recorded with the run.
+JAX takes options from the environment, and some of them change every member. Some of these the
+project sets itself, whatever the environment says; the others are recorded with the run.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ PRNG = "threefry2x32"
 
 # Flags of compilers, and what libraries of GPUs take from the environment.
 _VARIABLES = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE")
-_SETTINGS = {"jax_enable_x64": False, "jax_default_matmul_precision": None}
+_OPTIONS = {"jax_enable_x64": False, "jax_default_matmul_precision": None}
 
 
 @contextlib.contextmanager
-def own_settings() -> Iterator[None]:
-    """Within it JAX draws and promotes as this project is written for, on this thread."""
+def own_jax_options() -> Iterator[None]:
+    """Within it JAX draws numbers and promotes types as this project needs, on this thread."""
     import jax
 
     with (
@@ -33,13 +33,13 @@ def own_settings() -> Iterator[None]:
         yield
 
 
-def unusual_settings() -> dict[str, str]:
-    """What can change the bits of a run and is not as it is by default, by its name."""
+def unusual_options() -> dict[str, str]:
+    """Options that can change the bits of a run and have not their default, by name."""
     import jax
 
     config: Any = jax.config  # its attributes are those of its options, unknown to type checkers
     variables = {name: os.environ.get(name, "") for name in _VARIABLES}
-    settings = {name: getattr(config, name) for name in _SETTINGS}
+    options = {name: getattr(config, name) for name in _OPTIONS}
     return {name: value for name, value in variables.items() if value} | {
-        name: str(value) for name, value in settings.items() if value != _SETTINGS[name]
+        name: str(value) for name, value in options.items() if value != _OPTIONS[name]
     }

@@ -102,11 +102,11 @@ class Initialiser(Enum):
     """The distribution that kernels are drawn from; means are 0.
 
     With `in` and `out` for the entries that one output and one input take part in (a kernel's
-    window times its channels), the deviations are `sqrt(2 / (in + out))` for Glorot (Glorot and
+    window times its channels), the stds are `sqrt(2 / (in + out))` for Glorot (Glorot and
     Bengio, 2010; also called Xavier), `sqrt(2 / in)` for He (He et al., 2015), `sqrt(1 / in)` for
     LeCun (1998), and 0.05, as Keras has it, for the truncated normal distribution. All normal ones
-    are cut off at two deviations; the first three are widened to have theirs nevertheless, the last
-    is not.
+    are cut off at two stds. The first three are widened, so that they have their std after the cut;
+    the last is not.
     """
 
     GLOROT_UNIFORM = "glorot_uniform"
@@ -127,10 +127,9 @@ class ImageForm(Enum):
 
 @dataclass(frozen=True)
 class ArchitectureOptions:
-    """What of an architecture may be other than published; None leaves it as it is.
+    """Where an architecture may differ from the published one; None keeps what is published.
 
-    No architecture has all of these. What they mean exactly is said by the architectures, in
-    `ensemble_jax.zoo`.
+    No architecture has all of these. `ensemble_jax.zoo` says what they mean for each.
 
     Attributes:
         width: filters of the first convolutions, the others in proportion; units of the hidden
@@ -191,8 +190,8 @@ class Augmentation(NamedTuple):
     """A change of images.
 
     Attributes:
-        kind: which; see `ensemble_jax.ops.augmentation`.
-        pixels: of CROP, how wide the border is that comes around an image before it is cropped.
+        kind: see `ensemble_jax.ops.augmentation`.
+        pixels: for CROP, the width of the border around an image before it is cropped.
     """
 
     kind: AugmentationKind
@@ -245,7 +244,7 @@ class Quantity(Enum):
     | `logits` | `z` | `[N, M, K]` | no |
 
     All are float16. The labels are those by which predictions count as correct, also for members
-    that are taught others (`label_noise` of `members`).
+    with noisy train labels (`label_noise` of `members`).
     """
 
     LABEL_PROBABILITY = "label_probability"
@@ -257,7 +256,7 @@ class Quantity(Enum):
 
     @property
     def needs_labels(self) -> bool:
-        """Whether there is none of examples without labels."""
+        """Whether it is defined for labelled examples only."""
         return self in (Quantity.LABEL_PROBABILITY, Quantity.MARGIN, Quantity.LOSS)
 
     @property

@@ -36,7 +36,7 @@ class Plan:
     Plans of one precision and size of pools give the same results up to rounding.
 
     Attributes:
-        num_devices: how many of a process's devices the members are spread over. Of a CPU every
+        num_devices: how many of a process's devices the members are spread over. On a CPU every
             core can be a device: one member on each is faster than all cores on one member.
         members_per_call: how many members a device computes at once; 0 means all that it holds.
             Under one plan a member has the same bits whatever N is, as long as every device holds
@@ -44,11 +44,11 @@ class Plan:
         convolution: how convolutions are computed.
         microbatches: in how many equal parts a batch goes through the network, one after another.
             The activations of a part may fit into a cache that those of a batch exceed.
-        precision: what the layers compute in. Other than float32 only where it is asked for, since
-            it changes the results.
-        pool_images: the most examples on a device at once, where these come in pools; 0 where all
-            of them are there. It is not to be chosen by speed, since it changes the order in which
-            examples are seen.
+        precision: what the layers compute in; float32 unless the user asks for another, since it
+            changes the results.
+        pool_images: the most examples on a device at once, where they come in pools; 0 where all of
+            them fit. It is never chosen by speed, since it changes the order in which examples are
+            seen.
     """
 
     num_devices: int
@@ -71,8 +71,8 @@ class Plan:
     def evaluation_batch_size(self, batch_size: int, most: int) -> int:
         """How many examples to evaluate at once where batches of `batch_size` are trained.
 
-        Batches that are trained in parts exceed a cache or the memory, and so would larger ones in
-        evaluation; otherwise `most`.
+        As many as a microbatch has, if batches are divided: larger ones would exceed a cache or the
+        memory in evaluation, too. Otherwise `most`.
         """
         return min(most, batch_size // self.microbatches) if self.microbatches > 1 else most
 
@@ -85,8 +85,8 @@ class Plan:
     def from_plain(cls, values: Mapping[str, Any]) -> Plan:
         """What `as_plain` wrote, or a plan of an older version; see `replaced_entries`.
 
-        Plans once had no precision, which is float32 then, and no pools, and called microbatches
-        passes per step.
+        Older plans have no precision (it is float32 then) and no pools, and they call microbatches
+        `passes_per_step`.
 
         Raises:
             ValueError: if the values are not those of a plan.
@@ -122,7 +122,7 @@ class Plan:
 
 
 def replaced_entries(values: Mapping[str, Any]) -> list[str]:
-    """What a plan of an older version has that there is no more, in words.
+    """The entries of an older version's plan that no longer exist, in words.
 
     `Plan.from_plain` takes the convolution that is most like the one that is gone, and the same
     convolution for all layers.
@@ -142,8 +142,8 @@ class PlanRequest:
     """What a user wants of the plan.
 
     Attributes:
-        measured: whether the entries that are not forced are measured, or those known to be good
-            by the kind of device.
+        measured: whether the entries that are not forced are chosen by measurement; otherwise they
+            are those known to be good for the kind of device.
         forced: entries of the plan by name.
     """
 
@@ -171,8 +171,9 @@ class PlanRequest:
 def parse_plan_request(text: str) -> PlanRequest:
     """Read `auto`, `default` or entries such as `members_per_call=8,convolution=patches`.
 
-    `auto`, the same as no word at all, measures what is not given, but for the precision, which is
-    float32 then; `default,convolution=xla` does not. `members_per_call` may be `all`.
+    `auto`, or no such word, measures all entries that are not given, except for the precision,
+    which is then float32. `default` measures nothing, as in `default,convolution=xla`.
+    `members_per_call` may be `all`.
 
     Raises:
         ValueError: naming the entry and what is allowed.

@@ -76,7 +76,7 @@ class PoolFeed:
 
     @property
     def forms(self) -> list[Pool]:
-        """The shapes and types that pools have, to compile for: the last one may be smaller."""
+        """Shapes and types of the pools, to compile for them; the last pool may be smaller."""
 
         def shapes_of(size: int) -> Pool:
             row: Any = jax.ShapeDtypeStruct((size,), np.int32)
@@ -87,7 +87,7 @@ class PoolFeed:
         return [shapes_of(size) for size in dict.fromkeys(self.pools.sizes)]
 
     def take(self, name: PoolName, then: PoolName | None = None) -> Pool:
-        """A pool, after the one before is in use no more; `then` is to be taken next."""
+        """A pool; the one before must be no longer in use. `then`, the next one, is read ahead."""
         return self._ahead.take(name, then)
 
     def _read(self, name: PoolName, cancelled: Callable[[], bool]) -> Pool:
@@ -104,7 +104,7 @@ class PoolFeed:
             positions.astype(np.int32),
             np.array(name.number, np.int32),
         )
-        # The host's copy is freed when it has been copied, which must not wait for the first use.
+        # Waiting here frees the host's copy now, and not when the pool is first used.
         return jax.block_until_ready(self._placement.share(pool))
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""How a collection is measured: at all extents, or a fresh one for each; and what is written."""
+"""The two protocols: one collection is measured at all extents, or a fresh one at each extent."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def train_by_protocol(
 
 
 def _loop(compiled: Compiled, writer: RunWriter) -> Callable[..., Progress]:
-    """The host loop, but for the members that it trains and how far."""
+    """The host loop, without the members that it trains and their extents."""
     return functools.partial(
         train_loop,
         evaluate=compiled.evaluate,

@@ -1,4 +1,4 @@
-"""Going on with a run: whether it may be, from where, and how that is kept on the disk."""
+"""Continuing a run: whether it may be continued, from where, and how its state is saved."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _check_same_config(run: Run, training: Training) -> None:
     """The extents may differ."""
     known = {name: value for name, value in training.defaults.items() if name in training.config}
     given = {"extents": training.config["extents"]}
-    # What runs from before there was such a choice record is in their manifest: predictions alone.
+    # Runs from before there was such a choice record predictions alone, as their manifest says.
     if "record" in training.config and "record" not in run.config:
         given["record"] = training.config["record"]
     stored = {**known, **run.config, **given}
@@ -76,9 +76,9 @@ def _check_same_members(run: Run, training: Training) -> None:
 
 
 def _check_extents(run: Run, training: Training) -> None:
-    """Extents can be added after the finished ones, where each is a training of its own anywhere.
+    """Extents can be added after the finished ones; if each is a training of its own, anywhere.
 
-    Those that are asked for but not finished can be left out again.
+    Unfinished extents can be dropped again.
     """
     finished, wanted = run.extents, training.extents
     after = max(finished, default=-1)
@@ -200,7 +200,7 @@ def save_checkpoint(
 
 
 def _check_room(directory: Path, state: Any) -> None:
-    """Orbax would end with a page of tracebacks."""
+    """Check the free space first: Orbax would end with a page of tracebacks."""
     import jax
 
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ensemble_jax.optimizers import OptimizerFactory
     from ensemble_jax.training import Observer
 
-# What runs were trained with that do not say it.
+# The values of fields that the configs of older runs lack.
 _ONCE_ABSENT = {"folds": 0}
 
 
@@ -54,13 +54,13 @@ class Training:
         pool_images: the most images on a device at once, 0 for as many as fit.
         workers: threads that read and decode images, at least 1.
         checkpoint_extents: a checkpoint is due after so many extents, 0 for never.
-        checkpoint_minutes: and after so many minutes, 0 for never.
+        checkpoint_minutes: one is also due after so many minutes, 0 for never.
         observer: is told of progress beside the progress bar; None for nobody.
-        defaults: what a field of the config was in runs whose config lacks it.
-        must_read: hyperparameters that optimizer or loss are to read, since they vary for a
-            purpose.
-        whole: the run that this is a part of, whose plan it takes; None if it is its own.
-        parts: members that further folders of this run hold from its beginning, first and end.
+        defaults: the value of each field in runs whose config lacks it.
+        must_read: hyperparameters that the optimizer or the loss must read, because a sweep varies
+            them.
+        whole: the run that this is a part of and whose plan it takes; None for a run by itself.
+        parts: first and end of the members that further folders of this run hold from its start.
     """
 
     name: str
@@ -109,7 +109,8 @@ class Training:
             self.optimizer(hp)
             return 0
 
-        # It may make arrays, and no device is to be looked for yet: others may share in the work.
+        # The optimizer may make arrays. Under `eval_shape` JAX does not look for devices, since
+        # other processes may still have to connect.
         jax.eval_shape(make)
         return "num_steps" in hp.read
 

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import Float, Num
 
 from ensemble_jax.networks import Network, Variables, as_network, prepared, variable_shapes
-from ensemble_jax.numerics import own_settings
+from ensemble_jax.numerics import own_jax_options
 from ensemble_jax.options import (
     Activation,
     ArchitectureOptions,
@@ -118,7 +118,7 @@ def _variables_of_part(part: Part) -> Variables:
     return Variables(variables.get("params", {}), variables.get("state", {}))
 
 
-@own_settings()
+@own_jax_options()
 def predict(
     run: Run,
     inputs: Num[np.ndarray, "M ..."],
@@ -131,9 +131,8 @@ def predict(
 
     Args:
         run: the run.
-        inputs: `[M, ...]`, as those that members were trained on: they are normalised alike.
-        network: what was trained, where the run does not know it: one's own network of a run that
-            was loaded.
+        inputs: `[M, ...]`, raw, like the training examples; they are normalised in the same way.
+        network: what was trained. Needed for one's own network where the run was loaded from disk.
         members: the ids of those that are asked; all by default.
         probabilities: the softmax of the outputs instead.
 

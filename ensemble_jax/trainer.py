@@ -20,7 +20,7 @@ from ensemble_jax.data import Dataset
 from ensemble_jax.extent import Evaluations
 from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.membership import Members, TrainedOn, on_dataset
-from ensemble_jax.numerics import PRNG, own_settings, unusual_settings
+from ensemble_jax.numerics import PRNG, own_jax_options, unusual_options
 from ensemble_jax.options import RECORD, Quantity, recorded_of_sets
 from ensemble_jax.resuming import (
     check_continuable,
@@ -117,10 +117,10 @@ def train(
         pool_images: the most images on a device at once; 0 for all, or as many as fit.
         workers: threads that read and decode images; 0 for one per core.
         checkpoint_extents: a checkpoint is due after so many extents, 0 for never.
-        checkpoint_minutes: and whenever so many minutes have passed, 0 for never.
+        checkpoint_minutes: one is also due whenever so many minutes have passed, 0 for never.
 
     Returns:
-        The finished run, whose `predict` needs no further words.
+        The finished run. Its `predict` knows the network.
 
     Raises:
         ValueError: before anything is compiled, naming what was given and what is allowed; or if
@@ -128,7 +128,7 @@ def train(
         OSError: if the folder cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
-    from ensemble_jax.processes.group import gathered
+    from ensemble_jax.processes.group import connected_group
     from ensemble_jax.processes.parts import await_run, train_collection
 
     training = make_training(
@@ -155,10 +155,10 @@ def train(
     if workdir is None:
         temporary = tempfile.TemporaryDirectory(prefix="ensemble_jax-", ignore_cleanup_errors=True)
         workdir = Path(temporary.name, "run")
-    with gathered() as team:
-        if temporary is not None and team.size > 1:
+    with connected_group() as group:
+        if temporary is not None and group.size > 1:
             raise ValueError("workdir must be given, a folder that all processes share")
-        run = train_collection(training, Path(workdir), team)
+        run = train_collection(training, Path(workdir), group)
     if run is None:
         run = await_run(training, Path(workdir))
     if not isinstance(network, str):
@@ -171,9 +171,9 @@ def train(
 def run_training(training: Training, workdir: Path, lock: Lock = lock_run) -> Run:
     """Train, or continue, or say that there is nothing left to do; returns the finished run.
 
-    It is about the folder's own members: the parts of a run are a training each. A run is also
-    continued to other extents than it was begun with, as long as those that are finished stay and
-    the others come later.
+    It trains the folder's own members only: each part of a run is a training by itself. A run can
+    be continued to other extents than those it was begun with, if the finished ones stay and the
+    new ones come later.
 
     Args:
         training: what to train.
@@ -221,7 +221,7 @@ def _finished_run(workdir: Path, training: Training) -> Run | None:
 
 
 def _without_unfinished(workdir: Path, training: Training) -> Run | None:
-    """The run without its unfinished extents, if these are all that is not asked for."""
+    """Drop the unfinished extents and return the run, if all that is asked for is finished."""
     if not set(training.extents) <= set(load_run(workdir, own_part=True).extents):
         return None
     RunWriter.open(workdir).ask_for(training.extents)
@@ -247,7 +247,7 @@ def _train(
     held: contextlib.ExitStack,
     lock: Lock,
 ) -> None:
-    # JAX comes after all that can be answered without it: a wrong option is answered at once.
+    # JAX is imported late, so that a wrong option is answered at once.
     import jax
 
     from ensemble_jax.collection import place, use_all_cores
@@ -274,13 +274,13 @@ def _train(
 
     use_all_cores()
     check_on_its_own()
-    held.enter_context(own_settings())
+    held.enter_context(own_jax_options())
     kit = make_kit(training, dataset)
     if resumed:
         check_same_examples(workdir, dataset)
         print(dataset.summary(), flush=True)
         writer = RunWriter.open(workdir)
-        if different := writer.note_continuation(unusual_settings()):
+        if different := writer.note_continuation(unusual_options()):
             warnings.warn(
                 f"{workdir} is continued with other software than before, which may round "
                 f"differently: {'; '.join(different)}",
@@ -292,7 +292,7 @@ def _train(
             print(f"{workdir} is of an older version: it goes on to record predictions alone")
         choice = plan_of_run(writer.manifest.plan)
     else:
-        # What the user may have got wrong comes before what takes time.
+        # Mistakes of the user are found before anything that takes time.
         for line in kit.check(training, dataset, trained_on):
             print(line)
         asked = recorded_of_sets(training.record, dataset.splits, dataset.probes)
@@ -340,7 +340,7 @@ def _train(
             n: of_quantities(quantities=tuple(map(Quantity, recorded.get(n, ())))) for n in sets
         }
 
-    # Members may smooth the labels they are taught; what is recorded is the loss by the labels.
+    # Members may smooth their train labels. The recorded loss is by the labels as they are.
     evaluator_of = functools.partial(make_evaluator, *of_data, kit.recorded_loss)
     splits = CollectionEvaluation(
         of_sets(evaluator_of, placed.evaluated),
@@ -390,6 +390,6 @@ def _make_manifest(
         normalisation={"mean": kit.mean, "std": kit.std},
         inputs=dataset.digests,
         prng=PRNG,
-        environment=unusual_settings(),
+        environment=unusual_options(),
         recorded=recorded,
     )

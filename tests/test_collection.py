@@ -33,7 +33,7 @@ def test_gather_undoes_spread(num_members):
     tree["b"] = tree["b"].astype(np.float32)
     spread = placement.spread(tree)
     jax.tree.map(np.testing.assert_array_equal, placement.gather(spread), tree)
-    # Each device has its own members only; those that fill up repeat the last.
+    # Each device has its own members only; padding repeats the last.
     parts = [np.asarray(shard.data) for shard in spread["a"].addressable_shards]
     held = placement.members_per_device
     assert [len(part) for part in parts] == [held] * 4

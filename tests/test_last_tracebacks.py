@@ -17,14 +17,14 @@ from ensemble_jax.cli.translate import training_of
 from ensemble_jax.data.folders import resolve_folders
 from ensemble_jax.options import Model
 from ensemble_jax.planning.of_training import told_if_out_of_memory
-from ensemble_jax.processes.group import Alone, check_on_its_own
+from ensemble_jax.processes.group import SingleProcess, check_on_its_own
 from ensemble_jax.processes.parts import train_collection
 
 
 def test_a_folder_whose_name_is_no_text_is_refused(tmp_path):
     workdir = tmp_path / os.fsdecode(b"run-\xff")
     with pytest.raises(ValueError, match=r"^--workdir must be text in UTF-8, got '.*run-.udcff'$"):
-        train_collection(None, workdir, Alone())  # pyright: ignore
+        train_collection(None, workdir, SingleProcess())  # pyright: ignore
 
 
 def test_too_many_devices_leave_no_folder(tmp_path):

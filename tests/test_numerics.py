@@ -1,4 +1,4 @@
-"""What changes a run from outside: settings of JAX, flags and versions."""
+"""What changes a run from outside: options of JAX, flags and versions."""
 
 import json
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ensemble_jax as ej
-from ensemble_jax.numerics import unusual_settings
+from ensemble_jax.numerics import unusual_options
 from ensemble_jax.options import Source
 from ensemble_jax.runs import load_run
 from ensemble_jax.training.keys import member_key
@@ -52,7 +52,7 @@ def usual(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "setting",
+    "option",
     [
         lambda: jax.default_prng_impl("rbg"),
         lambda: jax.threefry_partitionable(False),
@@ -61,8 +61,8 @@ def usual(tmp_path_factory):
     ],
     ids=["other keys", "other draws", "strict types", "strict ranks"],
 )
-def test_settings_of_jax_change_no_member(usual, assert_same_records, tmp_path, setting):
-    with setting():
+def test_options_of_jax_change_no_member(usual, assert_same_records, tmp_path, option):
+    with option():
         run = train(tmp_path / "run")
         key = member_key(0, Source.ORDER, 0)
     assert_same_records(run.directory, usual.directory)
@@ -73,7 +73,7 @@ def test_flags_of_compilers_are_recorded(monkeypatch, usual):
     assert usual.manifest.environment == {}
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     monkeypatch.setenv("LIBTPU_INIT_ARGS", "")
-    assert unusual_settings() == {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true"}
+    assert unusual_options() == {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true"}
 
 
 def test_other_software_is_told_and_recorded_when_a_run_is_continued(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ def label_probability(
 
     Args:
         probabilities: `[..., M, K]`.
-        labels: `[M]`, or `[..., M]` where members were taught different ones; integers in 0..K-1.
+        labels: `[M]`, or `[..., M]` where members have different train labels; integers in 0..K-1.
 
     Raises:
         ValueError: no probabilities (`as softmax gives them`), or labels outside 0..K-1 or of
@@ -49,7 +49,7 @@ def label_margin(
 
     Args:
         outputs: `[..., M, K]`, logits or probabilities, K at least 2.
-        labels: `[M]`, or `[..., M]` where members were taught different ones; integers in 0..K-1.
+        labels: `[M]`, or `[..., M]` where members have different train labels; integers in 0..K-1.
 
     Raises:
         ValueError: not numbers, NaN, fewer than 2 classes, or labels outside 0..K-1 or of another
@@ -83,7 +83,7 @@ def el2n(
 
     Args:
         probabilities: `[..., M, K]`.
-        labels: `[M]`, or `[..., M]` where members were taught different ones; integers in 0..K-1.
+        labels: `[M]`, or `[..., M]` where members have different train labels; integers in 0..K-1.
 
     Raises:
         ValueError: no probabilities, or labels outside 0..K-1 or of another shape.

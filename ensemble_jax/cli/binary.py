@@ -59,7 +59,7 @@ def run(module: ModuleType, arguments: Sequence[str]) -> None:
 def answered(*kinds: type[Exception], prefix: str = "") -> Iterator[None]:
     """End the process with one line where such an error is raised.
 
-    With ENSEMBLE_JAX_TRACEBACK in the environment the error goes on, for those who look for a bug.
+    With ENSEMBLE_JAX_TRACEBACK in the environment the error is raised again, to look for a bug.
     """
     try:
         yield
@@ -78,7 +78,7 @@ def suggestion(given: str, known: Mapping[str, str]) -> str:
 
 
 def _one_line(message: Warning | str, category: type[Warning], *where: object) -> str:
-    """A warning as a user reads it; where in the code it comes from tells him nothing."""
+    """A warning in one line, without its place in the code."""
     return f"warning: {' '.join(str(message).split())}\n"
 
 
@@ -110,7 +110,7 @@ def _parse_flags(arguments: list[str], module: ModuleType) -> list[str]:
         )
     except flags.Error as error:
         fail(re.sub(r"^flag (--\S+)=None: .*", r"\1=VALUE must be given", str(error)))
-    except Exception:  # not absl's: it comes from a config file, which is run to be read
+    except Exception:  # an error of a config file, which is run as Python
         with answered(Exception, prefix="--config: "):
             raise
 

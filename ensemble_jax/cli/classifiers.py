@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from ensemble_jax.cli import binary
+from ensemble_jax.cli.data_option import define_data_dir
 from ensemble_jax.runs import load_run
 from ensemble_jax.runs.files import make_folder
 
@@ -33,11 +34,7 @@ def define_options() -> None:
     """Define the flags."""
     flags.DEFINE_string("run", None, "The run directory.", required=True)
     flags.DEFINE_string("output", None, "Where to write.", required=True)
-    flags.DEFINE_string(
-        "data_dir",
-        "",
-        "Where tensorflow-datasets has prepared its sets; by default its own folder.",
-    )
+    define_data_dir()
     flags.DEFINE_list(
         "classifiers",
         list(_CLASSIFIERS),

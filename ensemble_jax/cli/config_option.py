@@ -33,8 +33,8 @@ class _Texts(flags.ListParser):
 class _Numbers(flags.ArgumentParser):
     """`0,1,2` as a tuple, read by ml_collections' own parser.
 
-    That one joins the values of an option that is given twice, where of every other option the last
-    value counts.
+    That parser joins the values of an option that is given twice. Here, as for every other option,
+    the last value counts.
     """
 
     def parse(self, argument):

@@ -48,11 +48,11 @@ def _answer(given: str) -> None:
 
 
 def run_verb(verb: str, arguments: Sequence[str] | None = None) -> None:
-    """Do what a verb stands for, with these arguments or else all of the command line; it ends."""
+    """Run a verb with these arguments, or with the command line's, and end the process."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    # Figures are files here; Matplotlib refuses to be imported for a screen that there is not.
+    # Figures are written to files. For a screen that does not exist Matplotlib cannot be imported.
     os.environ["MPLBACKEND"] = "agg"
-    # What is imported takes a second, in which a signal may come, too.
+    # Importing takes a second, and a signal may come meanwhile.
     with lenient_output(), handled(end_interrupted):
         binary.run(import_module(f"ensemble_jax.cli.{verb}"), arguments)
 

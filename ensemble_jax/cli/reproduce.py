@@ -20,6 +20,7 @@ from pathlib import Path
 
 from absl import flags
 
+from ensemble_jax.cli.data_option import define_data_dir
 from ensemble_jax.options import Protocol
 from ensemble_jax.reproduction.recipes import Scale
 from ensemble_jax.reproduction.trainings import Sources
@@ -32,11 +33,7 @@ def define_options() -> None:
     flags.DEFINE_list("figure", [], "Which figures, with commas: 13 or 7,13 or robustness.")
     flags.DEFINE_enum_class("scale", Scale.QUICK, Scale, "How much is trained.")
     flags.DEFINE_string("workdir", "runs/reproduction", "Where runs and figures go.")
-    flags.DEFINE_string(
-        "data_dir",
-        "",
-        "Where tensorflow-datasets has prepared its sets; by default its own folder.",
-    )
+    define_data_dir()
     flags.DEFINE_string("word_vectors", "", "A file of GloVe's vectors, for figure 4.")
     flags.DEFINE_list(
         "datasets", [], "Data sets to take in place of the paper's, PAPERS=OTHER with commas."

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 from ensemble_jax.cli.train_config import NOT_OF_THE_RUN, PER_MEMBER, TrainConfig
 from ensemble_jax.sweeping import group_settings
 
-# What says how a run is measured and computed, and not what is trained.
+# Fields that say how a run is measured and computed, and not what is trained.
 _FIXED = ("members", "num_members", "extents", "protocol", "plan", *NOT_OF_THE_RUN)
 
 

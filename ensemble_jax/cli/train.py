@@ -16,7 +16,7 @@ from absl import flags
 from ensemble_jax.cli.config_option import config_name, define_config, get_config
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
-from ensemble_jax.processes.group import Detection, TeamRequest, gather
+from ensemble_jax.processes.group import Detection, GroupRequest, connect_group
 from ensemble_jax.processes.parts import train_collection
 
 FLAGS = flags.FLAGS
@@ -51,7 +51,7 @@ def main() -> None:
     """Train, continue or grow a run, then write the report."""
     config: TrainConfig = get_config(TrainConfig)
     config.validate()
-    request = TeamRequest(
+    request = GroupRequest(
         FLAGS.distributed,
         FLAGS.coordinator,
         FLAGS.num_processes,
@@ -60,8 +60,8 @@ def main() -> None:
     )
     request.validate()
     workdir = Path(FLAGS.workdir or f"runs/{config_name()}")
-    with gather(request) as team:
-        run = train_collection(training_of([config]), workdir, team)
+    with connect_group(request) as group:
+        run = train_collection(training_of([config]), workdir, group)
     if run is None:
         return
 

@@ -133,9 +133,9 @@ class TrainConfig:
             every K members draw folds of their own and hold out every example. 0 for none.
         subset_fraction: the share of the training set that each member is trained on, drawn at
             random for each.
-        member_label_noise: the probability with which each label that a member is taught is
-            replaced by a random class, drawn for each member; what is recorded as correct is still
-            measured against the data set's labels.
+        member_label_noise: the probability with which each train label of a member is replaced by a
+            random class, drawn for each member; what is recorded as correct is still measured
+            against the data set's labels.
         protocol: trajectory measures one collection at every extent; independent trains a fresh
             collection from scratch for each extent.
         plan: how the members are computed, which changes speed, memory and rounding. auto measures,

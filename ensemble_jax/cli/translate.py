@@ -1,4 +1,4 @@
-"""From configs, which are what flags and files can say, to what the library takes; once, here."""
+"""Translates configs, which flags and files fill, into the objects that the library takes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # What every optimizer's schedule and every network may read.
 _ALWAYS = ("learning_rate", "decay_factor", "decay_epochs", "momentum", "l2", "dropout_scale")
-# What costs time or memory, or has a default of the optimizer's own, where it is 0.
+# Given only if not 0: they cost time or memory, or the optimizer has a default of its own.
 _WHERE_GIVEN = ("warmup_epochs", "weight_decay", "clip_norm", "label_smoothing")
 
 
@@ -102,7 +102,7 @@ def members_of(config: TrainConfig, hyperparameters: Sequence[str]) -> Members:
 def _value(config: TrainConfig, name: str) -> float:
     """A hyperparameter of a config; a weight decay of 0 is the optimizer's own default.
 
-    Not left to the optimizer, for which the members beside one would decide whether there is any.
+    Otherwise the other members of a collection would decide whether the optimizer is given any.
     """
     given = getattr(config, name)
     if name != "weight_decay" or given:
@@ -115,7 +115,7 @@ def _value(config: TrainConfig, name: str) -> float:
 def _optimizer(
     optimizer: Optimizer, schedule: Schedule, hp: Hyperparameters
 ) -> optax.GradientTransformation:
-    # JAX comes after all that can be answered without it: a mistake is answered at once.
+    # JAX is imported late, so that a mistake is answered at once.
     from ensemble_jax.optimizers import named_optimizer
 
     return named_optimizer(optimizer, schedule)(hp)

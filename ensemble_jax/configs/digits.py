@@ -9,7 +9,7 @@ from ensemble_jax.cli.train_config import TrainConfig
 
 
 def get_config() -> TrainConfig:
-    """The paper's setting, but for a lower learning rate: digits are learned within few epochs."""
+    """The paper's, but for a lower learning rate: digits are learned within few epochs."""
     return TrainConfig(
         extents=(0, 1, 3, 5, 8, 12, 25),
         learning_rate=0.02,

@@ -10,7 +10,7 @@ from ensemble_jax.options import Model
 
 
 def get_config() -> TrainConfig:
-    """The paper's setting: SGD, 0.05 divided by 1.8 every 20 epochs, batches of 100."""
+    """The paper's hyperparameters: SGD, 0.05 divided by 1.8 every 20 epochs, batches of 100."""
     return TrainConfig(
         dataset="gabor",
         model=Model.ST_VGG,

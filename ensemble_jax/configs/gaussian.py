@@ -10,7 +10,7 @@ from ensemble_jax.options import Model
 
 
 def get_config() -> TrainConfig:
-    """The paper's setting: SGD with a learning rate of 0.04, batches of 100."""
+    """The paper's hyperparameters: SGD with a learning rate of 0.04, batches of 100."""
     return TrainConfig(
         dataset="gaussian",
         model=Model.FULLY_CONNECTED,

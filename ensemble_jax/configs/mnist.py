@@ -10,7 +10,7 @@ from ensemble_jax.options import Model, Optimizer
 
 
 def get_config() -> TrainConfig:
-    """The paper's setting: AdaDelta with a learning rate of 0.001, batches of 100."""
+    """The paper's hyperparameters: AdaDelta with a learning rate of 0.001, batches of 100."""
     return TrainConfig(
         dataset="mnist",
         model=Model.MNIST_NET,

@@ -13,7 +13,7 @@ from ensemble_jax.configs import small_mammals
 
 
 def get_config() -> TrainConfig:
-    """The paper's setting of small_mammals, with probes from far to near."""
+    """The paper's hyperparameters of small_mammals, with probes from far to near."""
     return dataclasses.replace(
         small_mammals.get_config(),
         probes=(

@@ -12,7 +12,7 @@ from ensemble_jax.configs import small_mammals
 
 
 def get_config() -> TrainConfig:
-    """The paper's setting of small_mammals, but for labels and dropout."""
+    """The paper's hyperparameters of small_mammals, but for labels and dropout."""
     return dataclasses.replace(
         small_mammals.get_config(),
         random_labels=True,

@@ -1,4 +1,4 @@
-"""st-VGG on small_mammals, a CIFAR-100 superclass, with the paper's settings.
+"""st-VGG on small_mammals, a CIFAR-100 superclass, with the paper's hyperparameters.
 
 For figures 7, 13 (e, f), 25 (c), 27 and 29 to 31, which `ensemble-jax reproduce` makes.
 Run: ensemble-jax train --config=small_mammals --config.data_dir=DIR
@@ -11,7 +11,7 @@ from ensemble_jax.options import Model
 
 
 def get_config() -> TrainConfig:
-    """The paper's setting: SGD, 0.05 divided by 1.8 every 20 epochs, batches of 100."""
+    """The paper's hyperparameters: SGD, 0.05 divided by 1.8 every 20 epochs, batches of 100."""
     return TrainConfig(
         dataset="small_mammals",
         model=Model.ST_VGG,

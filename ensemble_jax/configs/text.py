@@ -11,7 +11,7 @@ from ensemble_jax.options import Model, Optimizer
 
 
 def get_config() -> TrainConfig:
-    """The paper's setting: Adam with a learning rate of 0.005, batches of 256."""
+    """The paper's hyperparameters: Adam with a learning rate of 0.005, batches of 256."""
     return TrainConfig(
         dataset="csv:posts.csv",
         word_vectors="glove.txt",

@@ -24,8 +24,8 @@ class CollectionEvaluation:
     Constructing it compiles, so that no call does.
 
     Args:
-        evaluate: a function of one member's variables and of the arrays of a set, an evaluator for
-            labelled sets, a predictor for probes; one for all sets, or one for each by its name.
+        evaluate: a function of one member's variables and of the arrays of a set: an evaluator for
+            labelled sets, a predictor for probes. One for all sets, or one for each by its name.
         placement: of the members.
         variables: of all members, or their shapes.
         sets: what to evaluate, by name: arrays on the devices, or what feeds labelled ones in
@@ -74,9 +74,9 @@ class CollectionEvaluation:
         return tuple(self._compiled.values())
 
     def __call__(self, variables: Variables) -> dict[str, Any]:
-        """What every member, `[N, ...]`, does on each set.
+        """The results of every member, `[N, ...]`, on each set.
 
-        Returns before it is computed where all sets are on the devices.
+        Where all sets are on the devices, it returns before they are computed.
         """
         return {
             name: self._of_pools(name, variables, examples)
@@ -99,7 +99,7 @@ class CollectionEvaluation:
             following = PoolName(number + 1) if number + 1 < count else None
             pool = feed.take(PoolName(number), following)
             parts.append(jax.device_get(self._of_arrays(name, variables, _arrays(pool))))
-            # There is room for two: this one goes before the one after the next is read.
+            # There is room for two pools: this one is freed before the one after the next is read.
             del pool
         assert self._join is not None
         return self._join(parts, feed.pools.sizes)

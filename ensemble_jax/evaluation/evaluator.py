@@ -102,9 +102,9 @@ def _classifier(num_classes):
 
 
 def in_batches(function: Callable[..., Any], batch_size: int, *arrays: Num[Array, "M ..."]) -> Any:
-    """What a function of `[B, ...]` arrays gives for `[M, ...]` ones, batch after batch.
+    """Apply a function of `[B, ...]` arrays to `[M, ...]` arrays, batch after batch.
 
-    Its results are pytrees of arrays `[B, ...]`, of which these have M entries.
+    The function returns pytrees of arrays `[B, ...]`; the result has M entries instead.
     """
     total = len(arrays[0])
     size = min(batch_size, total)

@@ -44,8 +44,8 @@ def record_quantities(
 ) -> dict[str, Float16[Array, "B ..."]]:
     """Some quantities of a batch, `[B]` or `[B, K]`, by their names.
 
-    They are computed in float32 and rounded to float16, whose relative spacing is at most 2^-10 and
-    absolute one 6e-8; what lies outside of its range, +-65504, becomes the end of it. NaN stays.
+    They are computed in float32 and rounded to float16, whose relative spacing is at most 2^-10,
+    and whose spacing near 0 is 6e-8. Values beyond its range, +-65504, are clipped. NaN stays.
 
     Raises:
         AssertionError: if one of them needs labels and there are none.
@@ -63,7 +63,7 @@ def _label_probability(answers):
 
 
 def _margin(answers):
-    """Rounding makes no margin 0: its sign says whether the label alone is predicted."""
+    """A margin is never rounded to 0, since its sign says whether the label alone is predicted."""
     label = jnp.where(answers.at_label, answers.logits, 0).sum(-1)
     other = jnp.where(answers.at_label, -jnp.inf, answers.logits).max(-1)
     margin = label - other

@@ -1,4 +1,4 @@
-"""Dropout rates that a factor changes, which may be traced and differ from member to member."""
+"""A factor for dropout rates, which may be traced and may differ from member to member."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _scale: ContextVar[Float[Array, ""] | float | None] = ContextVar("dropout_scale"
 
 @contextmanager
 def scaled_dropout(scale: Float[Array, ""] | float | None) -> Iterator[None]:
-    """Multiply the rates of all layers `Dropout`, linen's and nnx's, of networks traced inside.
+    """Multiply the rates of all `Dropout` layers, linen's and nnx's, in networks traced inside.
 
     A layer whose class has a `__call__` of its own is left alone. Evaluation stays as it is.
 
@@ -57,7 +57,7 @@ def _linen_dropout(layer, inputs, deterministic=None, rng=None):
     if linen.merge_param("deterministic", layer.deterministic, deterministic) or layer.rate == 0:
         return inputs
     key = layer.make_rng(layer.rng_collection) if rng is None else rng
-    return _drop(inputs, layer.rate, key, layer.broadcast_dims)
+    return _scaled(inputs, layer.rate, key, layer.broadcast_dims)
 
 
 class _ScaledDropout(nnx.Dropout):
@@ -74,10 +74,10 @@ class _ScaledDropout(nnx.Dropout):
         if source is None:
             raise ValueError("nnx.Dropout needs rngs, given to its constructor or to its call")
         key = source if isinstance(source, jax.Array) else source()
-        return _drop(inputs, self.rate, key, self.broadcast_dims)
+        return _scaled(inputs, self.rate, key, self.broadcast_dims)
 
 
-def _drop(inputs, rate, key, broadcast_dims):
+def _scaled(inputs, rate, key, broadcast_dims):
     rate = rate * _scale.get()
     if not broadcast_dims:
         return ops.dropout(inputs, rate, key)

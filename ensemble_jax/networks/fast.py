@@ -62,7 +62,7 @@ def fast_layers(
     with rules of their own (`jax.custom_jvp`, `jax.custom_vjp`) keep them. `slow_layers` tells what
     is not replaced.
 
-    The layers of `ops` have gradients in reverse mode only, so the function has, too.
+    The layers of `ops` have gradients in reverse mode only, and so has the function.
 
     Args:
         function: takes positional arguments, which are pytrees of arrays as those of `jax.jit`.
@@ -146,7 +146,7 @@ def _is_elu(equation):
 
 
 def _is_opened(equation):
-    # What `jax.checkpoint` has made of a function in taking its gradient cannot be made again.
+    # After its gradient was taken, a checkpointed function cannot be checkpointed again.
     return equation.primitive in (_JIT, _CHECKPOINT) and not equation.params.get("differentiated")
 
 

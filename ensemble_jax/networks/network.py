@@ -15,7 +15,7 @@ class Variables(NamedTuple):
         params: what is trained; nested dictionaries of arrays, or any other pytree, whose leaves a
             checkpoint then knows by their paths.
         state: what the network itself changes in training, such as the averages of batch
-            normalisation; such a tree, too, `{}` for none.
+            normalisation; a tree of the same kind, `{}` for none.
     """
 
     params: Any
@@ -44,8 +44,8 @@ class ApplyFunction(Protocol):
             variables: of one member.
             inputs: `[B, ...]`.
             key: of everything that is drawn in this step; None in evaluation.
-            train: with dropout and the statistics of this batch, or as the network is evaluated,
-                which changes no state.
+            train: True for dropout and the statistics of this batch; False as in evaluation, which
+                changes no state.
         """
         ...
 

@@ -23,9 +23,9 @@ def nnx_network(factory: Callable[..., nnx.Module]) -> Network:
 
     Variables of the type `nnx.Param` are trained; all others are state, except for those of random
     streams and for `nnx.Intermediate`. Both are nested dictionaries by the names of attributes and
-    the places in lists. The module is built anew whenever a function of the network is traced: what
-    it draws for its variables is then replaced and costs nothing, and arrays that are no variables
-    are the same for all members.
+    the places in lists. The module is built anew whenever a function of the network is traced. The
+    values that it then draws for its variables are replaced and cost nothing. Arrays that are no
+    variables are the same for all members.
 
     `module.train()` or `module.eval()` comes before each call. `__call__` takes the inputs and, if
     it likes, `train`, `training`, `is_training` or `deterministic`. In training every stream of the

@@ -1,4 +1,4 @@
-"""Activations whose gradient costs less than XLA makes of it."""
+"""Activations with a gradient that costs less than XLA's."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def xla_convolution(
     return lax.conv_general_dilated(inputs, kernel, strides, padding, dimension_numbers=DIMENSIONS)
 
 
-class KernelGradient(Protocol):
+class WeightGradient(Protocol):
     """The gradient of a `Convolution` by its kernel."""
 
     def __call__(
@@ -72,17 +72,17 @@ class KernelGradient(Protocol):
 
 
 class Ways(NamedTuple):
-    """How a convolution and its two gradients are computed, each by what takes the least time.
+    """How a convolution and its two gradients are computed, each in its fastest way.
 
     Attributes:
         outputs: the convolution.
-        by_inputs: the convolution with the turned kernel that is the gradient by the inputs.
-        by_kernel: the gradient by the kernel.
+        input_gradient: the convolution with the turned kernel that is the gradient by the inputs.
+        weight_gradient: the gradient by the kernel.
     """
 
     outputs: Convolution
-    by_inputs: Convolution
-    by_kernel: KernelGradient
+    input_gradient: Convolution
+    weight_gradient: WeightGradient
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 3, 4))
@@ -104,8 +104,8 @@ def _convolve_forward(ways, inputs, kernel, strides, padding):
 def _convolve_backward(ways, strides, padding, residuals, cotangent):
     inputs, kernel = residuals
     return (
-        _input_gradient(ways.by_inputs, inputs.shape, kernel, cotangent, strides, padding),
-        ways.by_kernel(inputs, cotangent, kernel.shape[:2], strides, padding),
+        _input_gradient(ways.input_gradient, inputs.shape, kernel, cotangent, strides, padding),
+        ways.weight_gradient(inputs, cotangent, kernel.shape[:2], strides, padding),
     )
 
 
@@ -129,11 +129,10 @@ def _product(left, right):
 
 
 def _product_of_copy(left, right):
-    """The product such that no side is read transposed.
+    """The product of a transposed copy, so that XLA's library reads no side transposed.
 
-    XLA's library for these is twice as fast with 32 to 128 channels (1600 x 32 by 1600 x 32: 110
-    GFLOP/s of a core, 50 the other way), as fast with 256, and has no others. Half of the gain goes
-    into the copy.
+    That is twice as fast with 32 to 128 channels (1600 x 32 by 1600 x 32: 110 GFLOP/s of a core, 50
+    without the copy) and as fast with 256. Half of the gain is spent on the copy.
     """
     # A copy alone transposes blocks; fused into the sums that Winograd's tiles are made of it takes
     # five times as long.

@@ -1,4 +1,4 @@
-"""Convolutions all of whose parts are forward convolutions of XLA."""
+"""Convolutions whose outputs and gradients are all forward convolutions of XLA."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ensemble_jax.ops.convolution import (
     xla_convolution,
 )
 from ensemble_jax.ops.memory import stored
-from ensemble_jax.ops.patches import patches_convolution, patches_kernel_gradient
+from ensemble_jax.ops.patches import patches_convolution, patches_weight_gradient
 
 # Those of images. A convolution over the batch takes as many rows of a product (measured at 1, 3
 # and 8).
@@ -28,7 +28,7 @@ def direct_convolution(
     strides: Strides,
     padding: Padding,
 ) -> Float[Array, "B P Q D"]:
-    """XLA's convolution, whose two gradients are written as such convolutions, too.
+    """XLA's convolution, with both gradients written as forward convolutions, too.
 
     XLA's own gradients fall to naive code in loops on CPU: that by the kernel took 70 times as long
     with 32 channels as this one.
@@ -37,18 +37,18 @@ def direct_convolution(
 
 
 def _outputs(inputs, kernel, strides, padding):
-    """`xla_convolution`, but where its products alone are faster."""
+    """`xla_convolution`, or the products of windows where these are faster."""
     window = kernel.shape[:2]
     if window == (1, 1) or not _fits(window, inputs):
         return patches_convolution(inputs, kernel, strides, padding)
-    # Padding may be negative, as that of an input gradient.
+    # The padding of an input gradient may be negative.
     (top, bottom), (left, right) = padding
     cropped = (min(top, 0), min(bottom, 0)), (min(left, 0), min(right, 0))
     added = (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))
     return xla_convolution(pad_image(inputs, cropped), kernel, strides, added)
 
 
-def direct_kernel_gradient(
+def direct_weight_gradient(
     inputs: Float[Array, "B H W C"],
     cotangent: Float[Array, "B P Q D"],
     window: tuple[int, int],
@@ -64,7 +64,7 @@ def direct_kernel_gradient(
     )
     few = inputs.shape[-1] <= _FEW_CHANNELS
     if window == (1, 1) or few or not _fits(tuple(extents), inputs):
-        return patches_kernel_gradient(inputs, cotangent, window, strides, padding)
+        return patches_weight_gradient(inputs, cotangent, window, strides, padding)
     images, kernel = inputs.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3)
     outputs = lax.conv_general_dilated(
         stored(images),
@@ -87,4 +87,4 @@ def _fits(window, inputs):
     return all(extent <= size for extent, size in zip(window, inputs.shape[1:3], strict=True))
 
 
-DIRECT = Ways(_outputs, direct_convolution, direct_kernel_gradient)
+DIRECT = Ways(_outputs, direct_convolution, direct_weight_gradient)

@@ -15,7 +15,7 @@ from ensemble_jax.ops.convolution import Padding, Strides, Ways, convolve
 from ensemble_jax.ops.direct import DIRECT
 from ensemble_jax.ops.winograd import FEWEST_CHANNELS, winograd_convolution
 
-_CONVOLVE, _KERNEL_GRADIENT = _TARGETS = "ensemble_jax_convolve", "ensemble_jax_kernel_gradient"
+_CONVOLVE, _WEIGHT_GRADIENT = _TARGETS = "ensemble_jax_convolve", "ensemble_jax_kernel_gradient"
 
 
 def fused_convolution(
@@ -63,14 +63,14 @@ def _outputs(inputs, kernel, strides, padding):
     return _call(_CONVOLVE, inputs, kernel, (batch, height, width, kernel.shape[-1]), padding)
 
 
-def _kernel_gradient(inputs, cotangent, window, strides, padding):
+def _weight_gradient(inputs, cotangent, window, strides, padding):
     if not _can_be_fused(inputs, window, strides):
-        return DIRECT.by_kernel(inputs, cotangent, window, strides, padding)
+        return DIRECT.weight_gradient(inputs, cotangent, window, strides, padding)
     shape = (*window, inputs.shape[-1], cotangent.shape[-1])
-    return _call(_KERNEL_GRADIENT, inputs, cotangent, shape, padding)
+    return _call(_WEIGHT_GRADIENT, inputs, cotangent, shape, padding)
 
 
-_FUSED = Ways(_outputs, fused_convolution, _kernel_gradient)
+_FUSED = Ways(_outputs, fused_convolution, _weight_gradient)
 
 
 def _can_be_fused(inputs, window, strides):

@@ -39,7 +39,7 @@ def _windows_by_kernel(inputs, kernel, strides, padding):
     return lax.concatenate(windows, 3) @ kernel.reshape(-1, kernel.shape[-1])
 
 
-def patches_kernel_gradient(
+def patches_weight_gradient(
     inputs: Float[Array, "B H W C"],
     cotangent: Float[Array, "B P Q D"],
     window: tuple[int, int],
@@ -86,4 +86,4 @@ def _windows(padded, window, strides):
     ]
 
 
-_PATCHES = Ways(_windows_by_kernel, patches_convolution, patches_kernel_gradient)
+_PATCHES = Ways(_windows_by_kernel, patches_convolution, patches_weight_gradient)

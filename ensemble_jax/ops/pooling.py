@@ -103,7 +103,7 @@ def _max_pool_forward(inputs, windows):
 
 def _max_pool_backward(windows, residuals, cotangent):
     inputs, outputs = residuals
-    # Found again from the values: a comparison is cheaper than carrying indices through memory.
+    # The largest are found again: comparing values is cheaper than carrying indices through memory.
     entries, spread = jax.vjp(lambda x: _window_entries(x, windows, -jnp.inf), inputs)
     largest = [entry == outputs for entry in entries]
     share = cotangent / reduce(jnp.add, [mask.astype(cotangent.dtype) for mask in largest])

@@ -33,11 +33,11 @@ from ensemble_jax.ops.patches import patches_convolution
 
 # With fewer input channels the additions outweigh the products saved (measured at 1 and 3).
 FEWEST_CHANNELS = 8
-# Images at least so large, with at most so many channels, gain less by fewer products than they
-# lose by tiles that are written to memory: direct convolutions made st-VGG, whose second layer has
+# In images at least so large, with at most so many channels, fewer products save less time than
+# writing the tiles to memory costs: direct convolutions made st-VGG, whose second layer has
 # 32 channels of 32x32, 1.06 times as fast, and a small ResNet (8 channels) 1.28 times.
 _LARGE_SIZE, _FEW_CHANNELS = 32, 32
-# As many as pictures have.
+# The channels of a colour picture.
 _PICTURE_CHANNELS = 3
 
 # Height and width of the outputs of a tile.
@@ -77,9 +77,9 @@ def winograd_convolution(
 ) -> Float[Array, "B P Q D"]:
     """Tiles of 2x2 outputs by (r + 1)^2 matrix products over the channels.
 
-    Only 2x2 and 3x3 kernels with stride 1 can be written so, and it does not pay with few channels,
-    or with large images of not many. Inputs of up to 3 channels go to `patches_convolution`,
-    everything else that is not written so to `direct_convolution`. Cost:
+    Only 2x2 and 3x3 kernels with stride 1 can be computed so. It does not pay with few channels,
+    nor with large images that have not many. Other convolutions go to `patches_convolution` if
+    their inputs have up to 3 channels, else to `direct_convolution`. Cost:
     9 / 16 (2x2) or 16 / 36 (3x3) of the products of a direct convolution, plus additions in
     proportion to the inputs and outputs; the same again for each of the two gradients.
     """
@@ -109,12 +109,12 @@ def _outputs(inputs, kernel, strides, padding):
 
 
 def _input_gradient(inputs, kernel, strides, padding):
-    """What several read and none shall compute again."""
+    """Stored, because several operations read it and none shall compute it again."""
     return stored(winograd_convolution(inputs, kernel, strides, padding))
 
 
-def _kernel_gradient(inputs, cotangent, window, strides, padding):
-    # The tiles are cheaper to make again than to keep: two to four times the inputs.
+def _weight_gradient(inputs, cotangent, window, strides, padding):
+    # The tiles are made again: to keep them would take two to four times the inputs' memory.
     tiles = _input_tiles(inputs, window[0], padding)
     products = _map_pairs(sum_of_products, tiles, _cotangent_tiles(cotangent, window[0]))
     gradient = _transform(_transpose(_FILTERS[window[0]].kernel), products)
@@ -122,7 +122,7 @@ def _kernel_gradient(inputs, cotangent, window, strides, padding):
     return stored(jnp.stack([jnp.stack(row) for row in gradient]))
 
 
-_WINOGRAD = Ways(_outputs, _input_gradient, _kernel_gradient)
+_WINOGRAD = Ways(_outputs, _input_gradient, _weight_gradient)
 
 
 def _output_size(inputs, window, padding):

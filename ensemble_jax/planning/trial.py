@@ -145,7 +145,7 @@ class _Compiled(NamedTuple):
     Attributes:
         training: of these members and a few steps.
         needed_bytes: as in `Trial`.
-        num_images: of all N members by the time of one call, copies that fill up not counted.
+        num_images: of all N members by the time of one call, padding not counted.
     """
 
     training: CollectionTraining

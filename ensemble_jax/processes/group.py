@@ -1,9 +1,10 @@
-"""The processes that train one collection: they meet at the start, and then each is on its own.
+"""The processes that train one collection: a process group at the start, then each on its own.
 
-They find each other through `jax.distributed`, which knows TPU VMs, Slurm, Open MPI and Kubernetes,
-agree on who trains what, and leave it again before JAX looks for its devices. So each has only the
-devices of its own host, no process waits for another, and none ends because another does. What they
-have to know of each other later they see in the run directory.
+They connect through `jax.distributed`, which knows TPU VMs, Slurm, Open MPI and Kubernetes. The
+first process decides who trains what. After a barrier all of them disconnect, before JAX looks for
+its devices. So each process has only the devices of its own host, no process waits for another, and
+none ends because another does. What they need to know of each other later they read from the run
+directory.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ _LOCAL = "localhost"
 # How long the first process stays to tell the others that it cannot begin.
 _FAREWELL_SECONDS = 2.0
 _DECISION = "decision"
-# By these a host of a TPU pod takes its chips for all there are, and waits for no other host.
+# With these a host of a TPU pod uses its own chips alone, and waits for no other host.
 _TPU_ALONE = {"TPU_PROCESS_BOUNDS": "1,1,1", "CLOUD_TPU_TASK_ID": "0"}
 
 
 class Detection(enum.Enum):
-    """How the processes of a team are found."""
+    """How the processes of a group find each other."""
 
     OFF = "off"
     AUTO = "auto"
@@ -50,8 +51,8 @@ class Detection(enum.Enum):
 
 
 @dataclass(frozen=True)
-class TeamRequest:
-    """Which processes make the team: detected, or named by hand.
+class GroupRequest:
+    """Which processes make the group: detected, or named by hand.
 
     Attributes:
         detection: off for a process that is alone, unless the others are named.
@@ -117,26 +118,26 @@ class TeamRequest:
             )
 
 
-class Team(Protocol):
+class ProcessGroup(Protocol):
     """The processes that train a collection, as one of them sees it.
 
     Attributes:
-        position: which it is, from 0.
+        rank: which of them this is, from 0.
         size: how many there are.
     """
 
-    position: int
+    rank: int
     size: int
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that decides, and sees to the end."""
+        """Whether this is the first process, which decides, and at the end waits for the others."""
         ...
 
-    def agree(
+    def begin(
         self, decide: Callable[[], Any], prepare: Callable[[Any], T], workdir: Path
     ) -> tuple[Any, T]:
-        """Let the first process decide something; then all prepare for it, and part.
+        """Let the first process decide; all prepare, wait at a barrier and disconnect.
 
         Args:
             decide: called by the first process, which must hold the lock of the run directory when
@@ -157,73 +158,73 @@ class Team(Protocol):
         ...
 
 
-class Alone:
-    """A team of one."""
+class SingleProcess:
+    """A group of one process."""
 
-    position, size, is_first = 0, 1, True
+    rank, size, is_first = 0, 1, True
 
-    def agree(
+    def begin(
         self, decide: Callable[[], Any], prepare: Callable[[Any], T], workdir: Path
     ) -> tuple[Any, T]:
-        """Decide and prepare; see `Team.agree`."""
+        """Decide and prepare; see `ProcessGroup.begin`."""
         decision = _through_json(decide())
         return decision, prepare(decision)
 
     def tell(self, what: str) -> None:
-        """Nobody needs to tell himself."""
+        """Says nothing: there is no other process to tell apart."""
 
 
 @contextlib.contextmanager
-def gather(request: TeamRequest) -> Iterator[Team]:
-    """Meet the other processes; within, only the first of them prints.
+def connect_group(request: GroupRequest) -> Iterator[ProcessGroup]:
+    """Connect with the other processes; within, only the first of them prints.
 
     Raises:
         ValueError: if they cannot be found.
     """
     if request.alone:
-        yield Alone()
+        yield SingleProcess()
         return
-    meeting = _Meeting(_connect(request), request.patience_seconds)
-    with meeting, _only_first_prints(meeting) as team:
-        yield team
+    connected = _ConnectedGroup(_connect(request), request.patience_seconds)
+    with connected, _only_first_prints(connected) as group:
+        yield group
 
 
 @contextlib.contextmanager
-def gathered() -> Iterator[Team]:
+def connected_group() -> Iterator[ProcessGroup]:
     """The processes that the user has connected by `jax.distributed.initialize`, if he has.
 
-    They part when they have agreed on who trains what: from then on JAX knows this process alone.
-    An error is told to the others and goes on.
+    `ProcessGroup.begin` disconnects them: from then on JAX knows this process alone. An error is
+    sent to the others and raised again.
     """
-    # Who has not imported JAX has connected nothing, and a mistake is answered without it.
+    # Where JAX is not imported nothing is connected; so mistakes are answered without its import.
     jax = sys.modules.get("jax")
     if jax is None or not jax.distributed.is_initialized():
-        yield Alone()
+        yield SingleProcess()
         return
     from jax._src.distributed import global_state
 
-    meeting = _Meeting(global_state, TeamRequest().patience_seconds)
-    with _only_first_prints(meeting) as team:
+    connected = _ConnectedGroup(global_state, GroupRequest().patience_seconds)
+    with _only_first_prints(connected) as group:
         try:
-            yield team
+            yield group
         except BaseException as error:
-            meeting.tell_of_failure(error)
+            connected.tell_of_failure(error)
             raise
 
 
 @contextlib.contextmanager
-def _only_first_prints(meeting: _Meeting) -> Iterator[Team]:
-    """The team that has met; within, only the first of it prints."""
+def _only_first_prints(group: _ConnectedGroup) -> Iterator[ProcessGroup]:
+    """The connected processes; within, only the first of them prints."""
     with contextlib.ExitStack() as stack:
-        if meeting.size == 1:
-            meeting.leave()
-            yield Alone()
+        if group.size == 1:
+            group.disconnect()
+            yield SingleProcess()
             return
-        if not meeting.is_first:
+        if not group.is_first:
             os.environ[NO_BAR] = "1"
             silence = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(silence))
-        yield meeting
+        yield group
 
 
 def check_on_its_own() -> None:
@@ -251,71 +252,72 @@ def check_on_its_own() -> None:
         )
 
 
-class _Meeting:
-    """The processes while they are connected by JAX's coordination service, and after."""
+class _ConnectedGroup:
+    """The processes while JAX's coordination service connects them, and after."""
 
     def __init__(self, state: Any, patience_seconds: float) -> None:
         self._patience = patience_seconds
         self._state = state
-        self.position: int = self._state.process_id
+        self.rank: int = self._state.process_id
         self.size: int = self._state.num_processes
-        self._met = False
+        self._disconnected = False
         self._stdout = sys.stdout
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that decides, and sees to the end."""
-        return self.position == 0
+        """Whether this is the first process, which decides, and at the end waits for the others."""
+        return self.rank == 0
 
-    def agree(
+    def begin(
         self, decide: Callable[[], Any], prepare: Callable[[Any], T], workdir: Path
     ) -> tuple[Any, T]:
-        """See `Team.agree`."""
+        """See `ProcessGroup.begin`."""
         if self.is_first:
             decision = _through_json(decide())
             self._set(_DECISION, json.dumps([decision, _lock_of(workdir)]))
         else:
             decision, lock = _parse_decision(self._get(_DECISION))
             if decision is None:
-                self._hear_all()
+                self._barrier()
             self._check_shared(workdir, lock)
         prepared = prepare(decision)
-        self._set(_ready(self.position), "")
-        self._hear_all()
-        self.leave()
+        self._set(_ready(self.rank), "")
+        self._barrier()
+        self.disconnect()
         return decision, prepared
 
     def tell(self, what: str) -> None:
         """Say, once, what this process does."""
-        print(f"process {self.position} of {self.size}: {what}", file=self._stdout, flush=True)
+        print(f"process {self.rank} of {self.size}: {what}", file=self._stdout, flush=True)
 
     def _check_shared(self, workdir: Path, lock: str) -> None:
-        # The others must have the patience to hear of it.
+        # Earlier than the others' patience ends, so that they hear the reason.
         deadline = time.monotonic() + min(_SHARED_SECONDS, self._patience / 2)
         while lock and _lock_of(workdir) != lock:
             if time.monotonic() > deadline:
                 raise ValueError(
                     f"--workdir must be a folder that all processes share: {workdir.absolute()} of "
-                    f"process {self.position} is not the one that {lock}, the first, writes"
+                    f"process {self.rank} is not the one that {lock}, the first, writes"
                 )
             time.sleep(_PAUSE_SECONDS)
 
-    def _hear_all(self) -> None:
-        for position in range(self.size):
-            if error := self._get(_ready(position)):
-                raise ValueError(f"process {position} cannot begin: {error}")
+    def _barrier(self) -> None:
+        """Wait until every process is ready, or one says why it is not."""
+        for rank in range(self.size):
+            if error := self._get(_ready(rank)):
+                raise ValueError(f"process {rank} cannot begin: {error}")
 
-    def leave(self) -> None:
-        """Part with the others, all at the same time; from here on nothing is heard of them."""
+    def disconnect(self) -> None:
+        """Disconnect from the others, all at the same time; nothing is heard of them afterwards."""
         import jax
 
-        with _told_if_lost():
+        with _errors_of_connection():
             _in_time(jax.distributed.shutdown, self._patience)
         # Otherwise JAX still takes this process for one of several when it looks for devices.
         self._state.process_id, self._state.num_processes = 0, 1
         for name, value in _TPU_ALONE.items():
             os.environ.setdefault(name, value)
-        self._met = True
+        self._disconnected = True
 
     def _set(self, name: str, value: str) -> None:
         self._state.client.key_value_set(f"ensemble_jax/{name}", value)
@@ -324,13 +326,13 @@ class _Meeting:
         """What a process has set, as soon as it does."""
         client = self._state.client
         milliseconds = int(1000 * (self._patience + _FAREWELL_SECONDS))
-        with _told_if_lost():
+        with _errors_of_connection():
             return _in_time(
                 lambda: client.blocking_key_value_get(f"ensemble_jax/{name}", milliseconds),
                 self._patience,
             )
 
-    def __enter__(self) -> _Meeting:
+    def __enter__(self) -> _ConnectedGroup:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -338,7 +340,7 @@ class _Meeting:
 
         At once: an orderly end of one would wait for all.
         """
-        if self._met or error is None:
+        if self._disconnected or error is None:
             return
         self.tell_of_failure(error)
         if isinstance(error, ValueError | OSError):
@@ -346,10 +348,10 @@ class _Meeting:
 
     def tell_of_failure(self, error: BaseException) -> None:
         """Tell the others why this process cannot begin, if they still listen."""
-        if self._met:
+        if self._disconnected:
             return
         with contextlib.suppress(Exception):
-            self._set(_ready(self.position), str(error) or type(error).__name__)
+            self._set(_ready(self.rank), str(error) or type(error).__name__)
             if self.is_first:
                 self._set(_DECISION, json.dumps([None, ""]))
                 # They listen to the first process.
@@ -357,16 +359,16 @@ class _Meeting:
 
 
 @contextlib.contextmanager
-def _told_if_lost() -> Iterator[None]:
+def _errors_of_connection() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # JAX's own, of the connection
         raise ValueError(f"the other processes are lost: {error}") from error
 
 
-def _ready(position: int) -> str:
+def _ready(rank: int) -> str:
     """The name of what a process says when it is ready: nothing, or why it is not."""
-    return f"ready/{position}"
+    return f"ready/{rank}"
 
 
 def _lock_of(workdir: Path) -> str:
@@ -396,7 +398,7 @@ def _through_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _connect(request: TeamRequest) -> Any:
+def _connect(request: GroupRequest) -> Any:
     """Connect with the others; returns JAX's own state of that.
 
     Raises:
@@ -404,7 +406,7 @@ def _connect(request: TeamRequest) -> Any:
     """
     import jax
 
-    # Neither the position nor the store of keys has a public name, but by way of the devices.
+    # The public name of the rank looks for devices, and the key-value store has none.
     from jax._src.distributed import global_state
 
     method = "deactivate" if request.by_hand else None
@@ -413,7 +415,7 @@ def _connect(request: TeamRequest) -> Any:
     bound = None
     if request.by_hand and request.process_id == 0:
         bound = _address_to_bind(request.coordinator)
-    # It would take SIGTERM for itself, and tells nobody.
+    # This service would catch SIGTERM and tell nobody.
     jax.config.update("jax_enable_preemption_service", False)
 
     def initialize() -> None:
@@ -495,10 +497,10 @@ def _detected_address(request: TeamRequest, method: str | None) -> str | None:
 
 
 def _address_to_bind(coordinator: str) -> str:
-    """Where process 0 listens for the others, as HOST:PORT: at the host that is named alone.
+    """Where process 0 listens for the others, as HOST:PORT: on the named host's address alone.
 
-    A name that this host takes for itself, as many have 127.0.1.1 for their own, says nothing of
-    where the others reach it: then every interface is listened on.
+    Many hosts resolve their own name to a loopback address such as 127.0.1.1, at which the others
+    cannot reach them. Process 0 then listens on every interface.
 
     Raises:
         ValueError: if it is not a host and port that this process can use; JAX crashes there.
@@ -521,7 +523,7 @@ def _address_to_bind(coordinator: str) -> str:
 
 
 def _in_time(function: Callable[[], T], seconds: float) -> T:
-    """Call what blocks in C++ on another thread, so that a signal ends the waiting.
+    """Call a function that blocks in C++ on another thread, so that a signal can end the wait.
 
     Raises:
         TimeoutError: if it takes too long.

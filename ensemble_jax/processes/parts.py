@@ -1,10 +1,10 @@
 """Which folders a run consists of, and who trains what in them.
 
 A run that is trained by several processes, or grown, has its first members in its own folder and
-further ones in folders below it, each of them a run by itself. What is on the disk decides: whoever
-continues a run, one process or many, finishes the parts that were begun. Members that a run is
-begun with belong to it from the beginning; those that it is grown by join it when all of them are
-finished, so that until then it stays what it was.
+further ones in folders below it, each of them a run by itself. The folders on the disk
+decide: whoever continues a run, one process or many, finishes the parts that were begun. The
+members that a run is begun with belong to it from the beginning. Members that are added later join
+it when all of them are finished; until then the run is unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ensemble_jax.processes.group import Team
+from ensemble_jax.processes.group import ProcessGroup
 from ensemble_jax.processes.waiting import await_extents, await_whole
 from ensemble_jax.resuming import check_continuable, has_all
 from ensemble_jax.runs import (
@@ -82,15 +82,15 @@ class Layout(NamedTuple):
 
 
 @lenient_output()
-def train_collection(training: Training, workdir: Path, team: Team) -> Run | None:
-    """Train a collection, continue it or grow it, together with the other processes of the team.
+def train_collection(training: Training, workdir: Path, group: ProcessGroup) -> Run | None:
+    """Train a collection, continue it or grow it, together with the other processes of the group.
 
-    Returns the finished run to the first process of the team, and None to the others, which may end
-    earlier.
+    Returns the finished run to the first process of the group, and None to the others, which may
+    end earlier.
 
     Raises:
         ValueError: if the folder holds anything but a part of this training or another process
-            works on it, the data do not fit, or a process of the team has ended too early.
+            works on it, the data do not fit, or a process of the group has ended too early.
         OSError: if it cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
@@ -98,12 +98,12 @@ def train_collection(training: Training, workdir: Path, team: Team) -> Run | Non
         str(workdir).encode()
     except UnicodeEncodeError:
         raise ValueError(f"--workdir must be text in UTF-8, got {str(workdir)!a}") from None
-    if team.size == 1 and not (workdir / MANIFEST).exists():
+    if group.size == 1 and not (workdir / MANIFEST).exists():
         run = run_training(training, workdir)
     else:
         with contextlib.ExitStack() as held:
-            _train_shares(training, workdir, team, held)
-        if not team.is_first:
+            _train_shares(training, workdir, group, held)
+        if not group.is_first:
             return None
         run = load_run(workdir)
     tell_diverged(run)
@@ -218,18 +218,18 @@ def _is_finished(piece: Piece, training: Training, workdir: Path) -> bool:
 
 
 def _train_shares(
-    training: Training, workdir: Path, team: Team, held: contextlib.ExitStack
+    training: Training, workdir: Path, group: ProcessGroup, held: contextlib.ExitStack
 ) -> None:
-    """Agree on who trains what, train the own share and, as the first process, see to the end."""
+    """Divide the work, train the own share and, as the first process, wait for the others."""
 
     def decide() -> dict[str, Any]:
-        layout = make_layout(training, workdir, team.size)
+        layout = make_layout(training, workdir, group.size)
         if not layout.finished:  # which needs no lock
             if not (workdir / MANIFEST).exists():
                 claim_folder(workdir)
             held.enter_context(lock_run(workdir))
             # Another process may have gone on with it in between.
-            layout = make_layout(training, workdir, team.size)
+            layout = make_layout(training, workdir, group.size)
         return {"config": training.config, "layout": layout}
 
     def prepare(decision: dict[str, Any]) -> Sequence[Piece]:
@@ -239,25 +239,25 @@ def _train_shares(
         if different:
             raise ValueError(f"all processes need the same config, got {'; '.join(different)}")
         layout = _parse(decision.get("layout"), training)
-        own = layout.unfinished[team.position :: team.size]
+        own = layout.unfinished[group.rank :: group.size]
         for piece in own:
             if piece.further:
                 piece.folder(workdir).mkdir(parents=True, exist_ok=True)
                 held.enter_context(lock_run(piece.folder(workdir)))
         return own
 
-    decision, own = team.agree(decide, prepare, workdir)
+    decision, own = group.begin(decide, prepare, workdir)
     layout = _parse(decision["layout"], training)
     if layout.finished:
         print(f"{workdir} is finished: {training}")
     elif own:
-        team.tell(f"members {', '.join(f'{piece.first}:{piece.end}' for piece in own)}")
+        group.tell(f"members {', '.join(f'{piece.first}:{piece.end}' for piece in own)}")
     for piece in own:
         own_training = _training_of(piece, layout, training, workdir)
         run_training(
             own_training, piece.folder(workdir), lock=lambda folder: contextlib.nullcontext()
         )
-    if team.is_first:
+    if group.is_first:
         _await_others([piece for piece in layout.unfinished if piece not in own], training, workdir)
         if layout.joining:
             new = [(piece.first, piece.end) for piece in layout.joining]
@@ -265,9 +265,9 @@ def _train_shares(
 
 
 def _parse(layout: Any, training: Training) -> Layout:
-    """A layout, of what JSON makes of it and another process has sent.
+    """Read a layout that another process has sent as JSON.
 
-    Folders are named after it, so that it must be of members of the training.
+    Folders are named after it, so it must hold members of the training only.
 
     Raises:
         ValueError: if it is not.
@@ -292,7 +292,7 @@ def _training_of(piece: Piece, layout: Layout, training: Training, workdir: Path
     if piece.further:
         own = dataclasses.replace(own, whole=workdir)
     if (workdir / MANIFEST).exists():
-        # Parts are joined if their configs are the same: they get the fields of the first one's.
+        # Parts join only if their configs are equal, so they get the fields of the first part.
         fields = read_part(workdir).manifest.config
         config = {name: value for name, value in own.config.items() if name in fields}
         return dataclasses.replace(own, config=config)

@@ -1,7 +1,7 @@
 """Waiting for what other processes write into a run directory.
 
-That a process is at work is known by the lock that it holds. Where a file system has no locks it is
-taken to be.
+A process is at work as long as it holds its lock. On a file system without locks it is assumed to
+be at work.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _await(condition: Callable[[], bool], directory: Path, what: str) -> bool:
     """Wait for a condition; False once no process writes the directory and it does not hold."""
     started = noticed = time.monotonic()
     while True:
-        # In this order: the last thing that a process writes comes before it gives up its lock.
+        # The lock comes first: a process writes its last file before it gives up the lock.
         at_work = is_being_written(directory) is not False
         if condition():
             return True

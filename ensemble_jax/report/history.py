@@ -153,6 +153,6 @@ def _read_labelled(run: Run, split: str) -> OfLabels:
             of_member += np.unpackbits(own, count=size)
     error = np.full(size, np.nan)
     if num_members > 1:
-        deviation = times_right.std(axis=0, ddof=1, dtype=np.float32)
-        error = deviation / num_extents / np.sqrt(num_members)
+        std = times_right.std(axis=0, ddof=1, dtype=np.float32)
+        error = std / num_extents / np.sqrt(num_members)
     return OfLabels(correct, np.stack(accuracies), error, first, forgotten)

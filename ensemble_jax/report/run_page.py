@@ -44,7 +44,7 @@ _SHOWN_EXAMPLES = 10
 _MOST_EXTENTS, _MOST_PROBE_EXTENTS = 25, 7
 # Rows of the tables of classes; of more, the hardest and the easiest.
 _MOST_CLASSES = 200
-# Values of a setting, and characters of a value, that are spelled out.
+# The most values of a hyperparameter, and characters of a value, that are spelled out.
 _MOST_VALUES, _MOST_CHARACTERS = 8, 300
 _NOTHING = "none"
 # Right in nearly all members, and in nearly none.
@@ -146,7 +146,7 @@ def make_page(
                 ],
             ),
             *_probes(run, consensus, figures),
-            Section("settings", "Settings", _settings(run)),
+            Section("configuration", "Configuration", _configuration(run)),
         ],
         explorer=explorer,
     )
@@ -329,7 +329,7 @@ def _classes(run: Run, split: str, scores: SplitScores) -> Table:
             "class",
             "examples",
             "accuracy",
-            "deviation",
+            "std",
             "least",
             "most",
             "accessibility",
@@ -366,7 +366,7 @@ def _probes(run: Run, consensus: Mapping[str, np.ndarray], figures: Mapping[str,
     return [Section("probes", "Probes", [table, *_drawn(figures, "probes")])]
 
 
-def _settings(run: Run) -> list[Block]:
+def _configuration(run: Run) -> list[Block]:
     manifest = run.manifest
     plan = [(name, _value(value)) for name, value in fields(manifest.plan).items()]
     if manifest.plan_reason:
@@ -410,8 +410,8 @@ def _differences(run: Run) -> list[Block]:
             each = (f"{_value(value)} ({count} members)" for value, count in counts.items())
             rows.append((name, ", ".join(each)))
     if rows:
-        caption = "Settings that differ between members"
-        blocks.append(Table(caption, ("setting", "values"), rows, numeric=False))
+        caption = "Hyperparameters that differ between members"
+        blocks.append(Table(caption, ("hyperparameter", "values"), rows, numeric=False))
     return blocks
 
 

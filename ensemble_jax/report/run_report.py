@@ -53,7 +53,7 @@ _DYNAMICS_COLUMNS = (
     "extent",
     "split",
     "accuracy_mean",
-    "accuracy_deviation",
+    "accuracy_std",
     "accuracy_min",
     "accuracy_max",
     "consistency_bimodality",

@@ -87,7 +87,7 @@ class Sweep:
         """A row for each setting, extent and split; accuracies in [0, 1].
 
         Beside what varied: `members` that did not diverge, those that `diverged`, `extent`,
-        `split`, `accuracy_mean` and `accuracy_deviation` over members, `consistency_bimodality`.
+        `split`, `accuracy_mean` and `accuracy_std` over members, `consistency_bimodality`.
         """
         rows = []
         for values, scores in zip(self.settings, self.scores, strict=True):
@@ -103,7 +103,7 @@ class Sweep:
                             "extent": extent,
                             "split": split,
                             "accuracy_mean": float(mean),
-                            "accuracy_deviation": float(std),
+                            "accuracy_std": float(std),
                             "consistency_bimodality": float(scores.bimodalities[split][row]),
                         }
                     )

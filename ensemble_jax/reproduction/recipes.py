@@ -94,7 +94,7 @@ def _st_vgg(
     num_members: int = 100,
     too_large: bool = False,
 ) -> Recipe:
-    """st-VGG with the paper's settings, which are those of small_mammals."""
+    """st-VGG with the paper's hyperparameters, which are those of small_mammals."""
     paper = dataclasses.replace(
         small_mammals.get_config(), dataset=dataset, extents=extents, num_members=num_members
     )

@@ -57,9 +57,9 @@ class RunArrays:
 
     @property
     def labels(self) -> Mapping[str, Int[np.ndarray, " M"]]:
-        """`[M]` int32 by split, the labels that members are taught and that decide what is correct.
+        """`[M]` int32 by split, the data set's labels, which decide what is correct.
 
-        Members with noisy labels of their own are taught `train_labels` instead.
+        Members are trained on these or, where they have noisy labels, on their `train_labels`.
         """
         return self.examples.labels
 
@@ -72,7 +72,7 @@ class RunArrays:
         """`[M]` int32, what the examples of a split are, where that may differ from their labels.
 
         It is what the data set says of them, or what their labels were before `label_noise` or
-        `random_labels` replaced some; -1 where nothing is known. Where members were taught noisy
+        `random_labels` replaced some; -1 where nothing is known. Where members have noisy train
         labels of their own (`train_labels`), it is at least the labels of the data set. None where
         there is no other truth than the labels.
 
@@ -131,7 +131,7 @@ class RunArrays:
 
     @property
     def _have_own_labels(self) -> bool:
-        """Whether members were taught other labels than the data set has."""
+        """Whether members were trained on other labels than the data set has."""
         sets = joined_training_sets(self.parts)
         return sets is not None and sets.train_labels is not None
 
@@ -145,7 +145,7 @@ class RunArrays:
 
     @cached_property
     def train_labels(self) -> Int[np.ndarray, "N M"]:
-        """`[N, M]`, the label that each member was taught of each example of the split `train`."""
+        """`[N, M]`, each member's label in training of each example of the split `train`."""
         sets = joined_training_sets(self.parts)
         if sets is None or sets.train_labels is None:
             return np.broadcast_to(self.labels[TRAIN], (len(self.members), len(self.labels[TRAIN])))

@@ -165,7 +165,7 @@ class TrainingSets:
 
     Attributes:
         train_mask: `[N, M]`, whether a member is trained on an example.
-        train_labels: `[N, M]`, the labels it is taught; None for those of the data set.
+        train_labels: `[N, M]`, its labels in training; None for those of the data set.
     """
 
     train_mask: Bool[np.ndarray, "N M"]

@@ -16,13 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ensemble_jax.options import recorded_of_sets
+from ensemble_jax.options import Protocol, recorded_of_sets
 from ensemble_jax.runs.configs import format_config, plain_value
 from ensemble_jax.runs.files import check_own_folders, read_regular
 from ensemble_jax.runs.layout import FORMAT_VERSION, KIND, MANIFEST
 from ensemble_jax.version import __version__
 
-PROTOCOLS = ("trajectory", "independent")
 # Names that are part of names of files, and so must not lead elsewhere.
 MOST_MEMBERS = 10**6
 """The members that a run can have, those of its further parts included."""
@@ -220,7 +219,7 @@ class Manifest:
         run_id: of this run alone, which its records and checkpoints bear; empty in runs of format 4
             and older, whose records say nothing.
         prng: how members draw random numbers, in JAX's words.
-        environment: settings of JAX and its compilers that can change results and were not as they
+        environment: options of JAX and its compilers that can change results and were not as they
             are by default.
         continuations: for each time that it was continued with other versions or another
             environment, `created`, `versions`, `python` and `environment` from then on.
@@ -269,9 +268,10 @@ class Manifest:
                     f"hyperparameters: {name} must have one value for each of the "
                     f"{self.num_members} members, got {len(values)}"
                 )
-        if self.protocol not in PROTOCOLS:
+        protocols = [known.value for known in Protocol]
+        if self.protocol not in protocols:
             raise ValueError(
-                f"protocol must be one of {', '.join(PROTOCOLS)}, got {self.protocol!r}"
+                f"protocol must be one of {', '.join(protocols)}, got {self.protocol!r}"
             )
         self._check_recorded()
         self._check_parts()

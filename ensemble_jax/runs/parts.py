@@ -235,11 +235,13 @@ def joined_training_sets(parts: Sequence[Part]) -> TrainingSets | None:
     data = parts[0].manifest.data
     own_labels = read_examples(parts[0].directory, data).labels[TRAIN]
     has_labels = any(s is not None and s.train_labels is not None for s in sets)
-    train_mask, taught = [], []
+    train_mask, train_labels = [], []
     for part, of_part in zip(parts, sets, strict=True):
         shape = (part.manifest.num_members, data.split_sizes[TRAIN])
         known = of_part or TrainingSets(np.ones(shape, bool))
         train_mask.append(known.train_mask)
         labels = own_labels if known.train_labels is None else known.train_labels
-        taught.append(np.broadcast_to(labels, shape))
-    return TrainingSets(np.concatenate(train_mask), np.concatenate(taught) if has_labels else None)
+        train_labels.append(np.broadcast_to(labels, shape))
+    return TrainingSets(
+        np.concatenate(train_mask), np.concatenate(train_labels) if has_labels else None
+    )

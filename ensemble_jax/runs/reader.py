@@ -116,7 +116,7 @@ class Run(RunArrays):
         averaged over the members, with its standard error as `NAME_error` where it has one.
 
         With `records` a row for each extent, member and example, in this order: `extent`, `member`,
-        `id`, `label`, `class`, `true_label`, of the split `train` also `trained_on`, then
+        `id`, `label`, `class`, `true_label`, of the split `train` also `train_mask`, then
         `correct`, `prediction` and each quantity that was recorded, those of all classes as
         `QUANTITY_CLASS`. Takes about `60 E N M` bytes.
 

@@ -51,7 +51,7 @@ def record_table(run: RunArrays, split: str, extents: Sequence[int] | None) -> p
     columns = {"extent": repeated(chosen, 0), "member": repeated(run.members, 1)}
     columns |= {name: repeated(of, 2) for name, of in _describe_examples(run, split).items()}
     if split == TRAIN:
-        columns["trained_on"] = np.broadcast_to(run.train_mask, shape).ravel()
+        columns["train_mask"] = np.broadcast_to(run.train_mask, shape).ravel()
     columns["correct"] = run.correct(split, chosen).ravel()
     columns["prediction"] = run.predictions(split, chosen).ravel()
     for quantity in run.recorded_quantities[split]:

@@ -20,7 +20,7 @@ from ensemble_jax.training.old_checkpoints import as_today
 _KEPT = 2
 # What Orbax writes guards its own tables by checksums, but not the numbers.
 _CHECKSUM = "checksum"
-# Whose a checkpoint is, and of which epoch, as the codes of letters.
+# The run and the epoch of a checkpoint, as the codes of letters.
 _IDENTITY = "identity"
 
 
@@ -34,8 +34,8 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, run_id: str = "") -> None:
-        # Orbax tells of every step it takes. What it cannot do it raises, and logs the same with
-        # its tracebacks.
+        # Orbax logs every step it takes. It raises its errors, and logs them again with their
+        # tracebacks.
         for logger in ("absl", "asyncio"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         self.directory = directory
@@ -58,8 +58,8 @@ class Checkpoints:
     def save(self, epoch: int, state: Any) -> None:
         """Write a host copy of the state; on return it is on the disk.
 
-        Checkpoints of this or a later epoch go first: they are those that could not be read, or
-        this epoch is trained again.
+        Checkpoints of this or a later epoch are removed first: they could not be read, or this
+        epoch is trained again.
         """
         for stale in self.epochs:
             if stale >= epoch:

@@ -23,9 +23,9 @@ class CollectionTraining:
     An epoch is one compiled call where all examples are on the devices, else one for each pool.
     Constructing it compiles, so that no call does.
 
-    Members are initialised one after another on the first device and then placed: CPU devices share
-    one pool of threads, in which LAPACK, of which orthogonal initialisers are made, waits for ever
-    where every device calls it.
+    Members are initialised one after another on the first device and then placed. Orthogonal
+    initialisers call LAPACK. CPU devices share one pool of threads, in which LAPACK would wait for
+    ever if every device called it.
 
     Args:
         training: of one member.
@@ -110,8 +110,8 @@ class CollectionTraining:
     ) -> tuple[MemberState, Float[Array | np.ndarray, " N"]]:
         """Train every member for one epoch, counted from 0. `state` is donated.
 
-        Returns at once where all examples are on the devices; the results are there when they are
-        read. The losses are means over the epoch.
+        Where all examples are on the devices it returns at once, and reading the results waits for
+        them. The losses are means over the epoch.
         """
         if self.num_pools == 1:
             return self.train_pool(state, epoch, 0)
@@ -129,7 +129,7 @@ class CollectionTraining:
         """Train every member on one pool of an epoch; both are counted from 0. `state` is donated.
 
         Args:
-            state: after the pool before, which must be computed to the end, so that there is room.
+            state: after the pool before, whose computation must have ended, so that there is room.
             epoch: the epoch.
             pool: the pool of the epoch.
             read_ahead: whether the next pool, of this epoch or the next, is to be read meanwhile.
@@ -149,7 +149,7 @@ class CollectionTraining:
     def mean_loss(
         self, losses: Sequence[Float[Array | np.ndarray, " N"]], first_pool: int = 0
     ) -> Float[np.ndarray, " N"]:
-        """The mean over the examples of consecutive pools, given that over each; on the host."""
+        """The mean loss over consecutive pools, given the mean over each; on the host."""
         if len(losses) == 1:
             return np.asarray(losses[0])
         sizes = self._pool_sizes[first_pool : first_pool + len(losses)]
@@ -161,7 +161,7 @@ class CollectionTraining:
         return PoolName(pool, Shuffle(self._seed, epoch))
 
     def _of_pool(self, pool: Pool) -> Examples | Pool:
-        """What a member's training takes of a pool; the only one is the whole set."""
+        """What a member's training takes: a pool, or the whole set if there is only one."""
         return pool if self.num_pools > 1 else Examples(pool.inputs, pool.labels)
 
     def _train(self, state, epoch, examples):

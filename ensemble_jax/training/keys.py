@@ -15,8 +15,8 @@ from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 from ensemble_jax.numerics import PRNG
 from ensemble_jax.options import Source
 
-# What keys are made with: other numbers would make other members of the same seed. The other
-# sources are drawn on the host.
+# Keys are made with these numbers: other numbers would give other members for the same seed. The
+# sources that are not here are drawn on the host.
 _NUMBERS = {
     Source.INITIALISATION: 0,
     Source.ORDER: 1,

@@ -28,7 +28,7 @@ class Observer(Protocol):
 
 
 class Saving(NamedTuple):
-    """How the state is kept, so that a training that ends early can go on, and how often.
+    """How and how often the state is saved, so that a training that ends early can continue.
 
     Attributes:
         save: `(pools, state)` makes a host copy of the state after so many pools permanent; an
@@ -76,12 +76,12 @@ def train_loop(
 ) -> Progress:
     """Train up to the last extent, or until asked to stop, and measure at each extent.
 
-    Everything about a measurement but its computation (copying, writing, telling the observer)
-    happens on a thread of its own, while the devices go on; only the next extent waits for it. So
-    do the checkpoints, on a second thread: the devices wait for a copy of the state to the host,
-    before the next epoch reuses its memory, but not for its way to the disk. A checkpoint that is
-    due while the one before is still being written waits for the end of a later pool. The last
-    epoch, and the pool after which the training stops, have theirs in any case.
+    The devices compute a measurement. A thread of its own copies it, writes it and tells the
+    observer, while the devices go on; only the next extent waits for that. A second thread writes
+    the checkpoints. The devices wait until the state is copied to the host, since the next epoch
+    reuses its memory, but not until it is on the disk. A checkpoint that is due while the one
+    before is still being written waits for the end of a later pool. The last epoch, and the pool
+    after which the training stops, always have a checkpoint.
 
     Args:
         training: the compiled collection.
@@ -128,7 +128,7 @@ def train_loop(
             if epoch >= extents[-1] or stop_asked():
                 break
             started = time.perf_counter()
-            # What comes after an extent is its evaluation, which needs the room.
+            # After an extent comes its evaluation, which needs the memory of a further pool.
             more = pool + 1 < num_pools or epoch + 1 not in extents
             state, losses_of_pool = jax.block_until_ready(
                 training.train_pool(state, epoch, pool, read_ahead=more)
@@ -189,8 +189,8 @@ class _InOrder:
         return self
 
     def __exit__(self, error_type, error, traceback) -> None:
-        # What was measured is written also when the training ends early; then the error that ended
-        # it is the one to tell.
+        # What was measured is written even if the training ends early. The error that ended it is
+        # then raised, and not one of the writing.
         try:
             if error is None:
                 self._wait()
@@ -201,14 +201,14 @@ class _InOrder:
 class _Saver(_InOrder):
     """Writes checkpoints, each after the records of the extents before it; knows when one is due.
 
-    Where there is nothing to save with, none is ever due or lacking.
+    Without `saving` no checkpoint is ever due or lacking.
     """
 
     def __init__(self, saving: Saving | None, first: int, recorder: _InOrder) -> None:
         super().__init__(self._write, "checkpoint")
         self._saving = saving
         self._recorder = recorder
-        # The training goes on from a checkpoint, unless it begins.
+        # A training that is continued starts from a checkpoint.
         self._saved = first or None
         self._extents_since = 0
         self._saved_at = saving.clock() if saving else 0.0

@@ -29,10 +29,10 @@ class Member(NamedTuple):
 
     Attributes:
         seed: of its randomness.
-        source_ids: which of the seed's source_ids of randomness are its own.
+        source_ids: which of the seed's sources of randomness are its own.
         hyperparameters: numbers by name, which its optimizer, its loss and its dropout read.
         train_indices: `[m]`, the examples that it is trained on; None (of all members) for all.
-        train_labels: `[M]`, what it is taught; None (of all members) for the examples' own labels.
+        train_labels: `[M]`, its labels in training; None (of all members) for the examples'.
     """
 
     seed: Int[Array | np.ndarray, "*N"]
@@ -76,8 +76,8 @@ class MemberTraining(NamedTuple):
             and type matter.
         epoch: `(state, member, epoch, examples) -> (state, loss)`: one pass over the member's
             examples in its own order; `loss` is the mean over them as they were seen. Where
-            `examples` are a `Pool`, a part of the training set, an epoch is as many of these as
-            there are pools.
+            `examples` are a `Pool`, a part of the training set, an epoch takes one such call for
+            each pool.
         steps_per_epoch: as in the recipe.
     """
 
@@ -120,7 +120,7 @@ class Recipe(NamedTuple):
 
 
 def make_member_training(recipe: Recipe) -> MemberTraining:
-    """Put a training together from what it is made of.
+    """The training of one member by a recipe.
 
     Raises:
         ValueError: if a batch cannot be cut into the microbatches.
@@ -209,7 +209,7 @@ def _train_labels(member, examples):
 
 
 def _first_step(examples, recipe):
-    """The number that the first step has in the epoch; 0 where all examples are there.
+    """The number of the first step in the epoch; 0 where all examples are on the devices.
 
     The steps of different pools have different numbers, so that no two draw the same dropout: a
     pool has no more steps than the epoch.
@@ -218,10 +218,10 @@ def _first_step(examples, recipe):
 
 
 def _cut(order, batch_size, first_step):
-    """The steps of an epoch, by the number of their examples; no step ever sees padding.
+    """The batches of an epoch, grouped by their size; no step ever sees padding.
 
-    `([S], [S, B])`, the numbers and examples of whole batches, and where examples are left
-    `([1], [1, b])` of a short one.
+    `([S], [S, B])` are the step numbers and examples of whole batches; `([1], [1, b])` are those of
+    a short last batch, if examples are left.
     """
     whole, left = divmod(len(order), batch_size)
     cut = order[: whole * batch_size].reshape(whole, batch_size)
@@ -241,12 +241,12 @@ class _Attempt(NamedTuple):
 
 
 def _up_to_failure(step, state, batches, most_steps):
-    """The first `most_steps` of the steps, but none from the first on that fails.
+    """Make the first `most_steps` steps, or those before the first one that fails.
 
     `step(state, (number, batch), active) -> (state, loss, finite)`. Returns the last state, the sum
-    of the losses of all steps, and how many were made. To look before each update whether it will
-    do would be to read all parameters once more: where a step fails, those before it are made again
-    instead.
+    of the losses of all steps, and how many were made. A check of each update before it is made
+    would read all parameters once more. So all steps are made without one; if a step fails, the
+    steps before it are made again from the start.
     """
 
     def attempt(last):
@@ -267,7 +267,7 @@ def _up_to_failure(step, state, batches, most_steps):
         return _Attempt(end, losses.sum(), failed, failed == last.limit)
 
     none = _Attempt(state, jnp.float32(0), most_steps, False)
-    # A loop, since of a condition members that are trained together would take both sides.
+    # A loop and not `cond`: under `vmap` all members would compute both branches of a `cond`.
     done = jax.lax.while_loop(lambda last: ~last.succeeded, attempt, none)
     return done.state, done.loss, done.limit
 
@@ -302,14 +302,15 @@ class _StepOfMember(NamedTuple):
             loss, gradient = self._mean_of_parts(gradient_of, params, kept, inputs, labels, key)
         updates, optimizer = self.rule.update(gradient, state.optimizer, params)
         trained = Variables(optax.apply_updates(params, updates), kept)
-        # Known before the gradient is, so that an update and this choice are one pass over memory.
+        # `active` is known before the gradient is, so XLA makes the update and this choice in one
+        # pass over memory.
         variables, optimizer = jax.tree.map(
             lambda new, old: jnp.where(active, new, old),
             (trained, optimizer),
             (state.variables, state.optimizer),
         )
-        # What is not finite in the gradient is not in the parameters either, and an update can
-        # overflow by itself. One sum is enough to notice a single infinity or NaN.
+        # A gradient that is not finite makes parameters that are not, and an update can overflow
+        # by itself. One sum is enough to notice a single infinity or NaN.
         finite = jnp.isfinite(loss + sum(p.sum() for p in jax.tree.leaves(variables.params)))
         return MemberState(variables, optimizer, state.diverged_at), loss, finite
 

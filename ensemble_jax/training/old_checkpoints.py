@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-# Where an optimizer's state lies in the chain of its parts, which is another one today.
+# The place of an optimizer's state in the chain of its parts; the chain is another one today.
 _PLACE = re.compile(r"optimizer\.(\d+\.)+")
 _COUNT = "count"
 
@@ -18,8 +18,8 @@ def as_today(
 ) -> dict[str, np.ndarray]:
     """The arrays under the names that they have today.
 
-    Batch statistics were no part of a state of any kind, optimizers were other chains of the same
-    parts, and schedules did not count their steps.
+    Older checkpoints have batch statistics outside of the network's state, other chains of the same
+    parts of optimizers, and no counts of steps for schedules.
 
     Args:
         arrays: of the checkpoint, by name.

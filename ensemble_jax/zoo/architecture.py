@@ -107,6 +107,17 @@ class ImageNetwork(Architecture):
             return nn.avg_pool(x, window, steps, sides, count_include_pad=padding == 0)
         return nn.max_pool(x, window, steps, sides)
 
+    def convolve(self, x: jax.Array, features: int, size: int, strides: int = 1) -> jax.Array:
+        """A convolution without bias, with the same padding on all sides, also with strides."""
+        return nn.Conv(
+            features,
+            (size, size),
+            strides,
+            padding=(size - 1) // 2,
+            use_bias=False,
+            kernel_init=self.kernel_init,
+        )(x)
+
 
 def batch_norm(x: jax.Array, train: bool) -> jax.Array:
     """Batch normalisation (Ioffe and Szegedy, 2015), to be called from a module.

@@ -39,15 +39,15 @@ class DenseNet(ImageNetwork):
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         """Logits `[B, K]` of images `[B, H, W, C]`."""
         if (self.form or form_for(images)) is ImageForm.IMAGENET:
-            x = self._convolve(images, 2 * self.growth, 7, strides=2)
+            x = self.convolve(images, 2 * self.growth, 7, strides=2)
             x = self.activate(batch_norm(x, train))
             x = self.pool(x, 3, padding=1)
         else:
-            x = self._convolve(images, 2 * self.growth, 3)
+            x = self.convolve(images, 2 * self.growth, 3)
         for block, published in enumerate(_LAYERS):
             if block > 0:
                 x = self.activate(batch_norm(x, train))
-                x = nn.avg_pool(self._convolve(x, x.shape[-1] // 2, 1), (2, 2), (2, 2))
+                x = nn.avg_pool(self.convolve(x, x.shape[-1] // 2, 1), (2, 2), (2, 2))
             for _ in range(self.depth or published):
                 x = jnp.concatenate([x, self._layer(x, train)], axis=-1)
         x = self.activate(batch_norm(x, train))
@@ -56,17 +56,6 @@ class DenseNet(ImageNetwork):
     def _layer(self, x, train):
         """The channels `[B, H, W, growth]` that one layer adds."""
         x = self.activate(batch_norm(x, train))
-        x = self._convolve(x, _BOTTLENECK * self.growth, 1)
+        x = self.convolve(x, _BOTTLENECK * self.growth, 1)
         x = self.activate(batch_norm(x, train))
-        return self._convolve(x, self.growth, 3)
-
-    def _convolve(self, x, features, size, strides=1):
-        """A convolution with the same padding on all sides, also with strides."""
-        return nn.Conv(
-            features,
-            (size, size),
-            strides,
-            padding=(size - 1) // 2,
-            use_bias=False,
-            kernel_init=self.kernel_init,
-        )(x)
+        return self.convolve(x, self.growth, 3)

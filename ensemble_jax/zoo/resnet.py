@@ -36,7 +36,7 @@ class ResNet(ImageNetwork):
         """Logits `[B, K]` of images `[B, H, W, C]`."""
         large = (self.form or form_for(images)) is ImageForm.IMAGENET
         size, strides = (7, 2) if large else (3, 1)
-        x = self._convolve(images, self.width, size, strides, train)
+        x = self._convolve_and_norm(images, self.width, size, strides, train)
         x = self.activate(x)
         if large:
             x = self.pool(x, 3, padding=1)
@@ -49,21 +49,13 @@ class ResNet(ImageNetwork):
     def _bottleneck(self, x, features, strides, train):
         """Less channels, 3x3, more channels; added to the inputs, or to a linear map of them."""
         outputs = _EXPANSION * features
-        inner = self.activate(self._convolve(x, features, 1, 1, train))
-        inner = self.activate(self._convolve(inner, features, 3, strides, train))
-        inner = self._convolve(inner, outputs, 1, 1, train)
+        inner = self.activate(self._convolve_and_norm(x, features, 1, 1, train))
+        inner = self.activate(self._convolve_and_norm(inner, features, 3, strides, train))
+        inner = self._convolve_and_norm(inner, outputs, 1, 1, train)
         if x.shape != inner.shape:
-            x = self._convolve(x, outputs, 1, strides, train)
+            x = self._convolve_and_norm(x, outputs, 1, strides, train)
         return self.activate(x + inner)
 
-    def _convolve(self, x, features, size, strides, train):
-        """A normalised convolution; the same padding on all sides, also with strides."""
-        x = nn.Conv(
-            features,
-            (size, size),
-            strides,
-            padding=(size - 1) // 2,
-            use_bias=False,
-            kernel_init=self.kernel_init,
-        )(x)
-        return batch_norm(x, train)
+    def _convolve_and_norm(self, x, features, size, strides, train):
+        """A convolution and batch normalisation."""
+        return batch_norm(self.convolve(x, features, size, strides), train)

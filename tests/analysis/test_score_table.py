@@ -164,7 +164,7 @@ class TestOtherFrameworks:
         digits, labels = load_digits(return_X_y=True)
         inputs, labels = digits[:200] / 16, labels[:200]
         wrong = np.arange(200) % 10 == 0
-        taught = np.where(wrong, (labels + 1) % 10, labels)
+        train_labels = np.where(wrong, (labels + 1) % 10, labels)
         rng = np.random.default_rng(0)
         masks = rng.random((8, 200)) < 0.5
         probabilities = []
@@ -172,18 +172,18 @@ class TestOtherFrameworks:
             model = SGDClassifier(loss="log_loss", random_state=seed)
             history = []
             for _ in range(5):
-                model.partial_fit(inputs[mask], taught[mask], classes=range(10))
+                model.partial_fit(inputs[mask], train_labels[mask], classes=range(10))
                 history.append(model.predict_proba(inputs))
             probabilities.append(history)
         history = np.moveaxis(probabilities, 1, 0)
         arrays = {
-            "correct": (history.argmax(-1) == taught).tolist(),
+            "correct": (history.argmax(-1) == train_labels).tolist(),
             "predictions": history.argmax(-1),
-            "label_probability": analysis.label_probability(history, taught),
-            "margin": analysis.label_margin(np.log(history + 1e-9), taught),
+            "label_probability": analysis.label_probability(history, train_labels),
+            "margin": analysis.label_margin(np.log(history + 1e-9), train_labels),
             "probabilities": history[-1],
             "train_mask": masks.tolist(),
-            "labels": taught.tolist(),
+            "labels": train_labels.tolist(),
         }
         found = detect_wrong(score_examples(arrays), wrong)
         assert list(found) == list(SCORES)

@@ -282,7 +282,7 @@ def test_the_table_of_extents_is_what_the_analysis_says(run, directory):
         "extent",
         "split",
         "accuracy_mean",
-        "accuracy_deviation",
+        "accuracy_std",
         "accuracy_min",
         "accuracy_max",
         "consistency_bimodality",

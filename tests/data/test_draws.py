@@ -25,13 +25,11 @@ def test_uniforms_and_normals_are_fixed_for_ever():
     )
 
 
-@pytest.mark.parametrize(
-    ("draw", "mean", "deviation"), [(uniforms, 0.5, 12**-0.5), (normals, 0, 1)]
-)
-def test_moments(draw, mean, deviation):
+@pytest.mark.parametrize(("draw", "mean", "std"), [(uniforms, 0.5, 12**-0.5), (normals, 0, 1)])
+def test_moments(draw, mean, std):
     values = draw(5, 100_000)
-    assert abs(values.mean() - mean) < 4 * deviation / 100_000**0.5
-    np.testing.assert_allclose(values.std(), deviation, rtol=0.01)
+    assert abs(values.mean() - mean) < 4 * std / 100_000**0.5
+    np.testing.assert_allclose(values.std(), std, rtol=0.01)
     assert np.isfinite(values).all()
     assert len(np.unique(values)) == 100_000
     assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 0.02

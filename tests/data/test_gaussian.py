@@ -58,7 +58,7 @@ def within_chance(accuracy, expected, count):
 
 
 def test_the_best_classifier_is_as_good_as_theory_says(gaussian):
-    # The distance between the means over twice the deviation along the line that joins them.
+    # The distance between the means over twice the std along the line that joins them.
     best = stats.norm.cdf(0.1 * DIMENSIONS**0.5 / 2)
     assert best == pytest.approx(0.9972, abs=5e-5)
     for split in gaussian.splits.values():

@@ -54,7 +54,7 @@ def test_two_examples_share_a_pool_as_often_as_chance_has_it():
         for epoch in range(epochs)
         for pool in range(3)
     )
-    # One of the five others is beside example 0; the deviation of the share is below 0.008.
+    # One of the five others is beside example 0; the std of the share is below 0.008.
     assert abs(together / epochs - 1 / 5) < 0.03
 
 

@@ -220,11 +220,11 @@ def test_fashion_mnist(fashion_mnist):
 
 
 def test_statistics_are_the_published_ones(cifar100, fashion_mnist):
-    mean, deviation = channel_statistics(cifar100.train.inputs)
+    mean, std = channel_statistics(cifar100.train.inputs)
     np.testing.assert_allclose(mean / 255, [0.5071, 0.4865, 0.4409], atol=5e-5)
-    np.testing.assert_allclose(deviation / 255, [0.2673, 0.2564, 0.2762], atol=5e-5)
-    mean, deviation = channel_statistics(fashion_mnist.train.inputs)
-    np.testing.assert_allclose([mean, deviation], [[0.2860 * 255], [0.3530 * 255]], atol=0.02)
+    np.testing.assert_allclose(std / 255, [0.2673, 0.2564, 0.2762], atol=5e-5)
+    mean, std = channel_statistics(fashion_mnist.train.inputs)
+    np.testing.assert_allclose([mean, std], [[0.2860 * 255], [0.3530 * 255]], atol=0.02)
 
 
 def test_ids_are_unique(cifar100, fashion_mnist):

@@ -19,9 +19,9 @@ from ensemble_jax.data import (
 from ensemble_jax.data.draws import uniforms
 
 
-def make_set(shape=(4, 4, 3), dtype=np.uint8, size=50, deviation=40):
+def make_set(shape=(4, 4, 3), dtype=np.uint8, size=50, std=40):
     rng = np.random.default_rng(0)
-    inputs = rng.normal(np.linspace(60, 200, shape[-1]), deviation, (size, *shape)).clip(0, 255)
+    inputs = rng.normal(np.linspace(60, 200, shape[-1]), std, (size, *shape)).clip(0, 255)
     split = Split(inputs.astype(dtype), np.arange(size, dtype=np.int32) % 2, np.arange(size))
     return Dataset("toy", split, split, ("dim", "bright"))
 
@@ -49,14 +49,14 @@ def save_set(tmp_path):
 
 def naive_noise(dataset, num_examples):
     """Value after value."""
-    mean, deviation = channel_statistics(dataset.train.inputs)
+    mean, std = channel_statistics(dataset.train.inputs)
     shape = dataset.input_shape
     size = int(np.prod(shape))
     numbers = [n for i in range(num_examples) for n in uniforms([i, 2019, *b"noise"], size)]
     values = []
     for i, number in enumerate(numbers):
         channel = i % shape[-1]
-        z = NormalDist(float(mean[channel]), float(deviation[channel])).inv_cdf(number)
+        z = NormalDist(float(mean[channel]), float(std[channel])).inv_cdf(number)
         values.append(min(255, max(0, round(z))))
     return np.array(values).reshape(num_examples, *shape)
 
@@ -70,7 +70,7 @@ def test_gaussian_noise_like_naive():
 
 
 def test_gaussian_noise_has_the_moments_of_the_channels():
-    dataset = make_set(size=2000, deviation=15)  # so that nothing is clipped
+    dataset = make_set(size=2000, std=15)  # so that nothing is clipped
     inputs = add_probes(dataset, ["noise"]).probes["noise"].inputs
     assert len(inputs) == 1000
     wanted = channel_statistics(dataset.train.inputs)

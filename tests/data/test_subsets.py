@@ -60,7 +60,7 @@ def test_every_example_is_as_likely_in_a_subset():
     counts = sum(
         np.bincount(subset_indices(0, member, 40, 0.25), minlength=40) for member in range(2000)
     )
-    # 500 expected, with a deviation of 19.
+    # 500 expected, with a std of 19.
     assert counts.min() > 420
     assert counts.max() < 580
 

@@ -18,7 +18,7 @@ from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
 from ensemble_jax.interruption import Interrupted
 from ensemble_jax.options import Model
-from ensemble_jax.processes.group import Alone
+from ensemble_jax.processes.group import SingleProcess
 from ensemble_jax.processes.parts import make_layout, train_collection
 from ensemble_jax.runs import lock_run
 
@@ -47,7 +47,9 @@ def config(toy_set):
 
 def grow(config, workdir, **changes):
     """Train the config with some fields changed."""
-    return train_collection(training_of([dataclasses.replace(config, **changes)]), workdir, Alone())
+    return train_collection(
+        training_of([dataclasses.replace(config, **changes)]), workdir, SingleProcess()
+    )
 
 
 @pytest.fixture(scope="module")

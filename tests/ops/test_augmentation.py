@@ -34,7 +34,7 @@ def test_a_flip_is_one_or_the_other_and_two_are_none():
     flipped = (changed == IMAGES[:, :, ::-1]).all((1, 2, 3))
     kept = (changed == IMAGES).all((1, 2, 3))
     assert (flipped ^ kept).all()
-    assert 8 <= flipped.sum() <= 32  # of 40, with a deviation of 3
+    assert 8 <= flipped.sum() <= 32  # of 40, with a std of 3
     np.testing.assert_array_equal(augment(["flip"], images=changed), IMAGES)
 
 
@@ -66,7 +66,7 @@ def test_all_corners_of_a_crop_are_as_frequent():
     changed = augment(["crop:1"], images=images)
     _, counts = np.unique(changed.reshape(9000, -1), axis=0, return_counts=True)
     assert len(counts) == 9
-    assert np.abs(counts - 1000).max() < 150  # five deviations
+    assert np.abs(counts - 1000).max() < 150  # five stds
 
 
 def test_a_resized_crop_is_a_rectangle_of_the_image():

@@ -1,6 +1,6 @@
 """The statistics are of fixed keys: a test that fails says that the bits have changed for worse.
 
-A share of n independent entries of probability p has the deviation sqrt(p (1 - p) / n); `SIGMAS` of
+A share of n independent entries of probability p has the std sqrt(p (1 - p) / n); `SIGMAS` of
 them are exceeded by chance once in 1.7 million.
 """
 
@@ -36,7 +36,7 @@ def keys_of_one_bit():
 
 
 def correlations(masks, others):
-    """Of each pair, in units of the deviation that independent masks have."""
+    """Of each pair, in units of the std that independent masks have."""
     masks, others = (m.reshape(len(m), -1).astype(np.float64) for m in (masks, others))
     masks, others = (
         (m - m.mean(1, keepdims=True)) / m.std(1, keepdims=True) for m in (masks, others)

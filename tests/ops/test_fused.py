@@ -90,12 +90,12 @@ def test_images_do_not_touch_each_other():
     for threads_of_memory in (spoilt, images):  # the second finds what the first left in memory
         outputs_and_gradients(threads_of_memory, kernel)
     clean, _, _ = outputs_and_gradients(images, kernel)
-    dirty, by_inputs, _ = outputs_and_gradients(spoilt, kernel)
+    dirty, input_gradient, _ = outputs_and_gradients(spoilt, kernel)
     assert np.isnan(dirty[4]).all()
-    assert np.isnan(by_inputs[4]).all()
+    assert np.isnan(input_gradient[4]).all()
     others = np.arange(11) != 4
     np.testing.assert_array_equal(dirty[others], clean[others])
-    assert np.isfinite(by_inputs[others]).all()
+    assert np.isfinite(input_gradient[others]).all()
 
 
 @pytest.mark.parametrize("channels", [1, 7, 8, 15, 16, 17, 33])
@@ -122,10 +122,10 @@ def test_half_precision_is_computed_in_single():
 
 def test_no_images_have_no_gradient():
     inputs, kernel = normal(0, 4, 4, 8), normal(3, 3, 8, 5)
-    outputs, by_inputs, by_kernel = outputs_and_gradients(inputs, kernel)
+    outputs, input_gradient, weight_gradient = outputs_and_gradients(inputs, kernel)
     assert outputs.shape == (0, 4, 4, 5)
-    assert by_inputs.shape == inputs.shape
-    np.testing.assert_array_equal(by_kernel, np.zeros_like(kernel))
+    assert input_gradient.shape == inputs.shape
+    np.testing.assert_array_equal(weight_gradient, np.zeros_like(kernel))
 
 
 @pytest.mark.parametrize(

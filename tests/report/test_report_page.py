@@ -24,7 +24,7 @@ SECTIONS = [
     "The hardest and the easiest examples",
     "Classes",
     "Probes",
-    "Settings",
+    "Configuration",
 ]
 
 

@@ -167,11 +167,11 @@ def test_a_large_drawing_is_a_picture(tmp_path):
 
 
 def facts(page, caption):
-    items = next(part for part in page.sections if part.name == "settings").blocks
+    items = next(part for part in page.sections if part.name == "configuration").blocks
     return dict(next(block for block in items if block.caption == caption).items)
 
 
-def test_settings_are_told(write_run, monkeypatch, tmp_path):
+def test_the_configuration_is_told(write_run, monkeypatch, tmp_path):
     nested = {"tied": ["order"], "partitions": 2, "optimizer": {"name": "sgd"}, "classes": []}
     run = write_run(tmp_path / "run", LABELS, PREDICTIONS, EXTENTS, **nested)
     manifest = dataclasses.replace(
@@ -201,8 +201,8 @@ def test_settings_are_told(write_run, monkeypatch, tmp_path):
         "members": "0 to 3",
         "diverged": "none",
     }
-    settings, sources = blocks(page, "settings", Table)
-    assert settings.rows == [
+    hyperparameters, sources = blocks(page, "configuration", Table)
+    assert hyperparameters.rows == [
         ("learning_rate", "0.1 (2 members), 0.2 (2 members)"),
         ("seed", "4 values, 1 to 4"),
     ]

@@ -119,7 +119,7 @@ def test_parts_may_be_asked_for_more_epochs_one_after_another(toy, tmp_path):
 
 def test_parts_that_were_trained_on_different_examples(toy, tmp_path):
     train_mask = np.random.default_rng(0).random((7, 13)) < 0.5
-    taught = np.random.default_rng(1).integers(3, size=(7, 13))
+    train_labels = np.random.default_rng(1).integers(3, size=(7, 13))
     for name, parts in {"whole": [range(7)], "run": [[3, 4], range(3), range(5, 7)]}.items():
         for i, members in enumerate(parts):
             folder = tmp_path / name
@@ -127,7 +127,7 @@ def test_parts_that_were_trained_on_different_examples(toy, tmp_path):
                 folder = part_path(folder, members[0], members[-1] + 1)
             manifest = toy.manifest(members, parts=PARTS if len(parts) > 1 and not i else ())
             rows = list(members)
-            sets = TrainingSets(train_mask[rows], taught[rows])
+            sets = TrainingSets(train_mask[rows], train_labels[rows])
             writer = RunWriter.create(folder, manifest, toy.splits(), sets)
             for extent in manifest.extents:
                 writer.write_extent(toy.record(manifest, extent))

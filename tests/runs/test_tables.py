@@ -78,7 +78,7 @@ class TestRecords:
             arrays["margin"] = run.recorded("margin", split, [5, 0])
             logits = run.recorded("logits", split, [5, 0])
             arrays |= {f"logits_{name}": logits[..., k] for k, name in enumerate(run.class_names)}
-            arrays["trained_on"] = np.broadcast_to(run.train_mask, shape)
+            arrays["train_mask"] = np.broadcast_to(run.train_mask, shape)
         else:
             arrays["entropy"] = run.recorded("entropy", split, [5, 0])
         for (e, n, m), row in zip(np.ndindex(shape), frame.to_dict("records"), strict=True):

@@ -1,4 +1,4 @@
-"""What examples really are, kept beside the labels that were taught."""
+"""What examples really are, kept beside the train labels."""
 
 from __future__ import annotations
 

@@ -89,10 +89,10 @@ def test_a_member_of_three_is_what_it_is_alone(tiny, model):
         trained, loss = training.epoch(state, member, 0, examples)
         return state, trained, loss
 
-    settings = {"learning_rate": 0.01}
-    members = tiny.members([5, 6, 7], **settings)
+    hyperparameters = {"learning_rate": 0.01}
+    members = tiny.members([5, 6, 7], **hyperparameters)
     together = jax.device_get(quick_jit(jax.vmap(train, (0, None)))(members, examples))
-    alone = jax.device_get(quick_jit(train)(tiny.member(6, **settings), examples))
+    alone = jax.device_get(quick_jit(train)(tiny.member(6, **hyperparameters), examples))
     assert_close(jax.tree.map(lambda x: x[1], together), alone)
 
     start, end, losses = together

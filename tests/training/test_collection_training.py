@@ -366,9 +366,9 @@ def test_the_images_of_an_epoch_are_those_of_the_subsets(tiny):
 def test_members_learn_labels_of_their_own(tiny, single):
     _, labels = tiny.examples()
     other = (labels + 1) % 3
-    taught = np.stack([labels, other]).astype(np.int32)
+    train_labels = np.stack([labels, other]).astype(np.int32)
     together = tiny.train(
-        [0, 1], EPOCHS, members=tiny.members([0, 1])._replace(train_labels=taught)
+        [0, 1], EPOCHS, members=tiny.members([0, 1])._replace(train_labels=train_labels)
     )
     for i, own in enumerate((labels, other)):
         state, losses = single.train(tiny.member(i), EPOCHS, labels=own)
@@ -382,7 +382,7 @@ def pair(tiny):
     return tiny.compile([1, 2])
 
 
-@pytest.mark.parametrize("tied", map(Source, SourceIds._fields))
+@pytest.mark.parametrize("tied", [Source(name) for name in SourceIds._fields])
 def test_members_can_share_one_source_of_randomness(tiny, pair, tied):
     """Two members that differ in nothing but the other two sources."""
     placement, training = pair

@@ -86,7 +86,7 @@ class Compiled(NamedTuple):
 
 @pytest.fixture(scope="module")
 def make_members(tiny):
-    """A function that makes members by their numbers, with settings of their own."""
+    """A function that makes members by their numbers, with hyperparameters of their own."""
 
     def make(numbers):
         own = {
@@ -146,7 +146,7 @@ def test_a_member_has_the_same_bits_whatever_their_number(done, devices, members
 def test_a_member_has_the_same_bits_wherever_it_lies(
     compiled, done, make_members, devices, members_per_call
 ):
-    """In reverse order nearly everybody is on another device, and another one fills up."""
+    """In reverse order nearly every member is on another device, and another one is the padding."""
     programs = compiled(MOST, devices, members_per_call)
     reverse = programs.run(make_members(range(MOST)[::-1]))
     assert_equal(

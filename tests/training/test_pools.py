@@ -73,7 +73,7 @@ def test_a_pool_as_large_as_the_data_gives_the_bits_of_training_in_memory(tiny):
     assert_equal(tiny.run(*compile_pools(tiny, IDS, Pools(10, 10)), EPOCHS), in_memory)
 
 
-def naive_epochs(tiny, member, taught, seed=0):
+def naive_epochs(tiny, member, train_labels, seed=0):
     """Pools and batches of one member one after another in Python; the losses and the order."""
     network = tiny.network()
     inputs, _ = tiny.examples()
@@ -107,7 +107,7 @@ def naive_epochs(tiny, member, taught, seed=0):
             rows = positions[np.asarray(place)]
             key = ops.fast_key(jax.random.fold_in(dropout, pool * 3))
             (loss, state), gradient = gradient_of(
-                variables.params, variables.state, inputs[rows], taught[rows], key
+                variables.params, variables.state, inputs[rows], train_labels[rows], key
             )
             updates, optimizer = rule.update(gradient, optimizer, variables.params)
             variables = Variables(optax.apply_updates(variables.params, updates), state)
@@ -123,14 +123,16 @@ def test_training_is_that_of_a_python_loop(tiny, reference, own_labels):
     _, labels = tiny.examples()
     members = tiny.members(IDS)
     if own_labels:
-        taught = np.stack([np.roll(labels, shift) for shift in range(len(IDS))]).astype(np.int32)
-        members = members._replace(train_labels=taught)
+        train_labels = np.stack([np.roll(labels, shift) for shift in range(len(IDS))]).astype(
+            np.int32
+        )
+        members = members._replace(train_labels=train_labels)
         reference = tiny.run(*compile_pools(tiny, IDS, members=members), EPOCHS)
     else:
-        taught = np.stack([labels.astype(np.int32)] * len(IDS))
+        train_labels = np.stack([labels.astype(np.int32)] * len(IDS))
     for place in range(2):
         member = pick(members._replace(train_labels=None), place)
-        state, losses, seen = naive_epochs(tiny, member, taught[place])
+        state, losses, seen = naive_epochs(tiny, member, train_labels[place])
         assert_close(tuple(pick(reference.states[-1], place))[:2], state)
         np.testing.assert_allclose(np.array(reference.losses)[:, place], losses, rtol=1e-4)
         assert all(sorted(order) == list(range(10)) for order in seen)

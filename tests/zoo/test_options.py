@@ -202,14 +202,14 @@ def test_activations(activation):
 
 
 # A 3x3 kernel of 20 and 30 channels: 180 entries in, 270 out.
-DEVIATIONS = {
+STDS = {
     Initialiser.GLOROT_UNIFORM: np.sqrt(2 / 450),
     Initialiser.GLOROT_NORMAL: np.sqrt(2 / 450),
     Initialiser.HE_UNIFORM: np.sqrt(2 / 180),
     Initialiser.HE_NORMAL: np.sqrt(2 / 180),
     Initialiser.LECUN_UNIFORM: np.sqrt(1 / 180),
     Initialiser.LECUN_NORMAL: np.sqrt(1 / 180),
-    # Of a normal distribution cut off at two deviations, 0.8796 of the deviation is left.
+    # Of a normal distribution cut off at two stds, 0.8796 of the std is left.
     Initialiser.TRUNCATED_NORMAL: 0.05 * 0.8796,
 }
 
@@ -217,12 +217,12 @@ DEVIATIONS = {
 @pytest.mark.parametrize("initialiser", Initialiser)
 def test_initialisers(initialiser):
     kernel = np.asarray(INITIALISERS[initialiser](jax.random.key(0), (3, 3, 20, 30)))
-    deviation = DEVIATIONS[initialiser]
-    assert kernel.std() == pytest.approx(deviation, rel=0.03)
-    assert abs(kernel.mean()) < 5 * deviation / np.sqrt(kernel.size)
-    # Uniform distributions end at sqrt(3) deviations, the normal ones at 2 / 0.8796.
+    std = STDS[initialiser]
+    assert kernel.std() == pytest.approx(std, rel=0.03)
+    assert abs(kernel.mean()) < 5 * std / np.sqrt(kernel.size)
+    # Uniform distributions end at sqrt(3) stds, the normal ones at 2 / 0.8796.
     end = np.sqrt(3) if initialiser.value.endswith("uniform") else 2 / 0.8796
-    assert np.abs(kernel).max() == pytest.approx(end * deviation, rel=0.01)
+    assert np.abs(kernel).max() == pytest.approx(end * std, rel=0.01)
 
 
 @pytest.mark.parametrize("model", Model)

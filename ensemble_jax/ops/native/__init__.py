@@ -1,7 +1,8 @@
-"""What is written in C, compiled for the machine it runs on when it is first needed.
+"""Functions in C, compiled on the machine that runs them when they are first needed.
 
-Compiled before, it could use only what all processors have: vectors of 16 numbers are twice as fast
-as those of 8. Results are kept in the user's cache, one for each compiler, processor and source.
+A library compiled elsewhere could use only what all processors have, but vectors of 16 numbers are
+twice as fast as those of 8. Results are kept in the user's cache, one for each compiler, processor
+and source.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _kept(folder: Path, key: str) -> Path | None:
 
 
 def _keep(library: bytes, folder: Path, key: str) -> Path:
-    """Two that compile at the same time keep the same; half a file is never there."""
+    """Write the library into the cache, whole or not at all; two processes may do so at once."""
     path = _place(folder, key, library)
     write_private(path, library)
     return path

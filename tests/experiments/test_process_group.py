@@ -11,7 +11,7 @@ import pytest
 from ensemble_jax import load_run
 from ensemble_jax.processes.group import (
     Detection,
-    TeamRequest,
+    GroupRequest,
     _address_to_bind,
     _detected_address,
     _parse_decision,
@@ -25,7 +25,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start_team(binaries, size, *arguments, of_each=lambda position: ()):
+def start_group(binaries, size, *arguments, of_each=lambda position: ()):
     """Processes that know each other by hand."""
     coordinator = f"localhost:{free_port()}"
     return [
@@ -83,7 +83,7 @@ def test_three_processes_train_the_run_of_one(binaries, toy_job, undisturbed, tm
     """Four members, which three do not divide; then all of them find it finished."""
     directory = tmp_path / "run"
     command = (*toy_job, f"--workdir={directory}")
-    first, *others = [process.wait() for process in start_team(binaries, 3, *command)]
+    first, *others = [process.wait() for process in start_group(binaries, 3, *command)]
     for answer in (first, *others):
         assert answer.returncode == 0, answer.stderr
     assert_same_run(directory, undisturbed)
@@ -104,7 +104,7 @@ def test_three_processes_train_the_run_of_one(binaries, toy_job, undisturbed, tm
     assert (second.stdout, second.stderr) == ("", "")
 
 
-def test_a_team_that_loses_a_process_is_continued_by_others(binaries, toy_job, contents, tmp_path):
+def test_a_group_that_loses_a_process_is_continued_by_others(binaries, toy_job, contents, tmp_path):
     directory, whole = tmp_path / "run", tmp_path / "whole"
     # So many extents that a process is still at work when it is stopped.
     job = (*toy_job[:-1], f"--config.extents={','.join(map(str, range(40)))}")
@@ -113,7 +113,7 @@ def test_a_team_that_loses_a_process_is_continued_by_others(binaries, toy_job, c
     own, part = directory / "records", directory / "parts" / "2-4" / "records"
 
     # What Slurm sends to all.
-    first, second = start_team(binaries, 2, *command)
+    first, second = start_group(binaries, 2, *command)
     for process, records in ((second, part), (first, own)):
         process.send(signal.SIGTERM, lambda records=records: has_begun(records))
     for answer in (first.wait(), second.wait()):
@@ -123,7 +123,7 @@ def test_a_team_that_loses_a_process_is_continued_by_others(binaries, toy_job, c
     assert 1 < reached < 40
 
     # One is killed, the other goes on to its end.
-    first, second = start_team(binaries, 2, *command)
+    first, second = start_group(binaries, 2, *command)
     killed = second.stop(signal.SIGKILL, lambda: len(list(part.iterdir())) > reached)
     assert killed.returncode == -signal.SIGKILL
     before = {name: of for name, of in contents(part).items() if name.endswith(".npz")}
@@ -151,8 +151,8 @@ def test_processes_that_do_not_fit_end_in_one_line_each(binaries, toy_job, tmp_p
     """Another config; other folders, as where none is shared; a folder of something else."""
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "thesis.tex").touch()
-    teams = {
-        name: start_team(
+    groups = {
+        name: start_group(
             binaries, 2, *toy_job, "--patience=30", f"--workdir={tmp_path / name}", of_each=own
         )
         for name, own in {
@@ -161,7 +161,7 @@ def test_processes_that_do_not_fit_end_in_one_line_each(binaries, toy_job, tmp_p
             "occupied": lambda position: (),
         }.items()
     }
-    answers = {name: [process.wait() for process in team] for name, team in teams.items()}
+    answers = {name: [process.wait() for process in group] for name, group in groups.items()}
     for name, errors in {
         "run": (
             "process 1 cannot begin: all processes need the same config, got seed: 0 -> 1",
@@ -273,7 +273,7 @@ def test_options_that_cannot_be_are_answered_at_once(binaries, tmp_path, options
 
 
 def by_hand(coordinator="host:8000", num_processes=2, process_id=1, **others):
-    return TeamRequest(
+    return GroupRequest(
         coordinator=coordinator, num_processes=num_processes, process_id=process_id, **others
     )
 
@@ -289,8 +289,8 @@ def by_hand(coordinator="host:8000", num_processes=2, process_id=1, **others):
         (by_hand(process_id=-1), r"--process_id must lie in 0\.\.1, got -1"),
         (by_hand(process_id=None), "must be given together"),
         (by_hand(detection=Detection.AUTO), "--distributed=auto finds the processes itself"),
-        (TeamRequest(patience_seconds=0), "--patience must be positive, got 0"),
-        (TeamRequest(patience_seconds=float("nan")), "--patience must be positive, got nan"),
+        (GroupRequest(patience_seconds=0), "--patience must be positive, got 0"),
+        (GroupRequest(patience_seconds=float("nan")), "--patience must be positive, got nan"),
     ],
 )
 def test_requests_that_cannot_be(request_, message):
@@ -301,11 +301,11 @@ def test_requests_that_cannot_be(request_, message):
 @pytest.mark.parametrize(
     ("request_", "alone"),
     [
-        (TeamRequest(), True),
+        (GroupRequest(), True),
         (by_hand(), False),
         (by_hand(coordinator="[::1]:8000"), False),
-        (TeamRequest(detection=Detection.AUTO), False),
-        (TeamRequest(detection=Detection.MPI4PY), False),
+        (GroupRequest(detection=Detection.AUTO), False),
+        (GroupRequest(detection=Detection.MPI4PY), False),
     ],
 )
 def test_requests_that_can_be(request_, alone):
