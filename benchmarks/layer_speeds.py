@@ -155,7 +155,7 @@ def _train(layer, algorithm, inputs, kernel):
         if not layer.reads_images:
             inputs = ops.elu(inputs)
         outputs = ops.CONVOLUTIONS[algorithm](inputs, kernel, layer.strides, layer.padding)
-        return outputs + kernel[0, 0, 0]
+        return outputs + kernel[:1, :1, :1]
 
     def step(pair, _):
         inputs, kernel = pair

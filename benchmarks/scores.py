@@ -40,10 +40,10 @@ from ensemble_jax.analysis import (
 )
 from ensemble_jax.runs.files import replace_file
 
-_MEMBERS = flags.DEFINE_integer("members", 100, "N.", lower_bound=2)
-_EXTENTS = flags.DEFINE_integer("extents", 20, "E.", lower_bound=1)
-_EXAMPLES = flags.DEFINE_integer("examples", 50_000, "M.", lower_bound=2)
-_CLASSES = flags.DEFINE_integer("classes", 10, "K.", lower_bound=2, upper_bound=256)
+_MEMBERS = flags.DEFINE_integer("num_members", 100, "N.", lower_bound=2)
+_EXTENTS = flags.DEFINE_integer("num_extents", 20, "E.", lower_bound=1)
+_EXAMPLES = flags.DEFINE_integer("num_examples", 50_000, "M.", lower_bound=2)
+_CLASSES = flags.DEFINE_integer("num_classes", 10, "K.", lower_bound=2, upper_bound=256)
 _INFLUENCED = flags.DEFINE_integer(
     "influenced", 2000, "Examples that influence is on.", lower_bound=1
 )

@@ -50,7 +50,7 @@ def test_a_network_that_no_machine_holds_is_refused(tmp_path):
     )
     message = r"^network must be smaller: the variables of one member take [\d,.]+ GB, and cpu has"
     with pytest.raises(ValueError, match=message):
-        train_collection(training_of([config]), tmp_path / "run", Alone())
+        train_collection(training_of([config]), tmp_path / "run", SingleProcess())
     assert not (tmp_path / "run").exists()
 
 

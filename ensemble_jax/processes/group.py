@@ -455,7 +455,7 @@ def _connect(request: GroupRequest) -> Any:
     return global_state
 
 
-def _call_roll(request: TeamRequest, bound: str | None) -> None:
+def _call_roll(request: GroupRequest, bound: str | None) -> None:
     """See that all processes are there, and each once; see `roll_call`."""
     assert request.num_processes is not None
     assert request.process_id is not None
@@ -470,7 +470,7 @@ def _call_roll(request: TeamRequest, bound: str | None) -> None:
         )
 
 
-def _detected_address(request: TeamRequest, method: str | None) -> str | None:
+def _detected_address(request: GroupRequest, method: str | None) -> str | None:
     """Where process 0 listens whose position is detected: at the host that the others are told.
 
     None leaves it to JAX: on every interface, as where that host is not known here by its address,

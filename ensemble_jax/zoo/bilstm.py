@@ -102,7 +102,8 @@ class BidirectionalLSTM(nn.Module):
         bias = self.param("bias", self._draw_bias)
         words = _both_ways(inputs.vectors) * input_mask.swapaxes(0, 1)[:, :, None]
         # Of all words at once, so that the loop is left with the product that needs it.
-        from_words = jnp.einsum("eblx,exg->lebg", words, kernel[:, :size]) + bias[:, None]
+        from_words = jnp.einsum("eblx,exg->lebg", words, kernel[:, :size])
+        from_words = from_words + bias[None, :, None]
         present = jnp.moveaxis(_both_ways(inputs.present), 2, 0)[..., None]
         from_output, mask = kernel[:, size:], output_mask.swapaxes(0, 1)
 

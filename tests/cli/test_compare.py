@@ -1,6 +1,7 @@
 """Two runs beside each other, from the command line to the numbers."""
 
 import csv
+import dataclasses
 import shutil
 
 import numpy as np
@@ -195,7 +196,8 @@ def test_runs_on_other_examples_are_refused(write_run, tmp_path, split, change, 
         for name, of_splits in quantities.items()
     }
     with pytest.raises(ValueError, match="are not on the same examples") as error:
-        check_comparable(one, type(one)(**vars(one) | changed))
+        examples = one.examples._replace(**changed)
+        check_comparable(one, dataclasses.replace(one, examples=examples))
     assert str(error.value).endswith(message)
 
 

@@ -385,7 +385,7 @@ def test_members_that_all_diverge_are_named_and_their_records_kept(binaries, pla
     )
     answer = binaries.run(*command)
     assert answer.returncode == 2
-    said = re.findall(r"member (\d) diverged in epoch (\d): frozen and left out", answer.stdout)
+    said = re.findall(r"member (\d) diverged in epoch (\d): frozen and left out", answer.stderr)
     assert said == [("0", "1"), ("1", "1")]
     counted = "2 of 2 members diverged and are left out of the scores: 0 (epoch 1), 1 (epoch 1)"
     assert counted in answer.stdout.splitlines()

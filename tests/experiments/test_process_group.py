@@ -237,7 +237,7 @@ def test_processes_that_contradict_each_other_end_in_one_line_each(
     binaries, toy_job, tmp_path, processes, error
 ):
     coordinator = f"127.0.0.1:{free_port()}"
-    team = [
+    group = [
         binaries.start(
             "train",
             *toy_job,
@@ -248,7 +248,7 @@ def test_processes_that_contradict_each_other_end_in_one_line_each(
         )
         for position, size in processes
     ]
-    for process in team:
+    for process in group:
         answer = process.wait()
         assert (answer.returncode, answer.stdout) == (2, "")
         assert answer.stderr == f"error: cannot meet the other processes: {error}\n"
@@ -340,7 +340,7 @@ def test_a_first_process_that_is_detected_listens_where_the_others_are_told(monk
     step |= {"SLURM_LOCALID": "0", "JAX_COORDINATOR_PORT": str(port)}
     for name, value in step.items():
         monkeypatch.setenv(name, value)
-    request = TeamRequest(detection=Detection.AUTO)
+    request = GroupRequest(detection=Detection.AUTO)
     for position, bound in (("0", f"127.0.0.1:{port}"), ("1", None)):
         monkeypatch.setenv("SLURM_PROCID", position)
         assert _detected_address(request, None) == bound

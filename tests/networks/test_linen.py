@@ -150,7 +150,7 @@ class Draws(nn.Module):
     def __call__(self, x, train):
         if not train:
             return x
-        return jnp.stack([jax.random.normal(self.make_rng(s), (6,)) for s in self.source_ids])
+        return jnp.stack([jax.random.normal(self.make_rng(s), (6,)) for s in self.streams])
 
 
 def test_streams_of_any_name():

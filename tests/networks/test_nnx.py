@@ -84,7 +84,7 @@ class Counter(nnx.Module):
     def __call__(self, x, train: bool):
         if train:
             self.calls[...] += 1
-        return self.same(self.dense(x)) * self.constant
+        return self.same(self.dense(x)) * self.constant[np.newaxis]
 
 
 def test_other_variables_are_state():
