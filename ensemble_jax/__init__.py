@@ -11,6 +11,7 @@ from ensemble_jax.version import __version__
 
 if TYPE_CHECKING:
     from ensemble_jax import analysis, data, figures, losses, networks, optimizers, runs, zoo
+    from ensemble_jax.auditing import Audit, audit, audit_run
     from ensemble_jax.collection import use_all_cores
     from ensemble_jax.data import Dataset, load_dataset
     from ensemble_jax.membership import Members, members
@@ -27,6 +28,7 @@ _MODULES = ("analysis", "data", "figures", "losses", "networks", "optimizers", "
 # Where each function and type is.
 _HOMES = {
     "Analysis": "report.run_report",
+    "Audit": "auditing",
     "Comparison": "report.comparison",
     "Dataset": "data",
     "Members": "membership",
@@ -35,6 +37,8 @@ _HOMES = {
     "Sweep": "report.sweep_report",
     "Variables": "networks",
     "analyze": "report.run_report",
+    "audit": "auditing",
+    "audit_run": "auditing",
     "compare": "report.comparison",
     "load_dataset": "data",
     "load_run": "runs",
@@ -49,6 +53,7 @@ _HOMES = {
 
 __all__ = [
     "Analysis",
+    "Audit",
     "Comparison",
     "Dataset",
     "Members",
@@ -59,6 +64,8 @@ __all__ = [
     "__version__",
     "analysis",
     "analyze",
+    "audit",
+    "audit_run",
     "compare",
     "data",
     "figures",

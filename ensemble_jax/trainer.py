@@ -261,6 +261,7 @@ def _train(
     from ensemble_jax.kit import make_kit
     from ensemble_jax.ops import CONVOLUTIONS
     from ensemble_jax.planning.of_training import (
+        check_member_fits,
         check_plan_request,
         plan_of_run,
         plan_training,
@@ -297,6 +298,7 @@ def _train(
         asked = recorded_of_sets(training.record, dataset.splits, dataset.probes)
         recorded = {name: [q.value for q in some] for name, some in asked.items() if some}
         check_plan_request(training)
+        check_member_fits(training, dataset, kit)
         claim_folder(workdir)
         held.enter_context(lock(workdir))
         print(dataset.summary(), flush=True)

@@ -68,6 +68,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(USER_CACHE, ignore_errors=True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """A process that keeps the programs of all modules grows to many gigabytes."""
+    yield
+    if jax := sys.modules.get("jax"):
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets, or a skip that says how to provide it."""

@@ -45,6 +45,7 @@ from ensemble_jax.analysis.histograms import (
     score_histogram,
     score_histogram_by_class,
 )
+from ensemble_jax.analysis.label_issues import Issue, LabelIssues, find_label_issues
 from ensemble_jax.analysis.label_quality import (
     ConfidentJoint,
     QualityScore,
@@ -143,6 +144,8 @@ __all__ = [
     "EasySetSizes",
     "Estimate",
     "FrequentClass",
+    "Issue",
+    "LabelIssues",
     "MemberMean",
     "MostAgreedClass",
     "OrderedShare",
@@ -195,6 +198,7 @@ __all__ = [
     "entropy",
     "example_scores",
     "expected_calibration_error",
+    "find_label_issues",
     "first_learned",
     "forget_fraction",
     "forgetting_events",

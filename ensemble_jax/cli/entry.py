@@ -16,6 +16,7 @@ VERBS = {
     "train": "train a collection, continue it or grow it, and report on it",
     "sweep": "train a collection for each of several settings and compare them",
     "analyze": "write the tables, figures and report of a run again",
+    "audit": "find the training examples whose labels are probably wrong",
     "compare": "see what two runs on the same examples have in common",
     "merge": "join runs of different members of one collection",
     "classifiers": "train other classifiers than networks on the data of a run",

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from ensemble_jax.data.dataset import Dataset, Split
-from ensemble_jax.data.folders import Folders
+from ensemble_jax.data.folders import Folders, expanded
 from ensemble_jax.data.wording import first_few, shortened
 
 NPZ_PREFIX = "npz:"
@@ -53,7 +53,7 @@ def load_npz(name: str, folders: Folders) -> Dataset:
     Raises:
         ValueError: if the file is no such archive; the line says which array is wrong and how.
     """  # noqa: E501
-    arrays = _read(name, Path(name.removeprefix(NPZ_PREFIX)).expanduser())
+    arrays = _read(name, expanded(name.removeprefix(NPZ_PREFIX)))
     inputs = {
         split: _array(name, arrays, f"{split}_inputs", f"{split}_images") for split in _SPLITS
     }

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ensemble_jax.data.dataset import Dataset, Split
-from ensemble_jax.data.folders import Folders
+from ensemble_jax.data.folders import Folders, expanded
 from ensemble_jax.data.image_files import IMAGE_SUFFIXES, ImageSpec, decode_images, list_images
 from ensemble_jax.data.name_options import FLAG, NameOption, split_name
 from ensemble_jax.data.wording import first_few
@@ -117,7 +117,7 @@ def parse_folder_name(name: str) -> _FolderName:
         advice="mend or remove it, or add skip_broken=1 to leave such out: "
         f"{name}{'&' if '?' in name else '?'}skip_broken=1",
     )
-    return _FolderName(Path(path).expanduser(), form)
+    return _FolderName(expanded(path), form)
 
 
 def load_classes(

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Shaped
 
 from ensemble_jax.data.digests import digest_of_array, digest_of_inputs, digest_of_names
+from ensemble_jax.data.folders import expanded
 from ensemble_jax.data.meaning import summary, warn_of_meaning
 from ensemble_jax.data.stored import Inputs, as_array
 
@@ -233,7 +234,7 @@ class Dataset:
             skip_broken,
             "mend or remove it, or leave such out by skip_broken=True",
         )
-        folder = Path(path).expanduser()
+        folder = expanded(path)
         folders = resolve_folders(None, cache_dir)
         return warn_of_meaning(from_folder(f"{FOLDER_PREFIX}{path}", folder, form, folders))
 
@@ -269,7 +270,7 @@ class Dataset:
         """
         from ensemble_jax.data.objects import from_huggingface
 
-        vectors = Path(word_vectors).expanduser() if word_vectors else None
+        vectors = expanded(word_vectors) if word_vectors else None
         tables = {"train": train, "test": test}
         return warn_of_meaning(from_huggingface(name, tables, input, label, vectors))
 
@@ -324,7 +325,7 @@ class Dataset:
             name,
             {split: texts for split, (texts, _) in pairs.items()},
             {split: labels for split, (_, labels) in pairs.items()},
-            Path(word_vectors).expanduser(),
+            expanded(word_vectors),
             class_names=class_names,
             train_true_labels=train_true_labels,
             characters=characters,
@@ -385,7 +386,7 @@ class Dataset:
             skip_broken=skip_broken,
         )
         folders = resolve_folders(None, None, word_vectors)
-        name, file = f"{CSV_PREFIX}{path}", Path(path).expanduser()
+        name, file = f"{CSV_PREFIX}{path}", expanded(path)
         return warn_of_meaning(from_text_files(name, file, form, folders))
 
     def __post_init__(self) -> None:

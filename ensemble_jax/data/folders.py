@@ -40,13 +40,14 @@ def resolve_folders(
     '/scratch/cache'
     """
     return Folders(
-        data=_expanded(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"),
-        cache=_expanded(cache_dir or os.environ.get("ENSEMBLE_JAX_CACHE") or user_cache()),
-        word_vectors=_expanded(word_vectors) if word_vectors else None,
+        data=expanded(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"),
+        cache=expanded(cache_dir or os.environ.get("ENSEMBLE_JAX_CACHE") or user_cache()),
+        word_vectors=expanded(word_vectors) if word_vectors else None,
     )
 
 
-def _expanded(path: str | os.PathLike) -> Path:
+def expanded(path: str | os.PathLike) -> Path:
+    """A path whose leading `~` is the user's home, or stays where the user has none."""
     try:
         return Path(path).expanduser()
     except RuntimeError:  # a user without a home, as there are in containers

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from ensemble_jax.data.stored import StoredInputs, as_array
 from ensemble_jax.data.wording import first_few
 from ensemble_jax.data.words import FIRST_WORD, PADDING, UNKNOWN
 
 if TYPE_CHECKING:
-    from ensemble_jax.data.dataset import Dataset
+    from ensemble_jax.data.dataset import Dataset, Split
 
 # Scaled to 0..1 in one split and left as 0..255 in the other, ranges differ by 255.
 _MOST_RATIO = 10
@@ -179,6 +179,23 @@ def _is_constant(values: Shaped[np.ndarray, "M ..."]) -> bool:
     """Whether all values are the same; nearly always the first example says that they are not."""
     first = values[0].flat[0]
     return bool((values[0] == first).all() and (values == first).all())
+
+
+def relabelled_duplicates(split: Split) -> Bool[np.ndarray, " M"]:
+    """Which examples are there with another label, too, value for value.
+
+    `[M]`; none of inputs that are not in memory, which are not looked at.
+    """
+    if isinstance(split.inputs, StoredInputs):
+        return np.zeros(len(split), bool)
+    digests = [
+        hashlib.blake2b(np.ascontiguousarray(example).tobytes(), digest_size=16).digest()
+        for example in split.inputs
+    ]
+    labels: dict[bytes, set[int]] = {}
+    for digest, label in zip(digests, split.labels.tolist(), strict=True):
+        labels.setdefault(digest, set()).add(label)
+    return np.array([len(labels[digest]) > 1 for digest in digests])
 
 
 def _count_shared(train: Shaped[np.ndarray, "M ..."], test: Shaped[np.ndarray, "m ..."]) -> int:

@@ -14,7 +14,7 @@ from jaxtyping import Float64
 from ensemble_jax.data.channels import channel_statistics
 from ensemble_jax.data.dataset import Dataset, Probe, check_probe_name
 from ensemble_jax.data.draws import seed_of, uniforms
-from ensemble_jax.data.folders import Folders, resolve_folders
+from ensemble_jax.data.folders import Folders, expanded, resolve_folders
 from ensemble_jax.data.sources import check_dataset_name, load_dataset
 from ensemble_jax.data.stored import Inputs, as_array
 
@@ -140,7 +140,7 @@ def _default_name(kind: str, argument: str) -> str:
     if kind not in _OF_FILES:
         return kind
     if kind == "images":
-        last = Path(argument).expanduser().resolve().name
+        last = expanded(argument).resolve().name
     else:
         path = argument.rpartition(":")[2].partition("?")[0]  # without the options of a folder
         last = PurePath(path).name.removesuffix(".npz")
@@ -208,7 +208,7 @@ def _load_images(argument: str, dataset: Dataset, folders: Folders) -> Probe:
     from ensemble_jax.data.image_files import load_images
 
     height, width, channels = shape
-    return Probe(*load_images(Path(argument).expanduser(), (height, width), channels, folders))
+    return Probe(*load_images(expanded(argument), (height, width), channels, folders))
 
 
 def _load_test_images(argument: str, dataset: Dataset, folders: Folders) -> Probe:

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from ensemble_jax.data.arrays import encode_labels
 from ensemble_jax.data.dataset import Dataset, Split
 from ensemble_jax.data.draws import stratified_split
-from ensemble_jax.data.folders import Folders
+from ensemble_jax.data.folders import Folders, expanded
 from ensemble_jax.data.name_options import FLAG, NameOption, split_name
 from ensemble_jax.data.text_files import (
     LabelledTexts,
@@ -86,7 +86,7 @@ def parse_text_name(name: str) -> _TextName:
         form = replace(_TSV if prefix == TSV_PREFIX else _POSTS, **options)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    return _TextName(Path(path).expanduser(), form)
+    return _TextName(expanded(path), form)
 
 
 def load_tsv(name: str, folders: Folders) -> Dataset:

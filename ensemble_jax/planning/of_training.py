@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 import platform
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from ensemble_jax.planning import (
     choose_plan,
     convolves,
     default_plan,
+    free_bytes,
 )
 from ensemble_jax.runs import library_versions
 from ensemble_jax.training import Member, images_per_epoch
@@ -71,6 +73,22 @@ def check_plan_request(training: Training) -> None:
     algorithm = plan.convolution
     if reason := why_unavailable(algorithm, devices[0].platform):
         raise ValueError(f"convolution of the plan cannot be {algorithm.value} here: {reason}")
+
+
+def check_member_fits(training: Training, dataset: Dataset, kit: Kit) -> None:
+    """See that the variables of one member fit; of absurd ones XLA cannot even count the numbers.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    device = jax.local_devices()[0]
+    shapes = variable_shapes(kit.member_network(None), batch_shape(training, dataset))
+    needed = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+    if needed > (free := free_bytes(device)):
+        raise ValueError(
+            f"network must be smaller: the variables of one member take {needed / 1e9:,.1f} GB, "
+            f"and {device.device_kind} has {free / 1e9:,.1f} GB"
+        )
 
 
 def plan_training(

@@ -25,6 +25,7 @@ from typing import Any, Protocol, TypeVar
 
 from ensemble_jax.interruption import fail
 from ensemble_jax.machine import NO_BAR
+from ensemble_jax.processes.roll_call import answer_roll_call, hold_roll_call, split_address
 from ensemble_jax.runs.layout import LOCK
 
 T = TypeVar("T")
@@ -408,23 +409,25 @@ def _connect(request: GroupRequest) -> Any:
     # The public name of the rank looks for devices, and the key-value store has none.
     from jax._src.distributed import global_state
 
+    method = "deactivate" if request.by_hand else None
+    if request.detection is Detection.MPI4PY:
+        method = Detection.MPI4PY.value
     bound = None
     if request.by_hand and request.process_id == 0:
         bound = _address_to_bind(request.coordinator)
     # This service would catch SIGTERM and tell nobody.
     jax.config.update("jax_enable_preemption_service", False)
-    method = "deactivate" if request.by_hand else None
-    if request.detection is Detection.MPI4PY:
-        method = Detection.MPI4PY.value
 
     def initialize() -> None:
+        if request.by_hand:
+            _call_roll(request, bound)
         jax.distributed.initialize(
             request.coordinator or None,
             request.num_processes,
             request.process_id,
             cluster_detection_method=method,
             # By itself JAX listens on every interface.
-            coordinator_bind_address=bound if request.process_id == 0 else None,
+            coordinator_bind_address=bound or _detected_address(request, method),
             # JAX's own answer is to abort the process.
             initialization_timeout=int(10 * request.patience_seconds) + 60,
             heartbeat_timeout_seconds=30,
@@ -437,7 +440,8 @@ def _connect(request: GroupRequest) -> Any:
         # At once: an orderly end would wait for the connection that is still being made.
         fail(
             f"--patience={request.patience_seconds:g} seconds were not enough to meet the other "
-            f"processes at {global_state.coordinator_address}: all must be started, and reach it",
+            f"processes at {request.coordinator or global_state.coordinator_address}: all must be "
+            f"started, and reach it",
             at_once=True,
         )
     except (RuntimeError, ValueError, OSError) as error:
@@ -451,6 +455,47 @@ def _connect(request: GroupRequest) -> Any:
     return global_state
 
 
+def _call_roll(request: GroupRequest, bound: str | None) -> None:
+    """See that all processes are there, and each once; see `roll_call`."""
+    assert request.num_processes is not None
+    assert request.process_id is not None
+    if bound:
+        hold_roll_call(bound, request.num_processes, request.patience_seconds)
+    else:
+        answer_roll_call(
+            request.coordinator,
+            request.process_id,
+            request.num_processes,
+            request.patience_seconds,
+        )
+
+
+def _detected_address(request: GroupRequest, method: str | None) -> str | None:
+    """Where process 0 listens whose position is detected: at the host that the others are told.
+
+    None leaves it to JAX: on every interface, as where that host is not known here by its address,
+    or where the user has set JAX's own variable.
+    """
+    if request.by_hand or "JAX_COORDINATOR_BIND_ADDRESS" in os.environ:
+        return None
+    from jax._src.clusters import ClusterEnv
+
+    coordinator, _, position, _ = ClusterEnv.auto_detect_unset_distributed_params(
+        os.environ.get("JAX_COORDINATOR_ADDRESS"),
+        None,
+        None,
+        None,
+        method,
+        int(request.patience_seconds) + 1,
+    )
+    if coordinator is None or position != 0:
+        return None
+    try:
+        return _address_to_bind(coordinator)
+    except ValueError:
+        return None
+
+
 def _address_to_bind(coordinator: str) -> str:
     """Where process 0 listens for the others, as HOST:PORT: on the named host's address alone.
 
@@ -460,16 +505,11 @@ def _address_to_bind(coordinator: str) -> str:
     Raises:
         ValueError: if it is not a host and port that this process can use; JAX crashes there.
     """
-    host, _, port = coordinator.rpartition(":")
+    host, port = split_address(coordinator)
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host.strip("[]"), int(port), type=socket.SOCK_STREAM
-        )[0]
-        if (
-            host.strip("[]") not in (_LOCAL, address[0])
-            and ipaddress.ip_address(address[0]).is_loopback
-        ):
-            family, address = socket.AF_INET, ("0.0.0.0", int(port))
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if host not in (_LOCAL, address[0]) and ipaddress.ip_address(address[0]).is_loopback:
+            family, address = socket.AF_INET, ("0.0.0.0", port)
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)

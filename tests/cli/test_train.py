@@ -317,7 +317,13 @@ def test_every_figure_is_there_as_png_and_svg(answer, directory, name):
 
 def test_the_run_is_labelled(run):
     dataset = run.to_xarray()
-    assert dataset.sizes == {"extent": 3, "member": N, "example_train": 60, "example_test": 30}
+    assert dataset.sizes == {
+        "extent": 3,
+        "member": N,
+        "class": 3,
+        "example_train": 60,
+        "example_test": 30,
+    }
     chosen = dataset["correct_test"].sel(extent=3, member=1, example_test="test-004")
     assert chosen.item() == run.correct("test")[2, 1, 4]
     np.testing.assert_array_equal(

@@ -13,6 +13,7 @@ from ensemble_jax.processes.group import (
     Detection,
     GroupRequest,
     _address_to_bind,
+    _detected_address,
     _parse_decision,
 )
 from ensemble_jax.processes.parts import _parse
@@ -222,6 +223,39 @@ def test_others_that_do_not_come(binaries, toy_job, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("processes", "error"),
+    [
+        ((("0", 3), ("1", 3), ("1", 3)), "two processes have --process_id=1: each needs its own"),
+        (
+            (("0", 2), ("1", 3)),
+            "--num_processes must be the same for all, but process 0 has 2 and process 1 has 3",
+        ),
+    ],
+    ids=["the_same_twice", "other_counts"],
+)
+def test_processes_that_contradict_each_other_end_in_one_line_each(
+    binaries, toy_job, tmp_path, processes, error
+):
+    coordinator = f"127.0.0.1:{free_port()}"
+    group = [
+        binaries.start(
+            "train",
+            *toy_job,
+            f"--coordinator={coordinator}",
+            f"--process_id={position}",
+            f"--num_processes={size}",
+            f"--workdir={tmp_path / 'run'}",
+        )
+        for position, size in processes
+    ]
+    for process in group:
+        answer = process.wait()
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert answer.stderr == f"error: cannot meet the other processes: {error}\n"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
     ("options", "error"),
     [
         (("--coordinator=a:1",), "must be given together"),
@@ -296,6 +330,24 @@ def test_a_name_that_means_this_host_to_itself_alone_is_listened_for_everywhere(
     own = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.1.1", port))
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [own])
     assert _address_to_bind(f"node1:{port}") == f"0.0.0.0:{port}"
+
+
+def test_a_first_process_that_is_detected_listens_where_the_others_are_told(monkeypatch):
+    monkeypatch.delenv("JAX_COORDINATOR_BIND_ADDRESS", raising=False)
+    monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
+    port = free_port()
+    step = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2"}
+    step |= {"SLURM_LOCALID": "0", "JAX_COORDINATOR_PORT": str(port)}
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    request = GroupRequest(detection=Detection.AUTO)
+    for position, bound in (("0", f"127.0.0.1:{port}"), ("1", None)):
+        monkeypatch.setenv("SLURM_PROCID", position)
+        assert _detected_address(request, None) == bound
+    # What is not an address of this host is left to JAX.
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "192.0.2.1")
+    assert _detected_address(request, None) is None
 
 
 def test_a_host_that_is_not_this_one_is_refused():

@@ -25,8 +25,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 @pytest.fixture(autouse=True)
 def collect_what_orbax_leaves():
+    gc.freeze()  # what other tests have left need not be looked at
     yield
     gc.collect()
+    gc.unfreeze()
 
 
 def make_state(tiny, optimizer: Optimizer) -> MemberState:
