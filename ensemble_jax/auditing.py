@@ -168,7 +168,7 @@ def audit_run(
     *,
     apply: bool = False,
 ) -> Audit:
-    """Judge the labels that the members of a run were taught.
+    """Judge the labels on which the members of a run were trained.
 
     Writes `issues.csv` (of `Audit.table`), `audit.html` with the pictures of the most suspect
     examples, and with `apply` also `labels.csv`.
