@@ -195,9 +195,9 @@ def test_runs_on_other_examples_are_refused(write_run, tmp_path, split, change, 
         name: dict(of_splits) | ({split: np.array(change[name])} if name in change else {})
         for name, of_splits in quantities.items()
     }
+    other = dataclasses.replace(one, examples=one.examples._replace(**changed))
     with pytest.raises(ValueError, match="are not on the same examples") as error:
-        examples = one.examples._replace(**changed)
-        check_comparable(one, dataclasses.replace(one, examples=examples))
+        check_comparable(one, other)
     assert str(error.value).endswith(message)
 
 
