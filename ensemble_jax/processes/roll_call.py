@@ -47,12 +47,13 @@ def hold_roll_call(bound: str, size: int, seconds: float) -> None:
                 connection.close()
                 continue
             position, count = said
+            present = {who: there for who, there in present.items() if not _has_left(there)}
             if count != size:
                 error = (
                     f"--num_processes must be the same for all, but process 0 has {size} and "
                     f"process {position} has {count}"
                 )
-            elif position == 0 or (position in present and not _has_left(present[position])):
+            elif position == 0 or position in present:
                 error = f"two processes have --process_id={position}: each needs its own"
             present[-1 if error else position] = connection
         for connection in present.values():
