@@ -27,6 +27,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.environment import ROOT, describe_environment, provenance
+from benchmarks.example_arrays import make_arrays
 from benchmarks.memory import forget_peak, peak_resident_bytes
 from ensemble_jax.analysis import (
     SCORES,
@@ -40,10 +41,10 @@ from ensemble_jax.analysis import (
 )
 from ensemble_jax.runs.files import replace_file
 
-_MEMBERS = flags.DEFINE_integer("num_members", 100, "N.", lower_bound=2)
-_EXTENTS = flags.DEFINE_integer("num_extents", 20, "E.", lower_bound=1)
-_EXAMPLES = flags.DEFINE_integer("num_examples", 50_000, "M.", lower_bound=2)
-_CLASSES = flags.DEFINE_integer("num_classes", 10, "K.", lower_bound=2, upper_bound=256)
+_MEMBERS = flags.DEFINE_integer("members", 100, "N.", lower_bound=2)
+_EXTENTS = flags.DEFINE_integer("extents", 20, "E.", lower_bound=1)
+_EXAMPLES = flags.DEFINE_integer("examples", 50_000, "M.", lower_bound=2)
+_CLASSES = flags.DEFINE_integer("classes", 10, "K.", lower_bound=2, upper_bound=256)
 _INFLUENCED = flags.DEFINE_integer(
     "influenced", 2000, "Examples that influence is on.", lower_bound=1
 )
@@ -53,50 +54,7 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 _FORMAT = 1
-_NOISE = 0.15
-_SLOPE = 10
 _TOP = 10
-_SEED = 0
-
-
-def make_arrays(
-    num_extents: int, num_members: int, num_examples: int, num_classes: int
-) -> dict[str, np.ndarray]:
-    """The arrays of members that learn the same examples first, by names of `AXES`."""
-    rng = np.random.default_rng(_SEED)
-    labels = rng.integers(0, num_classes, num_examples)
-    others = (labels + rng.integers(1, num_classes, num_examples)) % num_classes
-    difficulty = rng.random(num_examples, np.float32)
-    shape = (num_extents, num_members, num_examples)
-    arrays = {
-        "correct": np.empty(shape, np.bool_),
-        "predictions": np.empty(shape, np.uint8),
-        "label_probability": np.empty(shape, np.float16),
-        "margin": np.empty(shape, np.float16),
-        "probabilities": np.empty((*shape[1:], num_classes), np.float16),
-        "train_mask": rng.random(shape[1:], np.float32) < 0.5,
-        "labels": labels,
-    }
-    rows = np.arange(num_examples)
-    for extent, learned in enumerate(np.linspace(0, 1, num_extents, dtype=np.float32)):
-        for member in range(num_members):
-            noise = rng.standard_normal(num_examples, np.float32) * np.float32(_NOISE)
-            margin = _SLOPE * (learned - difficulty + noise)
-            # One other class has half of the rest, the others share it.
-            own = 1 / (1 + np.exp(-margin))
-            place = extent, member
-            arrays["margin"][place] = margin
-            arrays["label_probability"][place] = own
-            arrays["correct"][place] = margin > 0
-            arrays["predictions"][place] = np.where(margin > 0, labels, others)
-    for member in range(num_members):
-        own = arrays["label_probability"][-1, member].astype(np.float32)
-        rest = (1 - own) / max(2 * (num_classes - 2), 1)
-        of_member = np.repeat(rest[:, np.newaxis], num_classes, axis=1)
-        of_member[rows, labels] = own
-        of_member[rows, others] = (1 - own) / (2 if num_classes > 2 else 1)
-        arrays["probabilities"][member] = of_member
-    return arrays
 
 
 def time_scores(arrays: dict[str, np.ndarray], num_influenced: int) -> dict[str, list[float]]:

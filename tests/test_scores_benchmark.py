@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import scores
+from benchmarks.example_arrays import make_arrays
 from ensemble_jax.analysis import SCORES, label_probability
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,7 @@ def test_writes_every_round_and_a_table(tmp_path):
 
 
 def test_arrays_say_the_same_of_each_example():
-    arrays = scores.make_arrays(num_extents=4, num_members=5, num_examples=300, num_classes=6)
+    arrays = make_arrays(num_extents=4, num_members=5, num_examples=300, num_classes=6)
     np.testing.assert_array_equal(arrays["correct"], arrays["margin"] > 0)
     np.testing.assert_array_equal(arrays["correct"], arrays["predictions"] == arrays["labels"])
     own = label_probability(arrays["probabilities"], arrays["labels"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import math
+import sys
 import warnings
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,24 @@ _KEPT = 2
 _CHECKSUM = "checksum"
 # The run and the epoch of a checkpoint, as the codes of letters.
 _IDENTITY = "identity"
+
+
+@contextlib.contextmanager
+def _closed_loop_untold() -> Iterator[None]:
+    """Where writing fails, the threads that write the rest find the event loop closed.
+
+    Each prints a traceback then, some after the failure was raised, which are passed over from then
+    on.
+    """
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+        if not (kind is RuntimeError and str(error) == "Event loop is closed"):
+            before(kind, error, traceback)
+
+    sys.excepthook = hook
+    yield
+    sys.excepthook = before
 
 
 class Checkpoints:
@@ -68,7 +88,8 @@ class Checkpoints:
         if self.run_id:
             named[_IDENTITY] = self._identity(epoch)
         named[_CHECKSUM] = _checksum(named)
-        self._manager.save(epoch, args=ocp.args.PyTreeSave(named), force=True)
+        with _closed_loop_untold():
+            self._manager.save(epoch, args=ocp.args.PyTreeSave(named), force=True)
 
     def restore_latest(
         self,

@@ -44,8 +44,8 @@ def make_variables() -> Variables:
 
 
 NETWORK = as_network(Normalised())
-PARAMS = make_variables().params["BatchNorm_0"]
-KEPT = make_variables().state["batch_stats"]["BatchNorm_0"]
+PARAMS = jax.tree.map(np.asarray, make_variables().params["BatchNorm_0"])
+KEPT = jax.tree.map(np.asarray, make_variables().state["batch_stats"]["BatchNorm_0"])
 
 
 def train(inputs, network=NETWORK):

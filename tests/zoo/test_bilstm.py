@@ -111,7 +111,8 @@ def test_attention_is_a_mean_of_words_by_their_scores():
         lambda p: p + 0.1, quick_jit(attention.init)(jax.random.key(0), jnp.asarray(x), present)
     )
     outputs = quick_jit(attention.apply)(variables, x, present)
-    hidden, context = (variables["params"][f"Dense_{i}"] for i in (0, 1))
+    params = jax.tree.map(np.asarray, variables["params"])
+    hidden, context = (params[f"Dense_{i}"] for i in (0, 1))
     for i, length in enumerate(LENGTHS[:3]):
         scores = np.tanh(x[i, :length] @ hidden["kernel"] + hidden["bias"]) @ context["kernel"]
         weights = np.exp(scores[:, 0]) / np.exp(scores[:, 0]).sum()
