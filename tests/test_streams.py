@@ -29,10 +29,10 @@ run = ej.train(
 """
 
 
-def start(workdir, **streams) -> subprocess.Popen:
+def start(workdir, prefix=(), **streams) -> subprocess.Popen:
     script = TRAINING.replace("WORKDIR", repr(str(workdir)))
     return subprocess.Popen(
-        [sys.executable, "-c", script],
+        [*prefix, sys.executable, "-c", script],
         env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"},
         **streams,
     )
@@ -52,7 +52,8 @@ def test_a_training_goes_on_without_its_streams(tmp_path, fault):
         with open("/dev/full", "w") as full:
             process = start(tmp_path / "run", stdout=full, stderr=full)
     else:
-        process = start(tmp_path / "run", preexec_fn=lambda: os.closerange(0, 3))
+        without = ("bash", "-c", 'exec "$0" "$@" 0<&- 1>&- 2>&-')
+        process = start(tmp_path / "run", prefix=without)
     assert process.wait(timeout=120) == 0
     assert len(list((tmp_path / "run" / "records").iterdir())) == 40
 

@@ -33,15 +33,15 @@ def _closed_loop_untold() -> Iterator[None]:
     Each prints a traceback then, some after the failure was raised, which are passed over from then
     on.
     """
-    before = sys.excepthook
+    before = sys.unraisablehook
 
-    def hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
-        if not (kind is RuntimeError and str(error) == "Event loop is closed"):
-            before(kind, error, traceback)
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
 
-    sys.excepthook = hook
+    sys.unraisablehook = hook
     yield
-    sys.excepthook = before
+    sys.unraisablehook = before
 
 
 class Checkpoints:

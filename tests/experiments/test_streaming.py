@@ -29,7 +29,7 @@ def imagenet_job(tmp_path_factory, write_imagenet) -> tuple[str, ...]:
         "--config.plan=default,num_devices=1,convolution=xla",
         "--config.batch_size=8",
         "--config.evaluation_batch_size=8",
-        "--config.extents=0,2",
+        "--config.extents=0,4",
         "--config.augmentation=crop:2,flip",
         "--config.pool_images=16",
         "--config.workers=2",
@@ -118,7 +118,7 @@ def run_toy(binaries, toy_set, tmp_path_factory):
             "--config.num_members=2",
             "--config.plan=default,num_devices=1",
             "--config.batch_size=25",
-            "--config.extents=0,2",
+            "--config.extents=0,4",
             *options,
             f"--workdir={directory}",
         )
