@@ -35,7 +35,8 @@ from ensemble_jax.ops.patches import patches_convolution
 FEWEST_CHANNELS = 8
 # In images at least so large, with at most so many channels, fewer products save less time than
 # writing the tiles to memory costs: direct convolutions made st-VGG, whose second layer has
-# 32 channels of 32x32, 1.06 times as fast, and in all layers a small ResNet (8 channels) 1.28 times.
+# 32 channels of 32x32, 1.06 times as fast, and in all layers a small ResNet (8 channels) 1.28
+# times.
 _LARGE_SIZE, _FEW_CHANNELS = 32, 32
 # The channels of a colour picture.
 _PICTURE_CHANNELS = 3
