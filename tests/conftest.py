@@ -18,8 +18,8 @@ from tempfile import TemporaryFile
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 # Shapes that JAX would make fit are mistakes. Types cannot be as strict everywhere, because Flax
-# promotes those of half precision; tests/ops is. NaNs are no mistakes, since diverged members are tested, and
-# looking for leaked tracers compiles every program again at each call.
+# promotes those of half precision; tests/ops is. NaNs are no mistakes, since diverged members are
+# tested, and looking for leaked tracers compiles every program again at each call.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 # A program of a test runs once or twice, so that optimising it takes longer than it saves. Started
 # binaries compile as they do for a user.
