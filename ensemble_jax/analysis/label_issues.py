@@ -7,9 +7,10 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from ensemble_jax.analysis.label_quality import class_thresholds
+from ensemble_jax.analysis.members import member_mean
 
 
 class Issue(Enum):
@@ -93,7 +94,7 @@ def find_label_issues(
     _check(probabilities, classes, mask, times)
     accuracies = []
     for of_extent in probabilities:
-        predicted = _held_out_mean(of_extent, mask).argmax(axis=1)
+        predicted = member_mean(of_extent, ~mask).mean.argmax(axis=1)
         accuracies.append((predicted == classes).mean())
     last = int(np.argmax(accuracies))
     chosen = [e for e in range(last + 1) if times[e] > times[last] / 2 or e == last]
@@ -101,15 +102,13 @@ def find_label_issues(
     for e in chosen:
         of_members += probabilities[e]
     of_members /= len(chosen)
-    held_out = _held_out_mean(of_members, mask)
+    held_out = member_mean(of_members, ~mask).mean
     mean = of_members.mean(axis=0, dtype=float)
     by_member = np.stack([_share_of_label(p, classes) for p in of_members])
-    num_members = len(by_member)
-    error = by_member.std(axis=0, ddof=1) / np.sqrt(num_members) if num_members > 1 else np.nan
     score = _share_of_label(mean, classes)
     return LabelIssues(
         score,
-        np.broadcast_to(error, score.shape),
+        member_mean(by_member).standard_error,
         mean.argmax(axis=1),
         _issues(held_out, classes, score, duplicates),
         held_out,
@@ -140,16 +139,6 @@ def _check(
         raise ValueError(
             f"each example must be held out of a member, got {never} that all were trained on"
         )
-
-
-def _held_out_mean(
-    probabilities: Shaped[Any, "N M K"], mask: Bool[np.ndarray, "N M"]
-) -> Float[np.ndarray, "M K"]:
-    """Summed over members one at a time, in float64."""
-    total = np.zeros(np.shape(probabilities)[1:])
-    for of_member, trained in zip(probabilities, mask, strict=True):
-        total += np.where(trained[:, np.newaxis], 0.0, of_member)
-    return total / (~mask).sum(axis=0)[:, np.newaxis]
 
 
 def _share_of_label(
