@@ -276,7 +276,12 @@ class Process:
 
     def stop(self, number: signal.Signals, condition: Callable[[], bool]) -> Answer:
         """Send a signal as soon as the condition holds, and wait for what the process answers."""
-        self.send(number, condition)
+        try:
+            self.send(number, condition)
+        except BaseException:  # a test that fails here leaves no process behind
+            self._process.kill()
+            self.wait()
+            raise
         return self.wait()
 
 
