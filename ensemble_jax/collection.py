@@ -7,6 +7,7 @@ them), and on each device run together (`vmap`), in calls of some, or one after 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -101,6 +102,10 @@ class Placement:
     def _split(self, array):
         return jax.device_put(array, NamedSharding(self._mesh, PartitionSpec(_AXIS)))
 
+    def _split_shape(self, shape, dtype):
+        sharding = NamedSharding(self._mesh, PartitionSpec(_AXIS))
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
     def share(self, tree: Any) -> Any:
         """Put arrays that all members read on every device."""
         return jax.device_put(tree, NamedSharding(self._mesh, PartitionSpec()))
@@ -138,12 +143,8 @@ class Placement:
 
     def placed_shapes(self, shapes: Any) -> Any:
         """Shapes and sharding that `spread` gives host arrays `[N, ...]`, to compile for them."""
-        sharding = NamedSharding(self._mesh, PartitionSpec(_AXIS))
         slots = self.members_per_device * len(self.devices)
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((slots, *x.shape[1:]), x.dtype, sharding=sharding),
-            shapes,
-        )
+        return jax.tree.map(lambda x: self._split_shape((slots, *x.shape[1:]), x.dtype), shapes)
 
     def on_first_device(self) -> Placement:
         """The same members, one after another on the first of the devices."""
@@ -203,19 +204,24 @@ class Placement:
             )(calls, *arguments)
 
         jitted = jax.jit(of_all, donate_argnums=tuple(1 + i for i in donate))
-        return Lifted(jitted, self._split(self._calls_of_devices))
+        return Lifted(jitted, self)
 
 
 class Lifted:
     """A function of all members, from `Placement.lift`.
 
     It is used like the result of `jax.jit`, `lower` and `compile` included. It only adds an
-    argument: the number of calls of every device.
+    argument: the number of calls of every device. Lowering it for shapes takes no device that is
+    there.
     """
 
-    def __init__(self, stage: Any, calls: jax.Array) -> None:
+    def __init__(self, stage: Any, placement: Placement) -> None:
         self._stage = stage
-        self._calls = calls
+        self._placement = placement
+
+    @functools.cached_property
+    def _calls(self):
+        return self._placement._split(self._placement._calls_of_devices)
 
     def __call__(self, *arguments: Any) -> Any:
         """The results of all members."""
@@ -223,11 +229,12 @@ class Lifted:
 
     def lower(self, *arguments: Any) -> Lifted:
         """As `jax.stages.Wrapped.lower`, for arguments or their shapes."""
-        return Lifted(self._stage.lower(self._calls, *arguments), self._calls)
+        calls = self._placement._split_shape((len(self._placement.devices),), np.int32)
+        return Lifted(self._stage.lower(calls, *arguments), self._placement)
 
     def compile(self) -> Lifted:
         """As `jax.stages.Lowered.compile`."""
-        return Lifted(self._stage.compile(), self._calls)
+        return Lifted(self._stage.compile(), self._placement)
 
     def __getattr__(self, name: str) -> Any:
         """Everything else that the stage of JAX has, such as `as_text` and `memory_analysis`."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from ensemble_jax.collection import Placement
+from ensemble_jax.collection import Lifted, Placement
 from ensemble_jax.data.stored import Inputs, as_array
 from ensemble_jax.pool_feed import Pool, PoolFeed, PoolName, Shuffle
 from ensemble_jax.training.member import Examples, Member, MemberState, MemberTraining
@@ -80,11 +80,10 @@ class CollectionTraining:
         self._init = lowered.compile()
         self.state_shape = self._initial.host_shapes(lowered.out_info)
         self.placed_state_shape = placement.placed_shapes(self.state_shape)
-        epoch = placement.lift(training.epoch, shared=(2, 3), donate=(0,))
         # By the number of examples: the last pool may have fewer than the others.
         self._compiled = {
-            len(form.labels): epoch.lower(
-                *self._arguments(self.placed_state_shape, 0, form)
+            len(form.labels): lower_epoch(
+                training, placement, self.placed_state_shape, self._members, form
             ).compile()
             for form in forms
         }
@@ -166,10 +165,30 @@ class CollectionTraining:
 
     def _train(self, state, epoch, examples):
         program = self._compiled[len(examples.labels)]
-        return program(*self._arguments(state, epoch, examples))
+        return program(state, self._members, self._placement.share(np.int32(epoch)), examples)
 
-    def _arguments(self, state, epoch, examples):
-        return state, self._members, self._placement.share(np.int32(epoch)), examples
+
+def lower_epoch(
+    training: MemberTraining, placement: Placement, state: Any, members: Any, examples: Any
+) -> Lifted:
+    """The epoch of all members, to be compiled; it is called with one argument more.
+
+    Only shapes are read, so the devices need not be there: a compiler can be asked of any.
+
+    Args:
+        training: of one member.
+        placement: of the members.
+        state: of all members as they are placed, or its shapes; see `Placement.placed_shapes`. It
+            is donated.
+        members: all of them as they are placed, or their shapes.
+        examples: on every device, or their shapes; see `Placement.shared_shapes`.
+
+    Returns:
+        `(state, members, epoch, examples) -> (state, loss)`, lowered.
+    """
+    lifted = placement.lift(training.epoch, shared=(2, 3), donate=(0,))
+    epoch = placement.shared_shapes(jax.ShapeDtypeStruct((), np.int32))
+    return lifted.lower(state, members, epoch, examples)
 
 
 def place_examples(
