@@ -19,7 +19,13 @@ from ensemble_jax.losses import (
     smoothed_by_member,
 )
 from ensemble_jax.membership import TrainedOn
-from ensemble_jax.networks import Network, prepared, slow_layers, with_fast_layers
+from ensemble_jax.networks import (
+    Network,
+    prepared,
+    rounding_products,
+    slow_layers,
+    with_fast_layers,
+)
 from ensemble_jax.ops import Convolution, make_augmentation
 from ensemble_jax.options import Precision, parse_augmentations
 from ensemble_jax.plan import parse_plan_request
@@ -43,6 +49,7 @@ class Kit(NamedTuple):
         word_vectors: of texts; None for everything else.
         recipe_of: makes the recipe of one member, given its network and microbatches.
         recorded_loss: what evaluation records.
+        platform: the kind of device that programs are for; None for that of JAX's default device.
     """
 
     network: Network
@@ -51,6 +58,7 @@ class Kit(NamedTuple):
     word_vectors: np.ndarray | None
     recipe_of: Callable[..., Recipe]
     recorded_loss: Loss
+    platform: str | None = None
 
     def member_network(
         self, convolution: Convolution | None, precision: Precision = Precision.FLOAT32
@@ -59,7 +67,7 @@ class Kit(NamedTuple):
 
         Args:
             convolution: how convolutions are computed; None for JAX's own layers, for shapes alone.
-            precision: what layers compute in.
+            precision: how products are rounded.
         """
         network = prepared(
             self.network,
@@ -67,8 +75,11 @@ class Kit(NamedTuple):
             std=self.std,
             word_vectors=self.word_vectors,
             precision=precision,
+            platform=self.platform,
         )
-        return network if convolution is None else with_fast_layers(network, convolution)
+        if convolution is not None:
+            network = with_fast_layers(network, convolution)
+        return rounding_products(network, precision)
 
     def recipe(
         self,
@@ -78,7 +89,7 @@ class Kit(NamedTuple):
     ) -> Recipe:
         """How one member is trained under a plan."""
         network = self.member_network(convolution, precision)
-        return self.recipe_of(network=network, microbatches=microbatches)
+        return self.recipe_of(network=network, microbatches=microbatches, precision=precision)
 
     def check(self, training: Training, dataset: Dataset, trained_on: TrainedOn) -> list[str]:
         """Check that network, optimizer and loss fit together; returns what is slow, in lines.

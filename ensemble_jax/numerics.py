@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from ensemble_jax.options import Precision
+
 PRNG = "threefry2x32"
 """How members draw random numbers; `rbg`, which JAX has too, draws others under `vmap`."""
 
@@ -30,6 +32,18 @@ def own_jax_options() -> Iterator[None]:
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
     ):
+        yield
+
+
+@contextlib.contextmanager
+def products_in(precision: Precision) -> Iterator[None]:
+    """Within it products that are traced on this thread are computed so, gradients included.
+
+    Layers that ask for a precision of their own keep it.
+    """
+    import jax
+
+    with jax.default_matmul_precision(precision.value):
         yield
 
 

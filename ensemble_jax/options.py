@@ -62,10 +62,32 @@ class ConvolutionAlgorithm(Enum):
 
 
 class Precision(Enum):
-    """The type that layers compute in; parameters, sums of gradients and losses are float32."""
+    """How products are rounded; parameters, their sums, statistics and losses are float32.
+
+    `float32` multiplies float32 numbers as they are, which takes a TPU six products. For
+    `tensorfloat32` 10 bits of each number's fraction remain on a GPU, and a TPU makes three
+    products. For `bfloat16` 7 bits remain; on a TPU everything but the products is in float32,
+    elsewhere the layers compute in bfloat16 and sum products in float32.
+    """
 
     FLOAT32 = "float32"
+    TENSORFLOAT32 = "tensorfloat32"
     BFLOAT16 = "bfloat16"
+
+
+AUTO_PRECISION = "auto"
+"""What is fast on the device at hand: float32, on a GPU tensorfloat32, on a TPU bfloat16."""
+
+
+def check_precision(name: str) -> None:
+    """See that a precision is one that there is.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    names = [AUTO_PRECISION, *(precision.value for precision in Precision)]
+    if name not in names:
+        raise ValueError(f"precision must be one of {', '.join(names)}, got {name!r}")
 
 
 class Protocol(Enum):

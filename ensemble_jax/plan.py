@@ -13,7 +13,12 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from ensemble_jax.options import ConvolutionAlgorithm, Precision
+from ensemble_jax.options import (
+    AUTO_PRECISION,
+    ConvolutionAlgorithm,
+    Precision,
+    check_precision,
+)
 
 _ALL = "all"
 _PRECISION = "precision"
@@ -44,8 +49,8 @@ class Plan:
         convolution: how convolutions are computed.
         microbatches: in how many equal parts a batch goes through the network, one after another.
             The activations of a part may fit into a cache that those of a batch exceed.
-        precision: what the layers compute in; float32 unless the user asks for another, since it
-            changes the results.
+        precision: how products are rounded. It is never chosen by speed, since it changes the
+            results.
         pool_images: the most examples on a device at once, where they come in pools; 0 where all of
             them fit. It is never chosen by speed, since it changes the order in which examples are
             seen.
@@ -168,16 +173,21 @@ class PlanRequest:
         return self.measured and not measurable <= set(self.forced)
 
 
-def parse_plan_request(text: str) -> PlanRequest:
+def parse_plan_request(text: str, precision: str = AUTO_PRECISION) -> PlanRequest:
     """Read `auto`, `default` or entries such as `members_per_call=8,convolution=patches`.
 
-    `auto`, or no such word, measures all entries that are not given, except for the precision,
-    which is then float32. `default` measures nothing, as in `default,convolution=xla`.
-    `members_per_call` may be `all`.
+    `auto`, or no such word, measures all entries that are not given, except for the precision.
+    `default` measures nothing, as in `default,convolution=xla`. `members_per_call` may be `all`.
+
+    Args:
+        text: what is asked.
+        precision: a value of `Precision`, which is then forced, or `auto` for the default of the
+            kind of device.
 
     Raises:
         ValueError: naming the entry and what is allowed.
     """
+    check_precision(precision)
     first, *rest = [part.strip() for part in text.split(",")]
     entries = rest if first in ("auto", "default") else [first, *rest]
     forced: dict[str, Any] = {}
@@ -192,6 +202,12 @@ def parse_plan_request(text: str) -> PlanRequest:
         if name in forced:
             raise ValueError(f"plan must name {name} only once, got {text!r}")
         forced[name] = _READERS[name](name, value)
+    if precision != AUTO_PRECISION:
+        of_plan = forced.setdefault(_PRECISION, Precision(precision))
+        if of_plan is not Precision(precision):
+            raise ValueError(
+                f"precision must be the same as in the plan, {of_plan.value}, got {precision!r}"
+            )
     return PlanRequest(first != "default", MappingProxyType(forced))
 
 

@@ -43,6 +43,7 @@ _SHAPING_OPTIONS = (
     "normalise",
     "pool_images",
     "evaluation_batch_size",
+    "precision",
 )
 # The arguments of `members` in which those of one collection may differ.
 _PER_MEMBER = ("seed", "tied", "label_noise")
@@ -97,11 +98,11 @@ def sweep(
             `flax.nnx` module. A class whose fields are in the grid will do as well.
         data: as `train` has it; or a function of names in the grid that returns a `Dataset`.
         grid: the values of everything that varies, by its name: arguments of `network` or `data`;
-            `optimizer`, `loss`, `batch_size`, `augment`, `normalise`, `pool_images` and
-            `evaluation_batch_size` of `train`; `seed`, `tied`, `label_noise`, `partitions`,
-            `folds` and `subset_fraction` of `members`; and hyperparameters, which are numbers that
-            optimizer or loss read, and `dropout_scale`. Values that have no short name of their
-            own, such as functions, are given as a dict by their names.
+            `optimizer`, `loss`, `batch_size`, `augment`, `normalise`, `pool_images`,
+            `precision` and `evaluation_batch_size` of `train`; `seed`, `tied`, `label_noise`,
+            `partitions`, `folds` and `subset_fraction` of `members`; and hyperparameters, which are
+            numbers that optimizer or loss read, and `dropout_scale`. Values that have no short name
+            of their own, such as functions, are given as a dict by their names.
         members: N of each setting, or `members(N, ...)` with what is the same in all settings.
         combination: `grid` trains every combination of the values, `list` the first value of each
             name together, then the second, and so on.

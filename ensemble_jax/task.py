@@ -16,7 +16,14 @@ from ensemble_jax.describing import describe
 from ensemble_jax.machine import num_cores
 from ensemble_jax.membership import Members
 from ensemble_jax.membership import members as make_members
-from ensemble_jax.options import RECORD, Model, Protocol, parse_augmentations, parse_record
+from ensemble_jax.options import (
+    AUTO_PRECISION,
+    RECORD,
+    Model,
+    Protocol,
+    parse_augmentations,
+    parse_record,
+)
 from ensemble_jax.plan import parse_plan_request
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from ensemble_jax.training import Observer
 
 # The values of fields that the configs of older runs lack.
-_ONCE_ABSENT = {"folds": 0}
+_ONCE_ABSENT = {"folds": 0, "precision": AUTO_PRECISION}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +55,8 @@ class Training:
         augmentation: as `parse_augmentations` reads it.
         record: what is recorded of every example, as `parse_record` reads it.
         protocol: one collection measured at all extents, or one for each.
-        plan: as `parse_plan_request` reads it.
+        plan: as `parse_plan_request` reads it, with the precision.
+        precision: how products are rounded, or `auto`.
         evaluation_batch_size: the most examples of a forward pass in evaluation.
         normalise: whether inputs are normalised by the mean and std of the training examples.
         pool_images: the most images on a device at once, 0 for as many as fit.
@@ -76,6 +84,7 @@ class Training:
     record: tuple[str, ...] = RECORD
     protocol: Protocol = Protocol.TRAJECTORY
     plan: str = "auto"
+    precision: str = AUTO_PRECISION
     evaluation_batch_size: int = 500
     normalise: bool = True
     pool_images: int = 0
@@ -130,6 +139,7 @@ def make_training(
     augment: Sequence[str],
     record: Sequence[str],
     plan: str,
+    precision: str,
     observer: Observer | None,
     protocol: str,
     normalise: bool,
@@ -164,7 +174,7 @@ def make_training(
         kinds = (int, np.integer, float) if name == "checkpoint_minutes" else (int, np.integer)
         if not isinstance(value, kinds) or isinstance(value, bool) or not value >= least:
             raise ValueError(f"{name} must be a number of at least {least}, got {value!r}")
-    parse_plan_request(plan)
+    parse_plan_request(plan, precision)
     if isinstance(augment, str):
         raise ValueError(f"augment must be several texts, such as ('flip',), got {augment!r}")
     parse_augmentations(augment)
@@ -183,6 +193,7 @@ def make_training(
         "augmentation": list(augment),
         "record": list(record),
         "plan": plan,
+        "precision": precision,
         "protocol": protocol,
         "normalise": normalise,
         "pool_images": pool_images,
@@ -208,6 +219,7 @@ def make_training(
         tuple(record),
         Protocol(protocol),
         plan,
+        precision,
         evaluation_batch_size,
         normalise,
         pool_images,

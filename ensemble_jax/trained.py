@@ -15,7 +15,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import Float, Num
 
-from ensemble_jax.networks import Network, Variables, as_network, prepared, variable_shapes
+from ensemble_jax.networks import (
+    Network,
+    Variables,
+    as_network,
+    prepared,
+    rounding_products,
+    variable_shapes,
+)
 from ensemble_jax.numerics import own_jax_options
 from ensemble_jax.options import (
     Activation,
@@ -188,7 +195,8 @@ def _network_of(run: Run, network: Any) -> Network:
     normalisation = _normalisation(run)
     precision = Precision(run.manifest.plan.get("precision", Precision.FLOAT32.value))
     mean, std = (np.array(normalisation[name], np.float32) for name in ("mean", "std"))
-    return prepared(as_network(network), mean=mean, std=std, precision=precision)
+    network = prepared(as_network(network), mean=mean, std=std, precision=precision)
+    return rounding_products(network, precision)
 
 
 def _architecture_of(run: Run) -> Architecture:

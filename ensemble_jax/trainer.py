@@ -21,7 +21,7 @@ from ensemble_jax.extent import Evaluations
 from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.membership import Members, TrainedOn, on_dataset
 from ensemble_jax.numerics import PRNG, own_jax_options, unusual_options
-from ensemble_jax.options import RECORD, Quantity, recorded_of_sets
+from ensemble_jax.options import AUTO_PRECISION, RECORD, Quantity, recorded_of_sets
 from ensemble_jax.resuming import (
     check_continuable,
     check_same_examples,
@@ -65,6 +65,7 @@ def train(
     augment: Sequence[str] = (),
     record: Sequence[str] = RECORD,
     plan: str = "auto",
+    precision: str = AUTO_PRECISION,
     workdir: str | Path | None = None,
     observer: Observer | None = None,
     protocol: str = "trajectory",
@@ -108,6 +109,9 @@ def train(
             what needs labels, of splits. `Run.recorded` reads it.
         plan: how members are computed, which changes speed, memory and rounding: `auto` measures,
             `default` does not, `NAME=VALUE,...` forces entries; see `parse_plan_request`.
+        precision: how products of layers are rounded: `float32` not at all, `tensorfloat32` (not on
+            a CPU) or `bfloat16`, see `options.Precision`; `auto` is what is fast on the device:
+            float32, on a GPU tensorfloat32, on a TPU bfloat16. The run records it.
         workdir: the run directory; None for a temporary one that is removed with the run object.
         observer: is told of every epoch and extent; see `training.Observer`.
         protocol: `trajectory` measures one collection at all extents, `independent` trains a fresh
@@ -142,6 +146,7 @@ def train(
         augment=augment,
         record=record,
         plan=plan,
+        precision=precision,
         observer=observer,
         protocol=protocol,
         normalise=normalise,

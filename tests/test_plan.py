@@ -113,7 +113,7 @@ def test_precision_is_never_left_to_be_measured():
             "convolution=fft",
             "must be one of xla, patches, winograd, direct, fused, got 'fft'",
         ),
-        ("precision=half", "must be one of float32, bfloat16, got 'half'"),
+        ("precision=half", "must be one of float32, tensorfloat32, bfloat16, got 'half'"),
         ("num_devices=1,num_devices=2", "plan must name num_devices only once"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 from ensemble_jax.data.probes import parse_probes
 from ensemble_jax.data.sources import check_dataset_name, check_word_vectors
 from ensemble_jax.options import (
+    AUTO_PRECISION,
     RECORD,
     Activation,
     ArchitectureOptions,
@@ -142,8 +143,10 @@ class TrainConfig:
             default does not. NAME=VALUE,... forces entries and measures the others:
             num_devices, members_per_call (a number or all; fewer save memory), convolution (xla,
             patches, winograd, direct or, on CPUs with a C compiler, fused), microbatches (parts of
-            a batch) and precision (float32 or, only where it is forced, bfloat16), after the word
-            default without measuring.
+            a batch), after the word default without measuring.
+        precision: how products of layers are rounded: float32 (not at all), tensorfloat32 (not on a
+            CPU) or bfloat16. auto is what is fast on the device: float32, on a GPU tensorfloat32,
+            on a TPU bfloat16.
         pool_images: where the devices do not hold all examples at once, the most images that come
             to them together; two such pools are in memory, and members shuffle within one. 0 for
             all at once, or as many as fit where not all do.
@@ -200,6 +203,7 @@ class TrainConfig:
     member_label_noise: float = 0.0
     protocol: Protocol = Protocol.TRAJECTORY
     plan: str = "auto"
+    precision: str = AUTO_PRECISION
     pool_images: int = 0
     workers: int = 0
     checkpoint_extents: int = 1
@@ -261,7 +265,7 @@ class TrainConfig:
         _ = self.architecture_options  # which checks itself
         _check_at_least("batch_size", self.batch_size, 1)
         _check_at_least("evaluation_batch_size", self.evaluation_batch_size, 1)
-        parse_plan_request(self.plan)
+        parse_plan_request(self.plan, self.precision)
         parse_augmentations(self.augmentation)
         parse_record(self.record)
         _check_at_least("pool_images", self.pool_images, 0)

@@ -54,6 +54,7 @@ def training_of(
         record=tuple(config.record),
         protocol=config.protocol,
         plan=config.plan,
+        precision=config.precision,
         evaluation_batch_size=config.evaluation_batch_size,
         pool_images=config.pool_images,
         workers=config.workers or num_cores(),

@@ -13,7 +13,7 @@ from ensemble_jax.networks.network import (
     variable_shapes,
 )
 from ensemble_jax.networks.nnx import nnx_network
-from ensemble_jax.networks.prepare import Sequences, prepared
+from ensemble_jax.networks.prepare import Sequences, prepared, rounding_products
 
 __all__ = [
     "ApplyFunction",
@@ -27,6 +27,7 @@ __all__ = [
     "linen_network",
     "nnx_network",
     "prepared",
+    "rounding_products",
     "scaled_dropout",
     "slow_layers",
     "variable_shapes",

@@ -41,6 +41,13 @@ _LAYERS = {
 
 # Those that all convolutions of `ops` compute; the fused ones sum in float32 whatever is asked.
 _DTYPES = ("float32", "bfloat16", "float16")
+# Other names that JAX has for precisions of products.
+_PRECISIONS = {
+    "high": lax.Precision.HIGH,
+    "tensorfloat32": lax.Precision.HIGH,
+    "highest": lax.Precision.HIGHEST,
+    "float32": lax.Precision.HIGHEST,
+}
 # Windows that overlap cost an array for each of their entries.
 _MOST_ENTRIES = 49
 
@@ -285,9 +292,10 @@ def _why_not_convolved(equation):
     if len(params["window_strides"]) not in (1, 2):
         return f"over {len(params['window_strides'])} axes"
     # A precision that is set for all of JAX holds for the products made here, too.
-    asked = set(params["precision"] or ()) - {lax.Precision.DEFAULT}
     everywhere = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
-    return f"in precision {asked.pop()}" if asked and not everywhere else ""
+    of_all = _PRECISIONS.get(everywhere, lax.Precision.DEFAULT)
+    asked = set(params["precision"] or ()) - {lax.Precision.DEFAULT, of_all}
+    return f"in precision {asked.pop()}" if asked else ""
 
 
 def _why_not_pooled(equation):

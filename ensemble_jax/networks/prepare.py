@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ensemble_jax.networks.network import Network, Variables
+from ensemble_jax.numerics import products_in
 from ensemble_jax.options import Precision
 
 
@@ -27,6 +28,7 @@ def prepared(
     std: Float[np.ndarray, ...] | float = 1.0,
     word_vectors: Float[np.ndarray, "V D"] | None = None,
     precision: Precision = Precision.FLOAT32,
+    platform: str | None = None,
 ) -> Network:
     """The same network for raw inputs: uint8, float32, or int32 for the numbers of words.
 
@@ -39,13 +41,17 @@ def prepared(
             not trained, and become a constant of the compiled programs, of which all members share
             one: 20,000 words of 300 numbers (24 MB) add half a second to each compilation, 400,000
             add 12 s and three times their memory. So give those of the data set's own words alone.
-        precision: what layers compute in. Parameters and their gradients, the state and the outputs
-            are float32 either way.
+        precision: how products are rounded; see `Precision`. Parameters and their gradients, the
+            state and the outputs are float32 in any case.
+        platform: the kind of device, such as 'tpu'; by default that of JAX's default device.
 
     Raises:
         ValueError: when it is traced, if the network's outputs are not of the shape `[B, K]`.
     """
-    dtype = jnp.dtype(precision.value)
+    # A TPU's compiler rounds what it multiplies, and has no other operations in bfloat16.
+    rounds_products = (platform or jax.default_backend()) == "tpu"
+    halved = precision is Precision.BFLOAT16 and not rounds_products
+    dtype = jnp.dtype(jnp.bfloat16 if halved else jnp.float32)
 
     def prepare(inputs):
         if word_vectors is not None:
@@ -76,3 +82,11 @@ def prepared(
         return outputs.astype(jnp.float32), state
 
     return Network(init, apply)
+
+
+def rounding_products(network: Network, precision: Precision) -> Network:
+    """The same network with its products computed in this precision, forward.
+
+    Gradients are traced later, by whoever asks for them.
+    """
+    return Network(products_in(precision)(network.init), products_in(precision)(network.apply))

@@ -12,7 +12,7 @@ from ensemble_jax.planning.choice import (
     convolves,
     default_plan,
 )
-from ensemble_jax.planning.memory import free_bytes
+from ensemble_jax.planning.memory import free_bytes, lack_of_memory
 from ensemble_jax.planning.trial import PlanningTask, Trial, Trials, try_plan
 from ensemble_jax.planning.turns import take_turns
 
@@ -31,6 +31,7 @@ __all__ = [
     "convolves",
     "default_plan",
     "free_bytes",
+    "lack_of_memory",
     "take_turns",
     "try_plan",
 ]

@@ -11,14 +11,31 @@ import jax
 
 from ensemble_jax.networks import Network, variable_shapes
 from ensemble_jax.ops import why_unavailable
-from ensemble_jax.options import ConvolutionAlgorithm
+from ensemble_jax.options import ConvolutionAlgorithm, Precision
 from ensemble_jax.plan import Plan, PlanRequest
 from ensemble_jax.planning.trial import Trial
 
+# In the order in which they are tried.
+_OF_CPU = (
+    ConvolutionAlgorithm.FUSED,
+    ConvolutionAlgorithm.DIRECT,
+    ConvolutionAlgorithm.WINOGRAD,
+    ConvolutionAlgorithm.PATCHES,
+)
+_OF_ACCELERATOR = (
+    ConvolutionAlgorithm.XLA,
+    ConvolutionAlgorithm.DIRECT,
+    ConvolutionAlgorithm.WINOGRAD,
+    ConvolutionAlgorithm.PATCHES,
+)
 # What is not clearly faster is noise.
 _GAIN = 1.03
 _CHUNKS = (1, 4, 16, 64, 256)
 _CACHED_IMAGES = (10, 20, 50)
+# At once on an accelerator, where there are dense layers alone: by the estimates for a TPU v5e.
+_DENSE_MEMBERS = 10
+# Those for which a device's products are made; all others are GPUs.
+_PRECISIONS = {"cpu": Precision.FLOAT32, "tpu": Precision.BFLOAT16}
 
 
 class Tried(NamedTuple):
@@ -54,19 +71,34 @@ class PlanChoice(NamedTuple):
     tried: tuple[Tried, ...] = ()
 
 
-def default_plan(num_members: int, devices: Sequence[Any]) -> Plan:
-    """What is known to be good by the kind of device, without measuring.
+def default_plan(num_members: int, devices: Sequence[Any], *, dense: bool = False) -> Plan:
+    """What is good by the kind of device, without measuring here.
 
-    A GPU or TPU wants all members at once. A CPU core wants one member, whose activations stay in
-    its cache.
+    For a CPU by what was measured: a core wants one member, whose activations stay in its cache.
+    For a TPU by what its compiler estimates (`benchmarks/results/tpu_v5e`): with convolutions one
+    member as well, whose activations then stay in on-chip memory, and XLA's own convolutions. On a
+    GPU nothing was measured: XLA's convolutions are the only ones whose compilation is known not
+    to end the process.
+
+    Args:
+        num_members: N.
+        devices: that the members may be spread over.
+        dense: whether the network has dense layers alone, whose products are small for one member.
     """
     platform = devices[0].platform
-    members_per_call = 1 if platform == "cpu" else 0
-    num_devices = min(num_members, len(devices))
-    return Plan(num_devices, members_per_call, _default_algorithm(platform), microbatches=1)
+    members_per_call = _DENSE_MEMBERS if dense and platform != "cpu" else 1
+    return Plan(
+        min(num_members, len(devices)),
+        members_per_call,
+        _default_algorithm(platform),
+        microbatches=1,
+        precision=_PRECISIONS.get(platform, Precision.TENSORFLOAT32),
+    )
 
 
 def _default_algorithm(platform):
+    if platform != "cpu":
+        return ConvolutionAlgorithm.XLA
     preferred = ConvolutionAlgorithm.FUSED, ConvolutionAlgorithm.WINOGRAD
     return next(a for a in preferred if why_unavailable(a, platform) is None)
 
@@ -98,7 +130,7 @@ def _have_kernels(variables):
 
 
 def alternatives_for(network: Network, batch: jax.ShapeDtypeStruct, platform: str) -> Alternatives:
-    """What is worth trying, by what has been measured.
+    """What is worth trying, by what has been measured, or estimated by a TPU's compiler.
 
     On a CPU, XLA's own gradients in a loop are slower than the others by far, and of these those
     come first that gain most. The activations of a few images stay in a CPU's caches
@@ -110,10 +142,8 @@ def alternatives_for(network: Network, batch: jax.ShapeDtypeStruct, platform: st
     if not _have_kernels(variables):
         return Alternatives((), ())
     on_cpu = platform == "cpu"
-    algorithms = available_algorithms(platform)
-    if on_cpu:
-        algorithms.remove(ConvolutionAlgorithm.XLA)
-        algorithms.reverse()
+    available = available_algorithms(platform)
+    algorithms = [a for a in (_OF_CPU if on_cpu else _OF_ACCELERATOR) if a in available]
     if not on_cpu or variables.state:
         return Alternatives(algorithms, ())
     divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
@@ -238,9 +268,9 @@ def _reason(best: Tried, tried: Sequence[Tried], stopped: bool) -> str:
 
 
 def _describe_lack(least: Tried) -> str:
-    needed, usable = least.trial.needed_bytes / 1e9, least.trial.usable_bytes / 1e9
+    needed, usable, _, refusal = least.trial
+    told = refusal or f"{needed / 1e9:.2f} GB are needed and {usable / 1e9:.2f} GB usable"
     return (
-        f"the collection does not fit into memory: {needed:.2f} GB are needed and {usable:.2f} GB "
-        f"usable with {least.plan}; fewer members, fewer members_per_call or a smaller batch_size "
-        f"may fit"
+        f"the collection does not fit into memory: {told} with {least.plan}; fewer members, fewer "
+        f"members_per_call or a smaller batch_size may fit"
     )

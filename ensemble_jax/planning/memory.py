@@ -10,6 +10,17 @@ import jax
 
 from ensemble_jax.collection import Lifted, Placement
 
+PUBLISHED_BYTES = {
+    "TPU v4": 32 * 2**30,
+    "TPU v5 lite": 16 * 2**30,
+    "TPU v5p": 95 * 2**30,
+    "TPU v5": 95 * 2**30,
+    "TPU v6 lite": 32 * 2**30,
+}
+"""Memory of accelerators by JAX's `device_kind` (Google Cloud, TPU system architecture)."""
+LEAST_BYTES = 8 * 2**30
+"""Less than any accelerator has that is made for training."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 # Version 2, then version 1: the limit of a container and what it uses of it.
 _CGROUP_FILES = (
@@ -65,15 +76,17 @@ class CollectionMemory(NamedTuple):
 def free_bytes(device: Any) -> int:
     """What may still be allocated on a device; for a CPU, what the machine or container has left.
 
-    All CPU devices share that memory.
+    All CPU devices share that memory. An accelerator that does not say what it has is taken to have
+    what is published of its kind, or, of an unknown kind, `LEAST_BYTES`.
 
     Args:
         device: a `jax.Device`, which is a variable that no type checker takes.
     """
-    stats = device.memory_stats()
-    if stats is not None and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    return min([_free_in_machine(), *_free_in_container()])
+    if device.platform == "cpu":
+        return min([_free_in_machine(), *_free_in_container()])
+    stats = device.memory_stats() or {}
+    published = PUBLISHED_BYTES.get(device.device_kind, LEAST_BYTES)
+    return stats.get("bytes_limit", published) - stats.get("bytes_in_use", 0)
 
 
 def program_bytes(compiled: Lifted | jax.stages.Compiled) -> int:
@@ -83,6 +96,15 @@ def program_bytes(compiled: Lifted | jax.stages.Compiled) -> int:
         return 0
     aliased = analysis.alias_size_in_bytes
     return analysis.temp_size_in_bytes + analysis.output_size_in_bytes - aliased
+
+
+def lack_of_memory(error: BaseException) -> str | None:
+    """What an error says in its first line, if it says that memory lacks; None otherwise."""
+    # Of the host's memory XLA says INTERNAL, and NumPy raises its own.
+    of_memory = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "Ran out of memory")
+    if isinstance(error, MemoryError) or any(words in str(error) for words in of_memory):
+        return (str(error) or type(error).__name__).splitlines()[0]
+    return None
 
 
 def _free_in_machine() -> int:

@@ -17,7 +17,7 @@ from ensemble_jax.feeding import bytes_on_device, choose_pool_images
 from ensemble_jax.machine import user_cache
 from ensemble_jax.networks import Network, variable_shapes
 from ensemble_jax.ops import why_unavailable
-from ensemble_jax.options import ConvolutionAlgorithm, Protocol
+from ensemble_jax.options import ConvolutionAlgorithm, Precision, Protocol
 from ensemble_jax.plan import Plan, PlanRequest, parse_plan_request, replaced_entries
 from ensemble_jax.planning import (
     PlanCache,
@@ -31,6 +31,7 @@ from ensemble_jax.planning import (
     convolves,
     default_plan,
     free_bytes,
+    lack_of_memory,
 )
 from ensemble_jax.runs import library_versions
 from ensemble_jax.training import Member, images_per_epoch
@@ -64,14 +65,18 @@ def check_plan_request(training: Training) -> None:
         ValueError: if it cannot.
     """
     devices = jax.local_devices()
-    plan = parse_plan_request(training.plan).apply(default_plan(1, devices))
+    request = parse_plan_request(training.plan, training.precision)
+    plan = request.apply(default_plan(1, devices))
+    platform = devices[0].platform
+    if plan.precision is Precision.TENSORFLOAT32 and platform == "cpu":
+        raise ValueError("precision must be auto, float32 or bfloat16 on a CPU, got tensorfloat32")
     if plan.num_devices > len(devices):
         raise ValueError(
             f"num_devices of the plan must be at most {len(devices)}, the devices of this process, "
             f"got {plan.num_devices}"
         )
     algorithm = plan.convolution
-    if reason := why_unavailable(algorithm, devices[0].platform):
+    if reason := why_unavailable(algorithm, platform):
         raise ValueError(f"convolution of the plan cannot be {algorithm.value} here: {reason}")
 
 
@@ -105,13 +110,14 @@ def plan_training(
     """
     devices = jax.local_devices()
     num_members = len(members.seed)
-    request = parse_plan_request(training.plan)
+    request = parse_plan_request(training.plan, training.precision)
     pool_images = choose_pool_images(training, dataset, members, devices)
+    batch = batch_shape(training, dataset)
+    dense = dataset.word_vectors is None and not convolves(kit.member_network(None), batch)
     first = dataclasses.replace(
-        request.apply(default_plan(num_members, devices)), pool_images=pool_images
+        request.apply(default_plan(num_members, devices, dense=dense)), pool_images=pool_images
     )
     network = kit.member_network(None, first.precision)
-    batch = batch_shape(training, dataset)
     if told := lack_of_fused(network, batch, request, first, devices[0].platform):
         print(told, flush=True)
     if not request.leaves_a_choice:
@@ -169,9 +175,7 @@ def told_if_out_of_memory(plan: Plan, training: Training) -> Iterator[None]:
     try:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        # Of the host's memory XLA says INTERNAL, and NumPy raises its own.
-        of_memory = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
-        if not isinstance(error, MemoryError) and not any(x in str(error) for x in of_memory):
+        if (told := lack_of_memory(error)) is None:
             raise
         fewer = "all" if plan.members_per_call == 0 else plan.members_per_call
         raise ValueError(
@@ -180,7 +184,7 @@ def told_if_out_of_memory(plan: Plan, training: Training) -> Iterator[None]:
             f"microbatches (now {plan.microbatches}), as in --config.plan=members_per_call=1,"
             f"microbatches=2, and with a smaller --config.evaluation_batch_size (now "
             f"{training.evaluation_batch_size}); a run keeps its plan, so in another --workdir. "
-            f"{(str(error) or 'MemoryError').splitlines()[0]}"
+            f"{told}"
         ) from error
 
 

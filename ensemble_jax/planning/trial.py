@@ -16,7 +16,12 @@ from ensemble_jax.data.stored import Inputs, read_inputs
 from ensemble_jax.ops import CONVOLUTIONS, Convolution
 from ensemble_jax.options import Precision
 from ensemble_jax.plan import Plan
-from ensemble_jax.planning.memory import CollectionMemory, free_bytes, program_bytes
+from ensemble_jax.planning.memory import (
+    CollectionMemory,
+    free_bytes,
+    lack_of_memory,
+    program_bytes,
+)
 from ensemble_jax.planning.turns import take_turns
 from ensemble_jax.training import (
     CollectionTraining,
@@ -81,16 +86,19 @@ class Trial(NamedTuple):
             these share the memory, as CPU devices do.
         usable_bytes: what of that there is.
         images_per_second: of all N members together; 0 where they do not fit.
+        refusal: what the compiler or the device said that has no room for it, or how the compiler
+            ended; empty where neither was asked for too much.
     """
 
     needed_bytes: int
     usable_bytes: int
     images_per_second: float
+    refusal: str = ""
 
     @property
     def fits(self) -> bool:
-        """Whether the memory is enough."""
-        return self.needed_bytes <= self.usable_bytes
+        """Whether it can be compiled and the memory is enough."""
+        return not self.refusal and self.needed_bytes <= self.usable_bytes
 
 
 def try_plan(plan: Plan, task: PlanningTask) -> Trial:
@@ -119,11 +127,17 @@ class Trials:
         self._speed_of_first = 0.0
 
     def __call__(self, plan: Plan) -> Trial:
-        """Try a plan."""
-        compiled = _compile(plan, self._task)
-        if compiled.needed_bytes > self._usable_bytes:
-            return Trial(compiled.needed_bytes, self._usable_bytes, 0.0)
-        return Trial(compiled.needed_bytes, self._usable_bytes, self._speed_of(compiled))
+        """Try a plan. What a compiler or a device refuses for want of memory does not fit."""
+        needed = 0
+        try:
+            compiled = _compile(plan, self._task)
+            needed = compiled.needed_bytes
+            fits = needed <= self._usable_bytes
+            return Trial(needed, self._usable_bytes, self._speed_of(compiled) if fits else 0.0)
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if (refusal := lack_of_memory(error)) is None:
+                raise
+            return Trial(needed, self._usable_bytes, 0.0, refusal)
 
     def _speed_of(self, compiled):
         first = self._first

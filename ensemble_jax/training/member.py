@@ -14,10 +14,11 @@ from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 from ensemble_jax.hyperparameters import Hyperparameters, Scalar
 from ensemble_jax.losses import Loss, loss_of_member
 from ensemble_jax.networks import Network, Variables, scaled_dropout
+from ensemble_jax.numerics import products_in
 from ensemble_jax.ops import Augment, fast_key
 from ensemble_jax.ops.random import with_first_row
 from ensemble_jax.optimizers import OptimizerFactory
-from ensemble_jax.options import Source
+from ensemble_jax.options import Precision, Source
 from ensemble_jax.pool_feed import Pool
 from ensemble_jax.training.keys import SourceIds, member_key
 
@@ -99,6 +100,7 @@ class Recipe(NamedTuple):
         microbatches: in how many equal parts a batch goes through the network, one after another,
             which saves memory. The last step of an epoch, if it has fewer examples, has one.
         augment: changes the images of a batch before it is trained on; None for nothing.
+        precision: how products are rounded, those of gradients and of the optimizer included.
     """
 
     network: Network
@@ -109,6 +111,7 @@ class Recipe(NamedTuple):
     steps_per_epoch: int
     microbatches: int = 1
     augment: Augment | None = None
+    precision: Precision = Precision.FLOAT32
 
     def hyperparameters(self, member: Member) -> Hyperparameters:
         """What the optimizer and the loss of a member read."""
@@ -137,6 +140,7 @@ def make_member_training(recipe: Recipe) -> MemberTraining:
         rule = recipe.optimizer(recipe.hyperparameters(member))
         return MemberState(variables, rule.init(variables.params), jnp.int32(NOT_DIVERGED))
 
+    @products_in(recipe.precision)
     def epoch(state, member, epoch, examples):
         keys = _epoch_keys(member, epoch)
         order = _order(keys.order, member, examples)

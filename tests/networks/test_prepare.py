@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from ensemble_jax.networks import Network, Sequences, Variables, as_network, prepared
+from ensemble_jax.networks import (
+    Network,
+    Sequences,
+    Variables,
+    as_network,
+    prepared,
+    rounding_products,
+)
 from ensemble_jax.options import Precision
 
 KEY = jax.random.key(1)
@@ -92,7 +99,8 @@ def test_what_is_prepared_is_what_the_network_computes(train):
 
 def test_bfloat16_is_float32_with_fewer_digits():
     inputs = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
-    networks = [prepared(as_network(Net()), precision=precision) for precision in Precision]
+    precisions = Precision.FLOAT32, Precision.BFLOAT16
+    networks = [prepared(as_network(Net()), precision=precision) for precision in precisions]
     variables = networks[0].init(KEY, inputs)
     exact, rounded = (
         network.apply(variables, inputs, key=None, train=False)[0] for network in networks
@@ -100,6 +108,28 @@ def test_bfloat16_is_float32_with_fewer_digits():
     assert rounded.dtype == jnp.float32
     np.testing.assert_allclose(rounded, exact, rtol=0, atol=0.05)
     assert np.abs(rounded - exact).max() > 1e-4
+
+
+def test_a_tpu_rounds_what_it_multiplies_and_nothing_else():
+    inputs = np.ones((2, 4), np.float32)
+    assert see(inputs, precision=Precision.BFLOAT16, platform="tpu").dtype == jnp.float32
+    assert see(inputs, precision=Precision.BFLOAT16, platform="gpu").dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [
+        (Precision.FLOAT32, "HIGHEST"),
+        (Precision.TENSORFLOAT32, "HIGH,"),
+        (Precision.BFLOAT16, "DEFAULT"),
+    ],
+)
+def test_products_are_in_the_precision_asked_for(precision, expected):
+    network = rounding_products(as_network(Net()), precision)
+    inputs = np.zeros((5, 4), np.float32)
+    variables = network.init(KEY, inputs)
+    jaxpr = jax.make_jaxpr(partial(network.apply, key=None, train=False))(variables, inputs)
+    assert str(jaxpr).count(f"Precision.{expected}") or str(jaxpr).count(expected) >= 2
 
 
 def test_bfloat16_is_what_layers_multiply_and_nothing_else():

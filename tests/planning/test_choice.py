@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
-from ensemble_jax.options import ConvolutionAlgorithm, Model
+from ensemble_jax.options import ConvolutionAlgorithm, Model, Precision
 from ensemble_jax.plan import Plan, parse_plan_request
 from ensemble_jax.planning import (
     Alternatives,
@@ -30,6 +31,7 @@ ON_CPU = [
     WINOGRAD,
     PATCHES,
 ]
+ON_GPU = [ConvolutionAlgorithm.XLA, *ON_CPU[1:]]
 FIRST = Plan(2, 1, WINOGRAD, microbatches=1)
 
 
@@ -62,10 +64,6 @@ def chunks(choice):
     return [tried.plan.members_per_call for tried in choice.tried]
 
 
-class Accelerator:
-    platform = "gpu"
-
-
 @pytest.fixture
 def with_a_compiler(monkeypatch):
     monkeypatch.setattr(
@@ -85,12 +83,21 @@ def without_a_compiler(monkeypatch):
 def test_the_default_is_by_kind_of_device(without_a_compiler):
     assert default_plan(20, jax.devices()[:4]) == Plan(4, 1, WINOGRAD, 1)
     assert default_plan(3, jax.devices()[:4]) == Plan(3, 1, WINOGRAD, 1)
-    assert default_plan(20, [Accelerator()]) == Plan(1, 0, WINOGRAD, 1)
+
+
+@pytest.mark.parametrize(
+    ("platform", "precision"), [("gpu", Precision.TENSORFLOAT32), ("tpu", Precision.BFLOAT16)]
+)
+def test_an_accelerator_computes_few_members_at_once_by_xla(platform, precision):
+    """All of them, by Winograd's convolutions, would take a TPU fifteen times as long."""
+    devices = [SimpleNamespace(platform=platform)] * 2
+    assert default_plan(20, devices) == Plan(2, 1, ConvolutionAlgorithm.XLA, 1, precision)
+    assert default_plan(20, devices, dense=True).members_per_call == 10
+    assert default_plan(20, jax.devices()[:1], dense=True).members_per_call == 1
 
 
 def test_the_default_of_a_cpu_with_a_compiler_is_fused(with_a_compiler):
     assert default_plan(20, jax.devices()[:4]) == Plan(4, 1, FUSED, 1)
-    assert default_plan(20, [Accelerator()]) == Plan(1, 0, WINOGRAD, 1)
 
 
 def test_what_a_machine_lacks_is_replaced(without_a_compiler):
@@ -111,7 +118,7 @@ def test_what_a_machine_has_is_left(with_a_compiler):
         (Model.SMALL_ST_VGG, 50, "cpu", ON_CPU, [5, 1]),
         (Model.SMALL_ST_VGG, 17, "cpu", ON_CPU, [17, 1]),
         (Model.SMALL_ST_VGG, 23, "cpu", ON_CPU, [23, 1]),
-        (Model.SMALL_ST_VGG, 100, "gpu", [a for a in ConvolutionAlgorithm if a is not FUSED], []),
+        (Model.SMALL_ST_VGG, 100, "gpu", ON_GPU, []),
     ],
 )
 def test_alternatives(

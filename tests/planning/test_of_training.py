@@ -46,6 +46,12 @@ def test_another_error_of_the_device_is_its_own():
     assert raised.value is error
 
 
+def test_a_cpu_has_no_tensorfloat32():
+    check_plan_request(TrainConfig(precision="bfloat16"))
+    with pytest.raises(ValueError, match=r"^precision must be auto, float32 or bfloat16 on a CPU"):
+        check_plan_request(TrainConfig(precision="tensorfloat32"))
+
+
 @pytest.fixture
 def without_a_compiler(monkeypatch):
     def why_unavailable(algorithm, platform):

@@ -120,9 +120,44 @@ def test_a_container_has_what_it_is_allowed(tmp_path, monkeypatch):
 
 
 def test_an_accelerator_has_what_it_says():
-    class Accelerator:
-        @staticmethod
-        def memory_stats():
-            return {"bytes_limit": 100, "bytes_in_use": 30}
+    assert memory.free_bytes(accelerator({"bytes_limit": 100, "bytes_in_use": 30})) == 70
 
-    assert memory.free_bytes(Accelerator()) == 70
+
+@pytest.mark.parametrize(
+    ("stats", "kind", "expected"),
+    [
+        (None, "TPU v5 lite", 16 * 2**30),
+        ({"bytes_in_use": 30}, "TPU v5 lite", 16 * 2**30 - 30),
+        (None, "another", memory.LEAST_BYTES),
+    ],
+)
+def test_an_accelerator_without_a_limit_never_has_the_memory_of_the_host(stats, kind, expected):
+    assert memory.free_bytes(accelerator(stats, kind)) == expected
+
+
+def accelerator(stats, kind="of no matter"):
+    return SimpleNamespace(platform="gpu", device_kind=kind, memory_stats=lambda: stats)
+
+
+HBM = "RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm."
+
+
+@pytest.mark.parametrize("where", ["_compile", "_Timed"])
+def test_what_a_compiler_or_a_device_refuses_does_not_fit(task, where, monkeypatch):
+    def refuse(*args):
+        raise jax.errors.JaxRuntimeError(f"{HBM}\nUsed 17.32G of 15.75G hbm.")
+
+    monkeypatch.setattr(trial, where, refuse)
+    found = try_plan(plan(1, 0), task)
+    assert not found.fits
+    assert found.refusal == HBM
+    assert found.images_per_second == 0
+
+
+def test_another_error_of_the_compiler_is_its_own(task, monkeypatch):
+    def fail(*args):
+        raise jax.errors.JaxRuntimeError("INTERNAL: a bit has flipped")
+
+    monkeypatch.setattr(trial, "_compile", fail)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="a bit has flipped"):
+        try_plan(plan(1, 0), task)
