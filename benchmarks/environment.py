@@ -16,7 +16,7 @@ from ensemble_jax.runs.manifest import command_line, library_versions
 ROOT = Path(__file__).parent.parent
 """The checkout that is measured."""
 
-_MORE_LIBRARIES = ("torch", "scipy")
+_MORE_LIBRARIES = ("torch", "scipy", "libtpu")
 # Prefixes of what changes how fast the libraries are.
 _VARIABLES = ("CC", "JAX_", "XLA_", "OMP_", "MKL_", "OPENBLAS_", "GLIBC_", "LD_PRELOAD", "CUDA_")
 

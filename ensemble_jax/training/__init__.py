@@ -4,6 +4,7 @@ from ensemble_jax.training.checkpoints import Checkpoints
 from ensemble_jax.training.collection_training import (
     CollectionTraining,
     images_per_epoch,
+    lower_epoch,
     place_examples,
 )
 from ensemble_jax.training.keys import SourceIds, independent_seeds
@@ -33,6 +34,7 @@ __all__ = [
     "SourceIds",
     "images_per_epoch",
     "independent_seeds",
+    "lower_epoch",
     "make_member_training",
     "place_examples",
     "train_loop",
