@@ -12,10 +12,6 @@ from pathlib import Path
 
 from absl import flags
 
-from ensemble_jax.report.comparison import check_comparable, compare
-from ensemble_jax.runs import load_run
-from ensemble_jax.runs.files import make_folder
-
 FLAGS = flags.FLAGS
 
 
@@ -28,6 +24,11 @@ def define_options() -> None:
 
 def main() -> None:
     """Compare two runs."""
+    # Matplotlib and SciPy load slowly: help and what is wrong on the command line come before.
+    from ensemble_jax.report.comparison import check_comparable, compare
+    from ensemble_jax.runs import load_run
+    from ensemble_jax.runs.files import make_folder
+
     runs = load_run(FLAGS.first), load_run(FLAGS.second)
     check_comparable(*runs)
     directory = make_folder("--output", Path(FLAGS.output))
