@@ -7,7 +7,6 @@ import io
 import json
 import time
 import zlib
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +59,7 @@ def read(made):
 
 def dequantised(facts, arrays, name, kind="values"):
     bounds = next(score for score in facts["scores"] if score["name"] == name)[kind]
-    steps = arrays[f"{kind}_{name}"]
+    steps = arrays[f"{kind}_{name}#0"]
     values = bounds["low"] + steps * (bounds["high"] - bounds["low"]) / 65534
     return np.where(steps == 65535, np.nan, values)
 
@@ -75,14 +74,6 @@ def test_histories_are_what_loops_over_members_say(run, predictions, histories):
         np.testing.assert_allclose(
             found.accessibility_error, of_members.std(axis=0, ddof=1) / np.sqrt(N), rtol=1e-5
         )
-        for example in range(len(labels)):
-            first, forgotten = 0.0, 0
-            for member in range(N):
-                history = right[:, member, example]
-                first += EXTENTS[history.argmax()] if history.any() else EXTENTS[-1]
-                forgotten += sum(before > after for before, after in pairwise(history))
-            assert found.first_learned[example] == pytest.approx(first / N)
-            assert found.forgotten[example] == pytest.approx(forgotten / N)
     noise = histories["noise"]
     assert noise.of_labels is None
     np.testing.assert_allclose(noise.consensus, consensus_score(predictions["noise"], K))
@@ -112,7 +103,7 @@ def test_a_vote_margin_by_hand(write_run, tmp_path):
 def test_arrays_are_those_of_the_run(run, predictions, histories):
     facts, arrays = read(make_explorer(run, histories, Material(None, "not here")))
     assert facts["remark"] == "not here"
-    assert facts["extents"] == list(EXTENTS)
+    assert facts["extents"] == facts["runs"][0]["extents"] == list(EXTENTS)
     assert [(of["name"], of["size"], of["labelled"]) for of in facts["sets"]] == [
         ("train", 5, True),
         ("test", 3, True),
@@ -123,10 +114,10 @@ def test_arrays_are_those_of_the_run(run, predictions, histories):
     assert arrays["labels"].tolist() == [0, 1, 2, 0, 1, 0, 1, 2, K, K]
     shape = (len(EXTENTS), -1)
     together = np.concatenate([predictions[name] for name in ("train", "test", "noise")], axis=2)
-    consensus = arrays["votes"].reshape(shape) / N
+    consensus = arrays["votes#0"].reshape(shape) / N
     np.testing.assert_allclose(consensus, consensus_score(together, K))
     right = together == arrays["labels"]
-    np.testing.assert_array_equal(arrays["correct"].reshape(shape)[:, :8], right.sum(1)[:, :8])
+    np.testing.assert_array_equal(arrays["correct#0"].reshape(shape)[:, :8], right.sum(1)[:, :8])
     accessibility = dequantised(facts, arrays, "accessibility")
     np.testing.assert_allclose(accessibility[:8], accessibility_score(right)[:8], atol=1e-5)
     assert np.isnan(accessibility[8:]).all()
@@ -143,7 +134,7 @@ def test_scores_are_read_through_one_function(run, histories, monkeypatch):
     facts, arrays = read(make_explorer(run, histories, Material(None)))
     (score,) = facts["scores"]
     assert score == {
-        "name": "own", "title": "a title", "meaning": "a meaning", "values": {"low": 0, "high": 2}
+        "run": 0, "name": "own", "title": "a title", "meaning": "a meaning", "values": {"low": 0, "high": 2}
     }  # fmt: skip
     np.testing.assert_allclose(dequantised(facts, arrays, "own")[:5], np.arange(5) / 2, atol=1e-4)
 
@@ -234,7 +225,7 @@ def test_too_many_examples_and_extents_are_left_out_and_told(run, histories, mon
         "2 of 3 extents are here."
     )
     assert sum(of["size"] for of in facts["sets"]) == len(facts["ids"]) == 6
-    assert len(arrays["votes"]) == 12
+    assert len(arrays["votes#0"]) == 12
     start = 0
     for of in facts["sets"]:
         for example in range(start, start + of["size"]):
@@ -307,7 +298,7 @@ def large_run(run, sizes, num_members, num_extents, num_classes):
             np.where(right, labels, others),
             np.where(right, correct, of_other),
             LastVotes(top, np.sort(rng.integers(0, 25, top.shape))[:, ::-1], rng.random(size)),
-            OfLabels(correct, np.zeros((num_extents, num_members)), *rng.random((3, size))),
+            OfLabels(correct, np.zeros((num_extents, num_members)), rng.random(size)),
         )
 
     labels = {name: rng.integers(0, num_classes, size) for name, size in sizes.items()}
