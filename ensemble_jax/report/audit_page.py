@@ -78,8 +78,8 @@ def _make_explorer(run: Run, found: LabelIssues, data: Dataset | None) -> Explor
     issues = list(Issue)
     suspects = [issues.index(issue) for issue in found.issues]
     properties = [
-        ExampleProperty("issue", "issue", [issue.value for issue in issues], np.asarray(suspects)),
         ExampleProperty("suggested_label", "suggested label", run.class_names, found.suggested),
+        ExampleProperty("issue", "issue", [issue.value for issue in issues], np.asarray(suspects)),
     ]
     material = Material(data) if data is not None else Material(None, _NO_DATA)
     details = {_TRAIN: Details([score], properties)}

@@ -76,6 +76,8 @@
     return values;
   }
 
+  const properties = new Map(facts.properties.map((of) => [of.name, of]));
+
   // A column of numbers: `at` gives its values at an extent, `moves` says whether they differ. Its
   // key is the name of the score and the number of the run.
   const columns = new Map();
@@ -118,6 +120,12 @@
     }
   }
   if (numRuns > 1) Object.assign(state, { x: "accessibility#0", y: "accessibility#1", colour: "both" });
+  if (facts.begin) {
+    const of = `${facts.begin}#0`;
+    Object.assign(state, { x: of, y: "accessibility#0", histogram: of });
+    if (properties.size) state.colour = [...properties.keys()].at(-1);
+    state.set = facts.sets.findIndex((set) => set.name === "train");
+  }
   if (!columns.has(state.sort)) state.sort = "consensus#0";
   if (!facts.sets.some((set) => set.labelled)) Object.assign(state, { y: "vote_entropy#0", histogram: "consensus#0" });
 
@@ -164,7 +172,6 @@
       : columns.get(name).at(Number(extent));
     return order.sort((a, b) => rank(values[a]) - rank(values[b]) || a - b);
   });
-  const properties = new Map(facts.properties.map((of) => [of.name, of]));
   const searched = facts.ids.map((id) => String(id).toLowerCase());
   const rank = (value) => (Number.isNaN(value) ? 1e30 : value);
 
@@ -842,7 +849,7 @@
       for (const [key] of listed) {
         if (columns.has(key)) row.append(element("td", { class: "x-number" }, number(valuesOf(key)[i])));
       }
-      row.addEventListener("click", () => look(i));
+      row.addEventListener("click", () => lookFromList(i));
       return row;
     }));
     showPager(ROWS, rows.length);
@@ -860,7 +867,11 @@
       const label = className(arrays.labels[i]), taken = className(atExtent("predicted")[i]);
       button.append(element("span", {}, label || facts.sets[setOf[i]].name));
       if (label !== taken) button.append(element("span", { class: "x-differs" }, `vote: ${taken}`));
-      button.addEventListener("click", () => look(i));
+      for (const of of facts.properties.filter(({ names }) => names.length !== numClasses)) {
+        const name = property(of, i);
+        if (name && name !== of.names[0]) button.append(element("span", {}, name));
+      }
+      button.addEventListener("click", () => lookFromList(i));
       return element("li", {}, button);
     }));
     showPager(size, cards.length);
@@ -877,6 +888,7 @@
   const showList = () => {
     $("table").hidden = state.tab !== "table";
     $("cards").hidden = state.tab !== "cards";
+    $("everything").parentElement.hidden = state.tab !== "table";
     for (const tab of ["table", "cards"]) {
       $(`tab-${tab}`).setAttribute("aria-selected", String(state.tab === tab));
       $(`tab-${tab}`).tabIndex = state.tab === tab ? 0 : -1;
@@ -893,6 +905,13 @@
     soon(drawMap);
     showPoint();
     showList();
+  }
+
+  // Below the views, what was chosen would be shown out of sight.
+  function lookFromList(i) {
+    look(i);
+    const panel = $("point").parentElement, { top, bottom } = panel.getBoundingClientRect();
+    if (bottom < 160 || top > innerHeight - 160) panel.scrollIntoView({ block: "start" });
   }
 
   function showPoint() {
