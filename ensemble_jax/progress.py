@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Self, TextIO
+from typing import NamedTuple, Self, TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -19,14 +20,17 @@ from ensemble_jax.training import NOT_DIVERGED, Observer
 
 # Between two lines where there is no terminal, in seconds; what is measured is told at once.
 _PAUSE = 15
+# Between two moves within a pool, in seconds; quicker pools have none, and none ends by time alone.
+_STEP, _QUICK, _NEARLY_ALL = 1.0, 2.0, 0.95
 
 
 class TrainingProgress:
     """A bar over epochs with ETA; accuracy, its spread and bimodality are as of the last extent.
 
-    It moves within an epoch where this has several pools. So do the numbers of images and members
-    a second, of which one member counts for each epoch of one. Where there is no terminal there are
-    lines in place of the bar.
+    It moves with every pool of examples. Within a pool that takes more than two seconds it moves by
+    the time since the beginning, at the speed of the pool before: no device is asked, so that none
+    waits. Of members a second one counts for each epoch of one. Where there is no terminal there
+    are lines in place of the bar.
 
     Args:
         num_epochs: of the whole training, all collections of it together.
@@ -34,6 +38,7 @@ class TrainingProgress:
         member_ids: by which members that diverge are named.
         split_sizes: the number of examples M of each split.
         observer: is told of the same; None for nobody.
+        clock: in seconds.
     """
 
     def __init__(
@@ -43,12 +48,18 @@ class TrainingProgress:
         member_ids: Sequence[int],
         split_sizes: Mapping[str, int],
         observer: Observer | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._observer = observer
         self._member_ids = np.array(member_ids)
         self._split_sizes = split_sizes
         self._diverged = np.zeros(len(member_ids), bool)
         self._epochs_before = 0
+        self._clock = clock
+        self._underway: _Underway | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._move_by_time, name="progress", daemon=True)
         # Which tqdm itself reads when it is imported, and never again.
         hidden = os.environ.get(NO_BAR, "0") not in ("", "0")
         self._bar = (
@@ -69,14 +80,41 @@ class TrainingProgress:
         self._epochs_before = self._bar.n
         self._diverged[:] = False
 
+    def begun(self, epochs: float, seconds: float) -> None:
+        """A pool has begun, after which so many epochs are completed.
+
+        Args:
+            epochs: with the part of an epoch.
+            seconds: that it is expected to take; NaN where that is not known.
+        """
+        with self._lock:
+            before, end = self._bar.n, self._epochs_before + epochs
+            self._underway = _Underway(before, end, self._clock(), seconds)
+
     def moved(self, epochs: float) -> None:
         """Move the bar, also by a part of an epoch."""
+        with self._lock:
+            self._underway = None
+            self._move_to(self._epochs_before + epochs)
+
+    def move_by_time(self) -> None:
+        """Move the bar as far as it should be by now."""
+        with self._lock:
+            if self._underway is not None:
+                self._move_to(max(self._bar.n, self._underway.at(self._clock())))
+                self._bar.refresh()  # the time that has passed, too
+
+    def _move_to(self, epochs: float) -> None:
         # Two digits are as many as a bar shows.
-        self._bar.update(round(self._epochs_before + epochs, 2) - self._bar.n)
+        self._bar.update(round(epochs, 2) - self._bar.n)
+
+    def _move_by_time(self) -> None:
+        while not self._ended.wait(_STEP):
+            self.move_by_time()
 
     def epoch_done(self, epoch: int, losses: np.ndarray) -> None:
         """Move the bar to a whole number of epochs."""
-        self._bar.update(self._epochs_before + epoch - self._bar.n)
+        self.moved(epoch)
         if self._observer is not None:
             self._observer.epoch_done(epoch, losses)
 
@@ -97,9 +135,12 @@ class TrainingProgress:
             self._observer.extent_written(record)
 
     def __enter__(self) -> Self:
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
         self._bar.close()
 
     def _speed(self, images_per_second):
@@ -120,6 +161,22 @@ class TrainingProgress:
         return ", ".join(parts)
 
 
+class _Underway(NamedTuple):
+    """A pool that devices compute: epochs before and after it, its beginning, expected seconds."""
+
+    before: float
+    after: float
+    begun: float
+    seconds: float
+
+    def at(self, now: float) -> float:
+        """The epochs completed by now, if it goes as expected."""
+        if not self.seconds > _QUICK:
+            return self.before
+        share = min(_NEARLY_ALL, (now - self.begun) / self.seconds)
+        return self.before + share * (self.after - self.before)
+
+
 class _Lines:
     """What a bar is, in lines: for files, and for services that collect what is printed."""
 
@@ -136,6 +193,9 @@ class _Lines:
         self.n += epochs
         if epochs and self._clock() - self._written >= _PAUSE:
             self._tell()
+
+    def refresh(self) -> None:
+        """Lines stay as they are."""
 
     def set_postfix_str(self, told: str) -> None:
         """What is measured is told at once."""

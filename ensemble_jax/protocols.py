@@ -31,12 +31,16 @@ from ensemble_jax.training import (
 
 
 class Compiled(NamedTuple):
-    """The programs of a collection, and its members as arrays."""
+    """The programs of a collection, and its members as arrays.
+
+    `images_per_second` is how fast they are, as far as that is known before; else NaN.
+    """
 
     training: CollectionTraining
     evaluate: Callable[[MemberState], Evaluations]
     placement: Placement
     trained_on: TrainedOn
+    images_per_second: float = math.nan
 
 
 def train_by_protocol(
@@ -67,6 +71,7 @@ def _loop(compiled: Compiled, writer: RunWriter) -> Callable[..., Progress]:
         evaluate=compiled.evaluate,
         to_host=compiled.placement.gather,
         write=lambda record: _write(record, writer),
+        images_per_second=compiled.images_per_second,
     )
 
 
@@ -105,6 +110,7 @@ def _train_trajectory(
                 extents=missing,
                 observer=progress,
                 moved=progress.moved,
+                begun=progress.begun,
                 saving=saving,
                 stop_asked=lambda: deferral.asked,
             )
@@ -145,6 +151,7 @@ def _train_independent(
                 extents=[extent],
                 observer=progress,
                 moved=progress.moved,
+                begun=progress.begun,
                 stop_asked=lambda: deferral.asked,
             )
     deferral.raise_if_asked(f" with {len(writer.extents)} of {len(wanted)} collections finished")

@@ -362,7 +362,10 @@ def _train(
     def evaluate(state: MemberState) -> Evaluations:
         return Evaluations(splits(state.variables), probes(state.variables))
 
-    compiled = Compiled(collection, evaluate, placement, trained_on)
+    speed = choice.images_per_second
+    if resumed and len(known := load_run(workdir, own_part=True).train_images_per_second):
+        speed = known[-1]
+    compiled = Compiled(collection, evaluate, placement, trained_on, speed)
     sizes = {name: len(split) for name, split in dataset.splits.items()}
     train_by_protocol(compiled, training, writer, sizes)
 

@@ -1,7 +1,9 @@
 """What is told of a training, on a terminal and without one."""
 
 import io
+import math
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -38,7 +40,7 @@ def told(monkeypatch):
 
     def make(stream, completed=0):
         monkeypatch.setattr(sys, "stderr", stream)
-        return TrainingProgress(8, completed, [10, 11], {"train": 4}), now
+        return TrainingProgress(8, completed, [10, 11], {"train": 4}, clock=lambda: now[0]), now
 
     return make
 
@@ -86,6 +88,57 @@ def test_a_bar_moves_within_an_epoch(told):
         shown.epoch_done(1, np.zeros(2))
         assert shown._bar.n == 1
     assert "\r" in stream.getvalue()
+
+
+def test_a_long_pool_moves_the_bar_by_time(told):
+    stream = Terminal()
+    shown, now = told(stream)
+    shown.moved(2)
+    shown.begun(2.5, 10)
+    places = []
+    for seconds in (0, 2, 5, 9.9, 60):
+        now[0] = seconds
+        shown.move_by_time()
+        places.append(shown._bar.n)
+    # No pool ends by time alone.
+    assert places == [2, 2.1, 2.25, 2.48, 2.48]
+    shown.moved(2.5)
+    now[0] = 100
+    shown.move_by_time()
+    assert shown._bar.n == 2.5
+
+
+@pytest.mark.parametrize("seconds", [1.9, math.nan])
+def test_a_quick_pool_or_one_of_unknown_speed_does_not(told, seconds):
+    shown, now = told(Terminal())
+    shown.begun(1, seconds)
+    now[0] = 1.5
+    shown.move_by_time()
+    assert shown._bar.n == 0
+
+
+def test_without_a_terminal_a_long_pool_is_told_of(told):
+    stream = io.StringIO()
+    shown, now = told(stream)
+    shown.begun(1, 40)
+    for seconds in range(0, 41, 10):
+        now[0] = seconds
+        shown.move_by_time()
+    assert stream.getvalue().splitlines() == [
+        "training: epoch 0.5 of 8, 05:00 left",
+        "training: epoch 0.95 of 8, 04:56 left",
+    ]
+
+
+def test_the_bar_is_moved_while_devices_compute(told, monkeypatch):
+    monkeypatch.setattr(progress, "_STEP", 1e-3)
+    shown, now = told(Terminal())
+    with shown:
+        shown.begun(1, 10)
+        now[0] = 5
+        while shown._bar.n < 0.5:
+            time.sleep(1e-3)
+    assert not shown._thread.is_alive()
 
 
 def test_epochs_of_the_next_collection_come_on_top(told):

@@ -83,6 +83,7 @@ def test_two_runs_are_compared(runs, tmp_path):
     written = ej.compare(*runs, tmp_path / "compared")
     assert written.paths[0] == tmp_path / "compared" / "comparison.csv"
     np.testing.assert_equal(written.table(), rows)
+    assert "cannot be read" in written.paths[-1].read_text()
 
 
 def test_runs_are_merged(runs, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -69,6 +70,12 @@ class PlanChoice(NamedTuple):
     plan: Plan
     reason: str
     tried: tuple[Tried, ...] = ()
+
+    @property
+    def images_per_second(self) -> float:
+        """The speed of the plan as it was tried; NaN where it was not."""
+        speeds = [trial.images_per_second for plan, trial in self.tried if plan == self.plan]
+        return max(speeds, default=math.nan)
 
 
 def default_plan(num_members: int, devices: Sequence[Any], *, dense: bool = False) -> Plan:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble_jax.analysis import Detection, Issue, LabelIssues
+from ensemble_jax.report.example_scores import Details, ExampleProperty, ExampleScore
 from ensemble_jax.report.exhibits import Material, show_examples
+from ensemble_jax.report.explorer import Explorer, make_explorer
+from ensemble_jax.report.history import read_histories
 from ensemble_jax.report.page import (
     Block,
     Card,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 _TRAIN = "train"
 _MOST_CARDS = 24
+_NO_DATA = "The examples are not shown, as the audit was made without the data."
 
 
 def make_audit_page(
@@ -57,7 +61,29 @@ def make_audit_page(
         for issue in Issue
         if issue is not Issue.NONE
     ]
-    return Page(f"Audit of {run.manifest.data.name}", summary, [], counts, sections)
+    title = f"Audit of {run.manifest.data.name}"
+    return Page(title, summary, [], counts, sections, _make_explorer(run, found, data))
+
+
+def _make_explorer(run: Run, found: LabelIssues, data: Dataset | None) -> Explorer:
+    """The examples of the run, the most suspect first."""
+    score = ExampleScore(
+        "label_score",
+        "label score",
+        "How likely the given label is right beside the most probable other class, by all members: "
+        "below 0.5 they say it is another one.",
+        found.score,
+        found.standard_error,
+    )
+    issues = list(Issue)
+    suspects = [issues.index(issue) for issue in found.issues]
+    properties = [
+        ExampleProperty("suggested_label", "suggested label", run.class_names, found.suggested),
+        ExampleProperty("issue", "issue", [issue.value for issue in issues], np.asarray(suspects)),
+    ]
+    material = Material(data) if data is not None else Material(None, _NO_DATA)
+    details = {_TRAIN: Details([score], properties)}
+    return make_explorer(run, read_histories(run), material, details, begin=score.name)
 
 
 def _galleries(run: Run, found: LabelIssues, data: Dataset | None) -> list[Block]:

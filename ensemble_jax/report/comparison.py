@@ -21,11 +21,25 @@ from ensemble_jax.analysis import (
     cross_consistency,
     member_accessibility_from_bits,
 )
+from ensemble_jax.cli.dataset import check_same_data
+from ensemble_jax.data import Dataset
 from ensemble_jax.figures import (
     AccessibilityDisplay,
     CrossConsistencyDisplay,
     EasySetsDisplay,
     ResultDisplay,
+)
+from ensemble_jax.report.exhibits import find_material
+from ensemble_jax.report.explorer import Shown, explore_runs
+from ensemble_jax.report.history import read_histories
+from ensemble_jax.report.page import (
+    Figure,
+    Highlight,
+    Page,
+    Paragraph,
+    Section,
+    file_uri,
+    render_page,
 )
 from ensemble_jax.report.run_report import (
     check_scorable,
@@ -35,9 +49,10 @@ from ensemble_jax.report.run_report import (
     write_table,
 )
 from ensemble_jax.runs import Run
-from ensemble_jax.runs.files import make_folder
+from ensemble_jax.runs.files import make_folder, replace_file
 
 SUMMARY = "comparison.csv"
+PAGE = "comparison.html"
 
 _SEED = 0
 # A float holds hardly less, and SciPy then says 0.
@@ -128,8 +143,8 @@ class Comparison:
         names: of the two, in figures and lines.
         findings: by split and by what was compared: `cross_consistency`, `accessibility` and
             `easy_sets`; each has its numbers by name and a display, whose `plot()` draws it.
-        paths: the files written: `comparison.csv`, then of each figure the PNG file and its table;
-            empty if nothing was to be written.
+        paths: the files written: `comparison.csv`, of each figure the PNG file and its table, then
+            `comparison.html`; empty if nothing was to be written.
     """
 
     runs: tuple[Run, Run]
@@ -166,6 +181,9 @@ def compare(
     first: Run | str | os.PathLike,
     second: Run | str | os.PathLike,
     directory: str | os.PathLike | None = None,
+    *,
+    data: Dataset | None = None,
+    data_dir: str = "",
 ) -> Comparison:
     """Compare two runs on the same examples, whatever their networks.
 
@@ -175,8 +193,12 @@ def compare(
     Args:
         first: a run, or its directory.
         second: another on the same examples.
-        directory: where to write `comparison.csv` and, for each split, the figures with their
-            numbers as CSV; None to write nothing.
+        directory: where to write `comparison.csv`, for each split the figures with their numbers as
+            CSV, and `comparison.html` with all of it and an explorer that shows both runs beside
+            each other; None to write nothing.
+        data: what the runs are on, for the pictures of examples; by default it is loaded, where the
+            first run knows it by a name.
+        data_dir: where tensorflow-datasets has prepared its sets; empty means its own default.
 
     Raises:
         ValueError: if the examples are not the same, or a run has nothing to be scored.
@@ -184,6 +206,8 @@ def compare(
     """
     first, second = open_run(first), open_run(second)
     check_comparable(first, second)
+    if data is not None:
+        check_same_data(data, first)
     if directory is not None:
         directory = make_folder("directory", Path(directory))
     names = _choose_names(first, second)
@@ -191,7 +215,10 @@ def compare(
     comparison = Comparison((first, second), names, findings)
     if directory is None:
         return comparison
-    return dataclasses.replace(comparison, paths=tuple(_write(comparison, directory)))
+    paths = list(_write(comparison, directory))
+    page = _make_page(comparison, paths, data, data_dir)
+    replace_file(directory / PAGE, render_page(page).encode())
+    return dataclasses.replace(comparison, paths=(*paths, directory / PAGE))
 
 
 def _findings(pair: Pair) -> dict[str, Finding]:
@@ -213,6 +240,43 @@ def _write(comparison: Comparison, directory: Path) -> Iterator[Path]:
         for name, finding in findings.items():
             if finding.display is not None:
                 yield from save_result(finding.display, directory / f"{name}_{split}")
+
+
+def _make_page(
+    comparison: Comparison, paths: Sequence[Path], data: Dataset | None, data_dir: str
+) -> Page:
+    """What was found, and both runs in one explorer."""
+    first, second = comparison.runs
+    drawn = {path.stem: path for path in paths if path.suffix == ".png"}
+    sections = []
+    for split in reversed(first.splits):
+        blocks = []
+        for name, finding in comparison.findings[split].items():
+            blocks.append(Paragraph(f"{finding.text[0].upper()}{finding.text[1:]}."))
+            if path := drawn.get(f"{name}_{split}"):
+                blocks.append(Figure(file_uri(path), finding.text))
+        title = f"What both know of the {len(first.labels[split]):,} {split} examples"
+        sections.append(Section(split, title, blocks))
+    highlights = []
+    for name, run in zip(comparison.names, comparison.runs, strict=True):
+        for split in reversed(run.splits):
+            accuracy = run.metrics[f"{split}_accuracy"][-1].mean()
+            detail = f"{len(run.members)} members, epoch {run.extents[-1]}"
+            highlights.append(Highlight(f"{split}, {name}", f"{100 * accuracy:.1f} %", detail))
+    shown = [
+        Shown(
+            run, {split: of for split, of in read_histories(run).items() if split in run.splits}, n
+        )
+        for n, run in zip(comparison.names, comparison.runs, strict=True)
+    ]
+    return Page(
+        f"{comparison.names[0]} and {comparison.names[1]} on {first.manifest.data.name}",
+        f"{first.directory} and {second.directory}",
+        [],
+        highlights,
+        sections,
+        explore_runs(shown, find_material(first, data, data_dir)),
+    )
 
 
 def _choose_names(first: Run, second: Run) -> tuple[str, str]:

@@ -7,7 +7,13 @@
   const facts = JSON.parse($("facts").textContent);
   const arrays = await readArrays($("arrays").textContent, facts.arrays);
 
-  const numMembers = facts.members;
+  // One run, or two on the same examples, each with extents of its own: of the extents of both the
+  // slider chooses one, at which each run is as it was measured last.
+  const runs = facts.runs.map((run) => ({
+    ...run,
+    rows: facts.extents.map((extent) => Math.max(0, run.extents.filter((own) => own <= extent).length - 1)),
+  }));
+  const numRuns = runs.length;
   const numExtents = facts.extents.length;
   const numExamples = facts.ids.length;
   const numClasses = facts.classes.length; // this number stands for "no label"
@@ -16,21 +22,26 @@
 
   const ROWS = 50, PICTURES = 60, TEXTS = 24;
   const CHOICES = { all: "all", agree: "the label", differ: "another class" };
+  // What two runs say of a label; the number of each is made of one bit for each run that is right.
+  const BOTH = numRuns < 2 ? [] : ["neither is right", `only ${runs[0].name} is right`, `only ${runs[1].name} is right`, "both are right"];
+  BOTH.forEach((name, bits) => { CHOICES[`both${bits}`] = name; });
   const state = {
     extent: numExtents - 1,
+    run: 0, // whose votes are meant
     set: -1, label: -1, predicted: -1, choice: "all", search: "",
+    properties: new Map(), // by property, the number of its name
     ranges: new Map(), // by column, [least, most]
     region: null, // what was drawn around on the map, 1 for each example
-    x: "consensus", y: "consistency", colour: "correct", mode: "pan", spread: true,
+    x: "consensus#0", y: "consistency#0", colour: "correct", mode: "pan", spread: true,
     view: [0, 1, 0, 1],
-    histogram: "consistency",
-    sort: "accessibility", descending: false,
-    tab: "table", page: 0,
+    histogram: "consistency#0",
+    sort: `${facts.begin || "accessibility"}#0`, descending: false,
+    tab: facts.begin && (facts.sprites || facts.texts) ? "cards" : "table", page: 0, everything: false,
     point: -1,
   };
   let shown = new Int32Array(0); // the selection, in the order of the table
   const selected = new Uint8Array(numExamples);
-  let tally = { right: 0, labelled: 0 }; // of the selection: votes that are right, and labels
+  let tally = { right: runs.map(() => 0), labelled: 0 }; // of the selection: right votes, labels
 
   // ---------------------------------------------------------------------------------- data
 
@@ -53,8 +64,10 @@
     return bytes;
   }
 
-  const atExtent = (name, extent = state.extent) =>
-    arrays[name].subarray(extent * numExamples, (extent + 1) * numExamples);
+  const atExtent = (name, run = state.run, extent = state.extent) => {
+    const row = runs[run].rows[extent];
+    return arrays[`${name}#${run}`].subarray(row * numExamples, (row + 1) * numExamples);
+  };
 
   function dequantise(name, { low, high }) {
     const steps = arrays[name], values = new Float32Array(numExamples);
@@ -63,16 +76,21 @@
     return values;
   }
 
-  // A column of numbers: `at` gives its values at an extent, `moves` says whether they differ.
+  const properties = new Map(facts.properties.map((of) => [of.name, of]));
+
+  // A column of numbers: `at` gives its values at an extent, `moves` says whether they differ. Its
+  // key is the name of the score and the number of the run.
   const columns = new Map();
-  function addShare(key, title, meaning, name, labelled) {
-    columns.set(key, {
-      key, title, meaning, moves: true, low: 0, high: 1, step: 1 / numMembers,
+  const named = (title, run) => (numRuns > 1 ? `${title}, ${runs[run].name}` : title);
+  function addShare(name, meaning, counted, run, labelled) {
+    const { members } = runs[run];
+    columns.set(`${name}#${run}`, {
+      name, run, title: named(name, run), meaning, moves: true, low: 0, high: 1, step: 1 / members,
       at: memo((extent) => {
-        const counts = atExtent(name, extent);
+        const counts = atExtent(counted, run, extent);
         const values = new Float32Array(numExamples);
         for (let i = 0; i < numExamples; i++) {
-          values[i] = labelled && arrays.labels[i] === numClasses ? NaN : counts[i] / numMembers;
+          values[i] = labelled && arrays.labels[i] === numClasses ? NaN : counts[i] / members;
         }
         return values;
       }),
@@ -80,25 +98,36 @@
       // so that it is not 0 where all agree. The most frequent class is no fixed one: none is known.
       error: (i, value) => {
         if (!labelled) return NaN;
-        const share = (value * numMembers + 2) / (numMembers + 4);
-        return Math.sqrt((share * (1 - share)) / (numMembers + 4));
+        const share = (value * members + 2) / (members + 4);
+        return Math.sqrt((share * (1 - share)) / (members + 4));
       },
     });
   }
-  addShare("consistency", "consistency", "The share of members that are right.", "correct", true);
-  addShare("consensus", "consensus",
-    "The share of members that agree on the most frequent class, right or wrong.", "votes", false);
-  for (const { name, title, meaning, values, errors } of facts.scores) {
-    const read = memo(() => dequantise(`values_${name}`, values));
-    const readErrors = memo(() => dequantise(`errors_${name}`, errors));
-    columns.set(name, {
-      key: name, title, meaning, moves: false, low: values.low, high: values.high, step: null,
-      at: () => read(0),
-      error: (i) => (errors ? readErrors(0)[i] : NaN),
-    });
+  for (let run = 0; run < numRuns; run++) {
+    addShare("consistency", "The share of members that are right.", "correct", run, true);
+    addShare("consensus", "The share of members that agree on the most frequent class, right or wrong.",
+      "votes", run, false);
+    for (const { name, title, meaning, values, errors } of facts.scores.filter((score) => score.run === run)) {
+      const key = `${name}#${run}`;
+      const read = memo(() => dequantise(`values_${key}`, values));
+      const readErrors = memo(() => dequantise(`errors_${key}`, errors));
+      columns.set(key, {
+        name, run, title: named(title, run), meaning, moves: false, low: values.low, high: values.high, step: null,
+        at: () => read(0),
+        error: (i) => (errors ? readErrors(0)[i] : NaN),
+        hasErrors: Boolean(errors),
+      });
+    }
   }
-  if (!columns.has(state.sort)) state.sort = "consensus";
-  if (!facts.sets.some((set) => set.labelled)) Object.assign(state, { y: "vote_entropy", histogram: "consensus" });
+  if (numRuns > 1) Object.assign(state, { x: "accessibility#0", y: "accessibility#1", colour: "both" });
+  if (facts.begin) {
+    const of = `${facts.begin}#0`;
+    Object.assign(state, { x: of, y: "accessibility#0", histogram: of });
+    if (properties.size) state.colour = [...properties.keys()].at(-1);
+    state.set = facts.sets.findIndex((set) => set.name === "train");
+  }
+  if (!columns.has(state.sort)) state.sort = "consensus#0";
+  if (!facts.sets.some((set) => set.labelled)) Object.assign(state, { y: "vote_entropy#0", histogram: "consensus#0" });
 
   function memo(compute) {
     const known = new Map();
@@ -110,15 +139,26 @@
 
   const valuesOf = (key) => columns.get(key).at(state.extent);
   const className = (k) => (k < numClasses ? facts.classes[k] : "");
-  const titleOf = (column) => (column.moves ? `${column.title} at epoch ${epoch()}` : column.title);
-  const epoch = (extent = state.extent) => facts.extents[extent];
+  const titleOf = (column) => (column.moves ? `${column.title} at epoch ${epoch(column.run)}` : column.title);
+  const epoch = (run = state.run, extent = state.extent) => runs[run].extents[runs[run].rows[extent]];
+  const ofProperty = (name) => arrays[`property_${name}`];
+  const property = (of, i) => of.names[ofProperty(of.name)[i]] ?? "";
+  // For each example a bit for each run whose vote is right.
+  const rightIn = memo((extent) => {
+    const bits = new Uint8Array(numExamples);
+    for (let run = 0; run < numRuns; run++) {
+      const votes = atExtent("predicted", run, extent);
+      for (let i = 0; i < numExamples; i++) if (votes[i] === arrays.labels[i]) bits[i] |= 1 << run;
+    }
+    return bits;
+  });
   const count = (number) => number.toLocaleString("en");
   const number = (value) => (Number.isNaN(value) ? "" : value.toFixed(3));
 
   // ------------------------------------------------------------------------- selecting, sorting
 
   const permutation = memo((key) => {
-    const [name, extent] = key.split("@");
+    const [name, extent, run] = key.split("@");
     const order = Int32Array.from({ length: numExamples }, (_, i) => i);
     if (name === "id") {
       const ids = facts.ids.every((id) => typeof id === "number") ? facts.ids : facts.ids.map(String);
@@ -127,7 +167,8 @@
     const values =
       name === "set" ? setOf
       : name === "label" ? arrays.labels
-      : name === "predicted" ? atExtent("predicted", extent)
+      : name === "predicted" ? atExtent("predicted", Number(run), Number(extent))
+      : properties.has(name) ? ofProperty(name)
       : columns.get(name).at(Number(extent));
     return order.sort((a, b) => rank(values[a]) - rank(values[b]) || a - b);
   });
@@ -138,15 +179,18 @@
     const { set, label, predicted, choice, region } = state;
     const ofVotes = atExtent("predicted"), labels = arrays.labels;
     const search = state.search.trim().toLowerCase();
+    const chosen = [...state.properties].map(([name, code]) => [ofProperty(name), code]);
+    const bits = rightIn(state.extent), both = choice.startsWith("both") ? Number(choice.slice(4)) : -1;
     const ranges = [...state.ranges].map(([key, [least, most]]) => [valuesOf(key), least, most]);
     for (let i = 0; i < numExamples; i++) {
       let kept =
         (set < 0 || setOf[i] === set) &&
         (label < 0 || labels[i] === label) &&
         (predicted < 0 || ofVotes[i] === predicted) &&
-        (choice === "all" ||
-          (labels[i] < numClasses && (ofVotes[i] === labels[i]) === (choice === "agree"))) &&
+        (choice === "all" || (labels[i] < numClasses &&
+          (both >= 0 ? bits[i] === both : (ofVotes[i] === labels[i]) === (choice === "agree")))) &&
         (region === null || region[i] === 1);
+      for (let c = 0; kept && c < chosen.length; c++) kept = chosen[c][0][i] === chosen[c][1];
       for (let r = 0; kept && r < ranges.length; r++) {
         const [values, least, most] = ranges[r];
         kept = values[i] >= least && values[i] <= most;
@@ -155,17 +199,17 @@
       selected[i] = kept ? 1 : 0;
     }
     const moves = state.sort === "predicted" || columns.get(state.sort)?.moves;
-    const order = permutation(`${state.sort}@${moves ? state.extent : 0}`);
+    const order = permutation(`${state.sort}@${moves ? state.extent : 0}@${state.run}`);
     const found = new Int32Array(numExamples);
     let size = 0;
-    tally = { right: 0, labelled: 0 };
+    tally = { right: runs.map(() => 0), labelled: 0 };
     for (let i = 0; i < numExamples; i++) {
       const example = order[state.descending ? numExamples - 1 - i : i];
       if (!selected[example]) continue;
       found[size++] = example;
       if (labels[example] < numClasses) {
         tally.labelled++;
-        if (ofVotes[example] === labels[example]) tally.right++;
+        for (let run = 0; run < numRuns; run++) tally.right[run] += (bits[example] >> run) & 1;
       }
     }
     shown = found.subarray(0, size);
@@ -227,6 +271,18 @@
       const colours = facts.sets.map((_, s) => TEN[s % TEN.length]);
       return { codes, colours, legend: facts.sets.map((set, s) => [colours[s], set.name]) };
     }
+    if (properties.has(colour)) {
+      const of = properties.get(colour);
+      codes.set(ofProperty(colour));
+      const colours = of.names.length === numClasses ? classColours() : of.names.map((_, k) => TEN[k % TEN.length]);
+      return { codes, colours: [...colours, NEITHER], legend: legendOf(of.names, colours) };
+    }
+    if (colour === "both") {
+      const bits = rightIn(state.extent);
+      for (let i = 0; i < numExamples; i++) codes[i] = arrays.labels[i] === numClasses ? 4 : bits[i];
+      const colours = [WRONG, TEN[4], TEN[2], RIGHT];
+      return { codes, colours: [...colours, NEITHER], legend: BOTH.map((name, b) => [colours[b], name]) };
+    }
     if (colour === "correct") {
       const ofVotes = atExtent("predicted");
       for (let i = 0; i < numExamples; i++) {
@@ -237,11 +293,15 @@
       return { codes, colours: [RIGHT, WRONG, NEITHER], legend };
     }
     codes.set(colour === "label" ? arrays.labels : atExtent("predicted"));
-    const colours = [...classColours(), NEITHER];
+    const colours = classColours();
+    return { codes, colours: [...colours, NEITHER], legend: legendOf(facts.classes, colours) };
+  }
+
+  function legendOf(names, colours) {
     const most = 20;
-    const legend = facts.classes.slice(0, most).map((name, k) => [colours[k], name]);
-    if (numClasses > most) legend.push([null, `and ${numClasses - most} more`]);
-    return { codes, colours, legend };
+    const legend = names.slice(0, most).map((name, k) => [colours[k], name]);
+    if (names.length > most) legend.push([null, `and ${names.length - most} more`]);
+    return legend;
   }
 
   // -------------------------------------------------------------------------------- the map
@@ -603,11 +663,10 @@
     box.hidden = i < 0;
     if (i < 0) return;
     const label = className(arrays.labels[i]) || facts.sets[setOf[i]].name;
-    const taken = className(atExtent("predicted")[i]);
     box.replaceChildren(
       ...(hasPicture(i) ? [picture(i, 64)] : []),
       element("span", {}, `${label}; id ${facts.ids[i]}`),
-      element("span", {}, `${atExtent("votes")[i]} of ${numMembers} say ${taken}`),
+      ...runs.map((_, run) => element("span", {}, saying(i, run))),
     );
     const right = x > map.clientWidth / 2, low = y > map.clientHeight / 2;
     box.style.left = right ? "" : `${x + 14}px`;
@@ -616,14 +675,21 @@
     box.style.bottom = low ? `${map.clientHeight - y + 14}px` : "";
   }
 
+  function saying(i, run) {
+    const { members, name } = runs[run];
+    return `${atExtent("votes", run)[i]} of ${members}${numRuns > 1 ? ` of ${name}` : ""} say ` +
+      className(atExtent("predicted", run)[i]);
+  }
+
   // ------------------------------------------------------------------------------ histogram
 
   let brush = null;
 
   function binning(key) {
     const column = columns.get(key);
-    const byValue = column.step !== null && numMembers <= 40;
-    const bins = byValue ? numMembers + 1 : 40;
+    const { members } = runs[column.run];
+    const byValue = column.step !== null && members <= 40;
+    const bins = byValue ? members + 1 : 40;
     const half = byValue ? column.step / 2 : 0;
     const low = column.low - half, high = Math.max(column.high + half, low + 1e-9);
     const at = (value) => Math.min(bins - 1, Math.max(0, Math.floor(((value - low) / (high - low)) * bins)));
@@ -741,22 +807,32 @@
     return made;
   }
 
-  const tableColumns = [
-    ["id", "id"], ["set", "set"], ["label", "label"], ["predicted", "vote"],
-    ...[...columns.values()].map(({ key, title }) => [key, title]),
-  ];
+  // What the table has: all scores, or those that a view or a filter uses and the usual ones.
+  function tableColumns() {
+    const used = new Set([state.x, state.y, state.colour, state.histogram, state.sort, ...state.ranges.keys()]);
+    for (let run = 0; run < numRuns; run++) {
+      for (const name of ["consistency", "accessibility", facts.begin]) used.add(`${name}#${run}`);
+    }
+    const scores = [...columns].filter(([key]) => state.everything || used.has(key));
+    return [
+      ["id", "id"], ["set", "set"], ["label", "label"], ["predicted", named("vote", state.run)],
+      ...facts.properties.map(({ name, title }) => [name, title]),
+      ...scores.map(([key, { title }]) => [key, title]),
+    ];
+  }
 
   function showTable() {
+    const listed = tableColumns();
     const start = state.page * ROWS, rows = shown.subarray(start, start + ROWS);
     const ofVotes = atExtent("predicted");
-    $("columns").replaceChildren(...tableColumns.map(([key, title]) => {
+    $("columns").replaceChildren(...listed.map(([key, title]) => {
       const sorted = state.sort === key;
       const button = element("button", { type: "button" }, title, sorted ? (state.descending ? " ▾" : " ▴") : "");
       button.title = columns.get(key)?.meaning ?? "";
       button.addEventListener("click", () => {
         Object.assign(state, { descending: sorted && !state.descending, sort: key, page: 0 });
         changed();
-        $("columns").children[tableColumns.findIndex(([of]) => of === key)].firstChild.focus();
+        $("columns").children[listed.findIndex(([of]) => of === key)].firstChild.focus();
       });
       const order = sorted ? (state.descending ? "descending" : "ascending") : "none";
       return element("th", { scope: "col", "aria-sort": order, ...(columns.has(key) ? { class: "x-number" } : {}) }, button);
@@ -769,10 +845,11 @@
       row.append(element("td", {}, facts.sets[setOf[i]].name), element("td", {}, className(arrays.labels[i])));
       const differs = arrays.labels[i] < numClasses && ofVotes[i] !== arrays.labels[i];
       row.append(element("td", differs ? { class: "x-differs" } : {}, className(ofVotes[i])));
-      for (const { key } of columns.values()) {
-        row.append(element("td", { class: "x-number" }, number(valuesOf(key)[i])));
+      for (const of of facts.properties) row.append(element("td", {}, property(of, i)));
+      for (const [key] of listed) {
+        if (columns.has(key)) row.append(element("td", { class: "x-number" }, number(valuesOf(key)[i])));
       }
-      row.addEventListener("click", () => look(i));
+      row.addEventListener("click", () => lookFromList(i));
       return row;
     }));
     showPager(ROWS, rows.length);
@@ -790,7 +867,11 @@
       const label = className(arrays.labels[i]), taken = className(atExtent("predicted")[i]);
       button.append(element("span", {}, label || facts.sets[setOf[i]].name));
       if (label !== taken) button.append(element("span", { class: "x-differs" }, `vote: ${taken}`));
-      button.addEventListener("click", () => look(i));
+      for (const of of facts.properties.filter(({ names }) => names.length !== numClasses)) {
+        const name = property(of, i);
+        if (name && name !== of.names[0]) button.append(element("span", {}, name));
+      }
+      button.addEventListener("click", () => lookFromList(i));
       return element("li", {}, button);
     }));
     showPager(size, cards.length);
@@ -807,6 +888,7 @@
   const showList = () => {
     $("table").hidden = state.tab !== "table";
     $("cards").hidden = state.tab !== "cards";
+    $("everything").parentElement.hidden = state.tab !== "table";
     for (const tab of ["table", "cards"]) {
       $(`tab-${tab}`).setAttribute("aria-selected", String(state.tab === tab));
       $(`tab-${tab}`).tabIndex = state.tab === tab ? 0 : -1;
@@ -825,25 +907,42 @@
     showList();
   }
 
+  // Below the views, what was chosen would be shown out of sight.
+  function lookFromList(i) {
+    look(i);
+    const panel = $("point").parentElement, { top, bottom } = panel.getBoundingClientRect();
+    if (bottom < 160 || top > innerHeight - 160) panel.scrollIntoView({ block: "start" });
+  }
+
   function showPoint() {
     const i = state.point, box = $("point");
     if (i < 0) return;
     const label = className(arrays.labels[i]);
     const top = hasPicture(i) ? [picture(i, 144)] : [];
     if (facts.texts) top.push(element("blockquote", {}, facts.texts[i] || "(no text here)"));
-    const taken = className(atExtent("predicted")[i]);
     const head = element("div", {},
       element("p", { class: "x-title" }, label || "no label"),
       element("p", {}, `id ${facts.ids[i]}, ${facts.sets[setOf[i]].name}`),
-      element("p", label && label !== taken ? { class: "x-differs" } : {},
-        `${atExtent("votes")[i]} of ${numMembers} members say ${taken} at epoch ${epoch()}`));
+      ...runs.map((_, run) => {
+        const differs = label && atExtent("predicted", run)[i] !== arrays.labels[i];
+        return element("p", differs ? { class: "x-differs" } : {}, `${saying(i, run)} at epoch ${epoch(run)}`);
+      }),
+      ...facts.properties.filter((of) => property(of, i)).map((of) =>
+        element("p", {}, `${of.title}: ${property(of, i)}`)));
     box.replaceChildren(
       element("div", { class: "x-head" }, ...top, head),
       element("h4", {}, "Learning"), curve(i), key(),
-      element("h4", {}, `Votes at epoch ${epoch()}`), votes(i),
+      element("div", { class: "x-beside" }, ...runs.map((_, run) => element("div", {},
+        element("h4", {}, `${named("Votes", run)} at epoch ${epoch(run)}`), votes(i, run)))),
       element("h4", {}, "Scores"), scoreTable(i),
     );
   }
+
+  // The lines of a point: of one run how many are right and how many agree, of two how many are
+  // right in each. The classes are those of the style sheet.
+  const LINES = numRuns > 1
+    ? [["consistency#1", "x-second", runs[1].name], ["consistency#0", "x-first", runs[0].name]]
+    : [["consensus#0", "x-second", "share that agrees"], ["consistency#0", "x-first", "share that is right"]];
 
   function curve(i) {
     const width = 300, height = 90, edge = 4, lines = [];
@@ -851,6 +950,7 @@
     const x = (e) => edge + ((facts.extents[e] - first) / (last - first || 1)) * (width - 2 * edge);
     const y = (value) => height - edge - value * (height - 2 * edge);
     const of = (name) => facts.extents.map((_, e) => columns.get(name).at(e)[i]);
+    const title = (name) => (numRuns > 1 ? columns.get(name).title : columns.get(name).name);
     const make = (name, attributes) => {
       const made = document.createElementNS("http://www.w3.org/2000/svg", name);
       for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -861,61 +961,68 @@
       image.append(make("line", { x1: edge, x2: width - edge, y1: y(level), y2: y(level), class: "x-level" }));
     }
     image.append(make("line", { x1: x(state.extent), x2: x(state.extent), y1: edge, y2: height - edge, class: "x-now" }));
-    for (const name of ["consensus", "consistency"]) {
+    for (const [name, kind] of LINES) {
       const values = of(name);
       if (Number.isNaN(values[0])) continue;
-      lines.push(`${name} ${values.map((value, e) => `${facts.extents[e]}: ${value.toFixed(2)}`).join(", ")}`);
+      lines.push(`${title(name)} ${values.map((value, e) => `${facts.extents[e]}: ${value.toFixed(2)}`).join(", ")}`);
       image.append(make("polyline", {
         points: values.map((value, e) => `${x(e).toFixed(1)},${y(value).toFixed(1)}`).join(" "),
-        class: `x-line x-${name}`,
+        class: `x-line ${kind}`,
       }));
-      values.forEach((value, e) => image.append(make("circle", { cx: x(e), cy: y(value), r: 2.5, class: `x-dot x-${name}` })));
+      values.forEach((value, e) => image.append(make("circle", { cx: x(e), cy: y(value), r: 2.5, class: `x-dot ${kind}` })));
     }
     image.setAttribute("aria-label", `By epoch: ${lines.join("; ")}`);
     return image;
   }
 
   const key = () => element("p", { class: "note" },
-    `Epoch ${facts.extents[0]} to ${facts.extents[numExtents - 1]}, from 0 to 1: `,
-    element("span", { class: "x-key x-consistency" }, "share that is right"), " and ",
-    element("span", { class: "x-key x-consensus" }, "share that agrees"), ".");
+    `Epoch ${facts.extents[0]} to ${facts.extents[numExtents - 1]}, ` +
+      (numRuns > 1 ? "share that is right, from 0 to 1: " : "from 0 to 1: "),
+    element("span", { class: `x-key ${LINES[1][1]}` }, LINES[1][2]), " and ",
+    element("span", { class: `x-key ${LINES[0][1]}` }, LINES[0][2]), ".");
 
-  function votes(i) {
-    const found = [];
-    if (epoch() === facts.last) {
-      const top = arrays.top_classes.length / numExamples;
-      for (let t = i * top; t < (i + 1) * top; t++) {
-        if (arrays.top_votes[t]) found.push([arrays.top_classes[t], arrays.top_votes[t]]);
-      }
+  function votes(i, run) {
+    const found = [], { members } = runs[run];
+    if (epoch(run) === runs[run].last) {
+      const classes = arrays[`top_classes#${run}`], sizes = arrays[`top_votes#${run}`];
+      const top = classes.length / numExamples;
+      for (let t = i * top; t < (i + 1) * top; t++) if (sizes[t]) found.push([classes[t], sizes[t]]);
     } else {
-      const frequent = atExtent("predicted")[i], own = atExtent("correct")[i], label = arrays.labels[i];
-      found.push([frequent, atExtent("votes")[i]]);
+      const frequent = atExtent("predicted", run)[i], own = atExtent("correct", run)[i], label = arrays.labels[i];
+      found.push([frequent, atExtent("votes", run)[i]]);
       if (label < numClasses && label !== frequent && own) found.push([label, own]);
     }
-    const rest = numMembers - found.reduce((sum, [, size]) => sum + size, 0);
+    const rest = members - found.reduce((sum, [, size]) => sum + size, 0);
     const rows = found.map(([k, size]) => [className(k), size, k === arrays.labels[i]]);
     if (rest) rows.push(["others", rest, false]);
     return element("ul", { class: "x-votes" }, ...rows.map(([name, size, isLabel]) => {
       const bar = element("span", { class: isLabel ? "x-bar x-own" : "x-bar" });
-      bar.style.width = `${(100 * size) / numMembers}%`;
+      bar.style.width = `${(100 * size) / members}%`;
       return element("li", {}, element("span", {}, isLabel ? `${name} (label)` : name),
         element("span", { class: "x-number" }, String(size)), bar);
     }));
   }
 
+  // A row for each score, a column for each run.
   function scoreTable(i) {
     const body = element("tbody");
-    for (const column of columns.values()) {
-      const value = valuesOf(column.key)[i];
-      if (Number.isNaN(value)) continue;
-      const error = column.error(i, value);
-      const name = element("th", { scope: "row" }, titleOf(column));
-      name.title = column.meaning;
-      body.append(element("tr", {}, name, element("td", { class: "x-number" },
-        number(value) + (Number.isNaN(error) ? "" : ` ± ${error.toFixed(3)}`))));
+    for (const of of new Set([...columns.values()].map(({ name }) => name))) {
+      const here = runs.map((_, run) => columns.get(`${of}#${run}`));
+      const values = here.map((column) => (column ? column.at(state.extent)[i] : NaN));
+      if (values.every(Number.isNaN)) continue;
+      const first = here.find(Boolean);
+      const name = element("th", { scope: "row" },
+        numRuns > 1 ? first.title.replace(`, ${runs[first.run].name}`, "") : titleOf(first));
+      name.title = first.meaning;
+      body.append(element("tr", {}, name, ...values.map((value, run) => {
+        const error = Number.isNaN(value) ? NaN : here[run].error(i, value);
+        return element("td", { class: "x-number" },
+          number(value) + (Number.isNaN(error) ? "" : ` ± ${error.toFixed(3)}`));
+      })));
     }
-    return element("table", {}, element("thead", {}, element("tr", {},
-      element("th", { scope: "col" }, "score"), element("th", { scope: "col" }, "value ± standard error"))), body);
+    const heads = runs.map(({ name }) => element("th", { scope: "col", class: "x-number" }, name || "value ± standard error"));
+    return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {},
+      element("th", { scope: "col" }, "score"), ...heads)), body));
   }
 
   // -------------------------------------------------------------------------------- controls
@@ -935,18 +1042,35 @@
     });
   }
 
-  const scored = [...columns.values()].map(({ key, title }) => [key, title]);
+  const scored = [...columns].map(([key, { title }]) => [key, title]);
   const classes = facts.classes.map((name, k) => [k, name]);
   const redraw = () => { state.view = [0, 1, 0, 1]; drawMap(); };
+  bind("run", runs.map(({ name }, run) => [run, name]), "run", { numeric: true });
+  $("run").parentElement.hidden = numRuns < 2;
+  for (const of of facts.properties) {
+    const select = element("select", { id: `x-property-${of.name}` });
+    fill(select, [[-1, "all"], ...of.names.map((name, k) => [k, name])], -1);
+    select.addEventListener("change", () => {
+      state.properties.delete(of.name);
+      if (Number(select.value) >= 0) state.properties.set(of.name, Number(select.value));
+      state.page = 0;
+      changed();
+    });
+    $("search").parentElement.before(element("label", {}, `${of.title} `, select));
+  }
   bind("set", [[-1, "all"], ...facts.sets.map(({ name }, s) => [s, name])], "set", { numeric: true });
   bind("label", [[-1, "all"], ...classes], "label", { numeric: true });
   bind("predicted", [[-1, "all"], ...classes], "predicted", { numeric: true });
   bind("choice", Object.entries(CHOICES), "choice");
-  bind("x", scored, "x", { after: redraw });
-  bind("y", scored, "y", { after: redraw });
-  bind("colour", [["correct", "right or wrong"], ["label", "label"], ["predicted", "vote"], ["set", "set"], ...scored],
-    "colour", { after: drawMap });
-  bind("score", scored, "histogram", { after: () => { drawHistogram(); showRange(); } });
+  const listed = (draw) => () => { draw(); showList(); }; // the table has the scores that are used
+  const names = [["correct", "right or wrong"], ["label", "label"], ["predicted", "vote"], ["set", "set"]];
+  if (numRuns > 1) names.unshift(["both", "which is right"]);
+  bind("x", scored, "x", { after: listed(redraw) });
+  bind("y", scored, "y", { after: listed(redraw) });
+  bind("colour", [...names, ...facts.properties.map(({ name, title }) => [name, title]), ...scored],
+    "colour", { after: listed(drawMap) });
+  bind("score", scored, "histogram", { after: listed(() => { drawHistogram(); showRange(); }) });
+  $("everything").addEventListener("change", () => { state.everything = $("everything").checked; showList(); });
   $("search").addEventListener("input", () => {
     state.search = $("search").value;
     state.page = 0;
@@ -992,7 +1116,10 @@
   $("reset").addEventListener("click", () => {
     Object.assign(state, { set: -1, label: -1, predicted: -1, choice: "all", search: "", region: null, page: 0 });
     state.ranges.clear();
-    for (const id of ["set", "label", "predicted"]) $(id).value = "-1";
+    state.properties.clear();
+    for (const id of ["set", "label", "predicted", ...[...properties.keys()].map((name) => `property-${name}`)]) {
+      $(id).value = "-1";
+    }
     $("choice").value = "all";
     $("search").value = "";
     changed();
@@ -1040,15 +1167,21 @@
 
   function table() {
     const quote = (value) => (/[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-    const withErrors = facts.scores.filter(({ errors }) => errors).map(({ name }) => name);
-    const rows = [["set", "id", "label", "vote", "epoch", ...columns.keys(), ...withErrors.map((name) => `${name}_error`)]];
+    const of = (key) => (numRuns > 1 ? `${columns.get(key).name} of ${runs[columns.get(key).run].name}` : columns.get(key).name);
+    const keys = [...columns.keys()], withErrors = keys.filter((key) => columns.get(key).hasErrors);
+    const ofRuns = runs.map((_, run) => run);
     const precise = (value) => (Number.isNaN(value) ? "" : String(+value.toPrecision(6)));
+    const rows = [[
+      "set", "id", "label", ...ofRuns.flatMap((run) => (numRuns > 1 ? [`vote of ${runs[run].name}`, `epoch of ${runs[run].name}`] : ["vote", "epoch"])),
+      ...properties.keys(), ...keys.map(of), ...withErrors.map((key) => `${of(key)}_error`),
+    ]];
     for (const i of shown) {
       rows.push([
         facts.sets[setOf[i]].name, String(facts.ids[i]), className(arrays.labels[i]),
-        className(atExtent("predicted")[i]), String(epoch()),
-        ...[...columns.keys()].map((name) => precise(valuesOf(name)[i])),
-        ...withErrors.map((name) => precise(columns.get(name).error(i))),
+        ...ofRuns.flatMap((run) => [className(atExtent("predicted", run)[i]), String(epoch(run))]),
+        ...facts.properties.map((each) => property(each, i)),
+        ...keys.map((key) => precise(valuesOf(key)[i])),
+        ...withErrors.map((key) => precise(columns.get(key).error(i))),
       ]);
     }
     return rows.map((row) => row.map(quote).join(",")).join("\n") + "\n";
@@ -1078,11 +1211,12 @@
     select();
     const size = state.tab === "table" ? ROWS : facts.texts ? TEXTS : PICTURES;
     state.page = Math.min(state.page, Math.max(0, Math.ceil(shown.length / size) - 1));
-    $("epoch").textContent = `epoch ${epoch()}`;
-    slider.setAttribute("aria-valuetext", `epoch ${epoch()}`);
+    $("epoch").textContent = `epoch ${facts.extents[state.extent]}`;
+    slider.setAttribute("aria-valuetext", `epoch ${facts.extents[state.extent]}`);
     const { right, labelled } = tally;
     $("status").textContent = `${count(shown.length)} of ${count(numExamples)} examples selected` +
-      (labelled ? `; the vote is right for ${((100 * right) / labelled).toFixed(1)} %` : "");
+      (labelled ? `; ${runs.map(({ name }, run) =>
+        `the vote${name && ` of ${name}`} is right for ${((100 * right[run]) / labelled).toFixed(1)} %`).join(", ")}` : "");
     $("download").disabled = !shown.length;
     showRange();
     drawMap();

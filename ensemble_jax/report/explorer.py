@@ -12,14 +12,22 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 
 from ensemble_jax.analysis import choose_extents
 from ensemble_jax.data import Dataset, read_inputs
-from ensemble_jax.report.example_scores import ExampleScore, example_scores
+from ensemble_jax.report.example_scores import (
+    Details,
+    ExampleProperty,
+    ExampleScore,
+    example_properties,
+    example_scores,
+    why_fewer_scores,
+)
 from ensemble_jax.report.exhibits import Material, as_bytes, as_texts, why_no_pictures
 from ensemble_jax.report.history import History
 from ensemble_jax.report.sprites import MEDIA_TYPE, Sprites, choose_size, make_sprites
@@ -50,14 +58,54 @@ class Explorer:
     sheet_type: str = MEDIA_TYPE
 
 
-def make_explorer(run: Run, histories: Mapping[str, History], material: Material) -> Explorer:
+class Shown(NamedTuple):
+    """A run that is explored.
+
+    Attributes:
+        run: with at least one extent and one member.
+        histories: of its splits and probes (`read_histories`), or of some of them.
+        name: by which it is told from another one.
+    """
+
+    run: Run
+    histories: Mapping[str, History]
+    name: str = ""
+
+
+def make_explorer(
+    run: Run,
+    histories: Mapping[str, History],
+    material: Material,
+    details: Mapping[str, Details] = MappingProxyType({}),
+    begin: str = "",
+) -> Explorer:
     """All that the explorer shows of a run.
 
     Args:
         run: with at least one extent and one member.
         histories: of its splits and probes (`read_histories`).
         material: its data set, for pictures and texts, if there is one.
+        details: what else is known of the examples, by split or probe.
+        begin: the score by which examples are sorted at first; the hardest come first by default.
     """
+    return explore_runs([Shown(run, histories)], material, details, begin)
+
+
+def explore_runs(
+    shown: Sequence[Shown],
+    material: Material,
+    details: Mapping[str, Details] = MappingProxyType({}),
+    begin: str = "",
+) -> Explorer:
+    """All that the explorer shows of one run, or of two on the same examples.
+
+    Args:
+        shown: the runs, whose histories have the same names and examples in the same order.
+        material: their data set, for pictures and texts, if there is one.
+        details: what else is known of the examples, by split or probe.
+        begin: the score by which examples are sorted at first; the hardest come first by default.
+    """
+    run, histories, _ = shown[0]
     parts = [(name, np.arange(len(run.ids[name]))) for name in histories]
     difficulty = np.concatenate(
         [
@@ -76,30 +124,47 @@ def make_explorer(run: Run, histories: Mapping[str, History], material: Material
             for (name, own), start in zip(parts, offsets[:-1], strict=True)
         ]
         difficulty = difficulty[chosen]
-    extents = choose_extents(run.extents, _MOST_EXTENTS)
-    if len(extents) < len(run.extents):
-        remarks.append(f"{len(extents)} of {len(run.extents)} extents are here.")
-    arrays, scores = _arrays(run, histories, parts, [run.extents.index(e) for e in extents])
+    all_extents = sorted({extent for of in shown for extent in of.run.extents})
+    extents = choose_extents(all_extents, _MOST_EXTENTS)
+    if len(extents) < len(all_extents):
+        remarks.append(f"{len(extents)} of {len(all_extents)} extents are here.")
+    kept = [[row for row, e in enumerate(of.run.extents) if e in extents] for of in shown]
+    arrays, scores, runs = {}, [], []
+    for number, (of, rows) in enumerate(zip(shown, kept, strict=True)):
+        own, own_scores = _arrays_of_run(of, parts, rows, details if number == 0 else {})
+        arrays |= {f"{name}#{number}": array for name, array in own.items()}
+        scores += [{"run": number} | score for score in own_scores]
+        runs.append(
+            {
+                "name": of.name,
+                "members": len(of.run.members),
+                "extents": [int(of.run.extents[row]) for row in rows],
+                "last": int(of.run.extents[-1]),
+            }
+        )
+        remarks += filter(None, [why_fewer_scores(of.run)])
+    of_examples, properties = _arrays_of_examples(run, parts, details)
+    arrays |= of_examples
     texts, sprites = None, None
     if dataset is not None:
-        shown = [(dataset.splits[name].inputs, own) for name, own in parts if name in run.splits]
+        inputs = [(dataset.splits[name].inputs, own) for name, own in parts if name in run.splits]
         if dataset.word_vectors is not None:
-            texts, told = _texts(shown, dataset)
+            texts, told = _texts(inputs, dataset)
         else:
-            arrays["cells"], sprites, told = _pictures(shown, dataset, difficulty)
+            arrays["cells"], sprites, told = _pictures(inputs, dataset, difficulty)
         remarks += filter(None, [told])
     places, packed = pack(arrays)
     facts = {
-        "title": f"{run.model} on {run.manifest.data.name}",
-        "members": len(run.members),
+        "runs": runs,
         "extents": [int(extent) for extent in extents],
-        "last": int(run.extents[-1]),
+        "begin": begin,
         "classes": list(run.class_names),
         "sets": [
             {"name": name, "size": len(own), "labelled": name in run.splits} for name, own in parts
         ],
         "ids": [_id(value) for name, own in parts for value in run.ids[name][own]],
         "scores": scores,
+        "properties": properties,
         "texts": texts,
         "sprites": sprites and {k: v for k, v in sprites._asdict().items() if k != "sheets"},
         "remark": " ".join(remarks),
@@ -159,47 +224,92 @@ def quantise(values: Float[np.ndarray, " M"]) -> tuple[Num[np.ndarray, " M"], fl
     return steps, float(low), float(high)
 
 
-def _arrays(run, histories, parts, rows) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    """The arrays of all examples, set after set, and what the scores among them are."""
+def _arrays_of_run(
+    of: Shown, parts, rows, details
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    """The arrays of what one run did with all examples, set after set, and the scores in them."""
+    run, histories, _ = of
     counts, classes = (np.min_scalar_type(most) for most in (len(run.members), run.num_classes))
+    of_sets = [(histories[name], own) for name, own in parts]
+    pick = np.ix_
+    correct = [
+        of_set.of_labels.correct[pick(rows, own)]
+        if of_set.of_labels
+        else np.zeros((len(rows), len(own)))
+        for of_set, own in of_sets
+    ]
+    arrays = {
+        "correct": np.concatenate(correct, axis=1).astype(counts),
+        "predicted": np.concatenate(
+            [of_set.classes[pick(rows, own)] for of_set, own in of_sets], axis=1
+        ).astype(classes),
+        "votes": np.concatenate(
+            [of_set.votes[pick(rows, own)] for of_set, own in of_sets], axis=1
+        ).astype(counts),
+        "top_classes": np.concatenate(
+            [of_set.last_votes.classes[own] for of_set, own in of_sets]
+        ).astype(classes),
+        "top_votes": np.concatenate(
+            [of_set.last_votes.counts[own] for of_set, own in of_sets]
+        ).astype(counts),
+    }
+    found = [
+        [*example_scores(run, name, histories[name]), *details.get(name, Details()).scores]
+        for name, _ in parts
+    ]
+    values, scores = _quantised(found, parts)
+    return arrays | values, scores
+
+
+def _arrays_of_examples(
+    run: Run, parts, details
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    """Labels and properties of all examples, set after set, and what the properties are."""
     # A class that there is not stands for a label that there is not.
     labels = [
         run.labels[name][own] if name in run.labels else np.full(len(own), run.num_classes)
         for name, own in parts
     ]
-    of_sets = [(histories[name], own) for name, own in parts]
-    pick = np.ix_
-    correct = [
-        of.of_labels.correct[pick(rows, own)] if of.of_labels else np.zeros((len(rows), len(own)))
-        for of, own in of_sets
+    arrays = {"labels": np.concatenate(labels).astype(np.min_scalar_type(run.num_classes))}
+    found = [
+        _by_name(
+            [
+                *(example_properties(run, name) if name in run.splits else ()),
+                *details.get(name, Details()).properties,
+            ]
+        )
+        for name, _ in parts
     ]
-    arrays = {
-        "labels": np.concatenate(labels).astype(classes),
-        "correct": np.concatenate(correct, axis=1).astype(counts),
-        "predicted": np.concatenate(
-            [of.classes[pick(rows, own)] for of, own in of_sets], axis=1
-        ).astype(classes),
-        "votes": np.concatenate([of.votes[pick(rows, own)] for of, own in of_sets], axis=1).astype(
-            counts
-        ),
-        "top_classes": np.concatenate([of.last_votes.classes[own] for of, own in of_sets]).astype(
-            classes
-        ),
-        "top_votes": np.concatenate([of.last_votes.counts[own] for of, own in of_sets]).astype(
-            counts
-        ),
-    }
-    scores = []
-    of_parts = [_by_name(example_scores(run, name, histories[name])) for name, _ in parts]
-    known = {name: score for of in of_parts for name, score in of.items()}
-    for name, score in known.items():
+    known: dict[str, ExampleProperty] = {n: of for each in found for n, of in each.items()}
+    properties = []
+    for name, of in known.items():
+        pieces = [
+            each[name].codes[own] if name in each else np.full(len(own), len(of.names))
+            for each, (_, own) in zip(found, parts, strict=True)
+        ]
+        arrays[f"property_{name}"] = np.concatenate(pieces).astype(
+            np.min_scalar_type(len(of.names))
+        )
+        properties.append({"name": name, "title": of.title, "names": list(of.names)})
+    return arrays, properties
+
+
+def _quantised(
+    of_sets: Sequence[Sequence[ExampleScore]], parts
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    """The arrays of scores and their errors, set after set, and what they are."""
+    by_set = [_by_name(of) for of in of_sets]
+    arrays, scores = {}, []
+    for name, score in {name: score for of in by_set for name, score in of.items()}.items():
         scores.append({"name": name, "title": score.title, "meaning": score.meaning})
         for kind in ("values", "errors"):
             if getattr(score, kind) is None:
                 continue
             joined = [
-                getattr(of[name], kind)[own] if name in of else np.full(len(own), np.nan)
-                for of, (_, own) in zip(of_parts, parts, strict=True)
+                getattr(of[name], kind)[own]
+                if name in of and getattr(of[name], kind) is not None
+                else np.full(len(own), np.nan)
+                for of, (_, own) in zip(by_set, parts, strict=True)
             ]
             steps, low, high = quantise(np.concatenate(joined))
             arrays[f"{kind}_{name}"] = steps
@@ -207,8 +317,8 @@ def _arrays(run, histories, parts, rows) -> tuple[dict[str, np.ndarray], list[di
     return arrays, scores
 
 
-def _by_name(scores: Sequence[ExampleScore]) -> dict[str, ExampleScore]:
-    return {score.name: score for score in scores}
+def _by_name(named: Sequence[Any]) -> dict[str, Any]:
+    return {of.name: of for of in named}
 
 
 def _pictures(

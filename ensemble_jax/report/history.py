@@ -32,17 +32,11 @@ class OfLabels(NamedTuple):
         accuracies: `[E, N]` of the members.
         accessibility_error: `[M]`, the standard error of the accessibility over the members; NaN of
             a single member.
-        first_learned: `[M]`, the epoch at which a member is right for the first time, the mean over
-            the members; one that never is counts with the last epoch.
-        forgotten: `[M]`, how often a member is right at one extent and wrong at the next, the mean
-            over the members.
     """
 
     correct: Int[np.ndarray, "E M"]
     accuracies: Float[np.ndarray, "E N"]
     accessibility_error: Float[np.ndarray, " M"]
-    first_learned: Float[np.ndarray, " M"]
-    forgotten: Float[np.ndarray, " M"]
 
 
 class LastVotes(NamedTuple):
@@ -135,18 +129,8 @@ def _read_labelled(run: Run, split: str) -> OfLabels:
     correct, accuracies = np.empty((num_extents, size), np.int32), []
     # Of each member, at how many extents it is right.
     times_right = np.zeros((num_members, size), np.min_scalar_type(num_extents))
-    first, forgotten = np.full(size, float(run.extents[0])), np.zeros(size)
-    ever = before = None
     for row, extent in enumerate(run.extents):
         bits = run.bits(split, extents=extent)[0]
-        if ever is None or before is None:
-            ever = bits.copy()
-        else:
-            epochs = extent - run.extents[row - 1]
-            first += epochs * (1 - count_correct_from_bits(ever, size) / num_members)
-            forgotten += count_correct_from_bits(before & ~bits, size) / num_members
-            ever |= bits
-        before = bits
         correct[row] = count_correct_from_bits(bits, size)
         accuracies.append(accuracy_from_bits(bits, size))
         for of_member, own in zip(times_right, bits, strict=True):
@@ -155,4 +139,4 @@ def _read_labelled(run: Run, split: str) -> OfLabels:
     if num_members > 1:
         std = times_right.std(axis=0, ddof=1, dtype=np.float32)
         error = std / num_extents / np.sqrt(num_members)
-    return OfLabels(correct, np.stack(accuracies), error, first, forgotten)
+    return OfLabels(correct, np.stack(accuracies), error)

@@ -73,6 +73,8 @@ def train_loop(
     saving: Saving | None = None,
     stop_asked: Callable[[], bool] = lambda: False,
     moved: Callable[[float], None] = lambda epochs: None,
+    begun: Callable[[float, float], None] = lambda epochs, seconds: None,
+    images_per_second: float = math.nan,
 ) -> Progress:
     """Train up to the last extent, or until asked to stop, and measure at each extent.
 
@@ -100,6 +102,9 @@ def train_loop(
         stop_asked: asked before every pool.
         moved: is told after every pool how many epochs are completed, with the part of the one
             that has begun.
+        begun: is told before every pool how many epochs will be completed after it, and how many
+            seconds it takes at the speed of the pool before; NaN where none is known.
+        images_per_second: the speed of the first pool, as far as it is known; NaN if not.
     """
 
     def finish(extent, diverged_at, evaluation, speed):
@@ -127,13 +132,16 @@ def train_loop(
             epoch, pool = divmod(done, num_pools)
             if epoch >= extents[-1] or stop_asked():
                 break
+            begun((done + 1) / num_pools, training.images_in(pool) / images_per_second)
             started = time.perf_counter()
             # After an extent comes its evaluation, which needs the memory of a further pool.
             more = pool + 1 < num_pools or epoch + 1 not in extents
             state, losses_of_pool = jax.block_until_ready(
                 training.train_pool(state, epoch, pool, read_ahead=more)
             )
-            seconds += time.perf_counter() - started
+            of_pool = time.perf_counter() - started
+            images_per_second = training.images_in(pool) / of_pool
+            seconds += of_pool
             images += training.images_in(pool)
             losses.append(to_host(losses_of_pool))
             done += 1

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import json
+import re
 import shutil
 
 import numpy as np
@@ -66,8 +68,10 @@ def test_the_files_are_told_and_there_are_no_others(answer, output):
     figures = [f"{name}_{split}" for split in ("train", "test") for name in NAMES]
     told = [line for line in answer.stdout.splitlines() if line.startswith("wrote ")]
     listed = [f"{name}.{kind}" for name in figures for kind in ("png", "csv")]
-    assert told == [f"wrote {output / name}" for name in ("comparison.csv", *listed)]
-    files = {f"{name}.{kind}" for name in figures for kind in KINDS} | {"comparison.csv"}
+    written = ("comparison.csv", *listed, "comparison.html")
+    assert told == [f"wrote {output / name}" for name in written]
+    files = {f"{name}.{kind}" for name in figures for kind in KINDS}
+    files |= {"comparison.csv", "comparison.html"}
     assert {path.name for path in output.iterdir()} == files
 
 
@@ -146,6 +150,18 @@ def test_a_diverged_member_is_left_out(write_run, tmp_path):
     assert lines[5] == "  easy examples at epoch 1: 2 of both, 0 of st_vgg alone, 0 of vgg16 alone"
 
 
+def test_the_page_has_the_findings_and_both_runs(write_run, tmp_path):
+    data = {"train": TRAIN, "test": TEST}
+    named = [write_run(tmp_path / name, LABELS, data, (0, 1)) for name in ("<b>one", "other")]
+    compared = compare(*named, tmp_path / "compared")
+    page = compared.paths[-1].read_text(encoding="utf-8")
+    assert "easy examples at epoch 1" in page
+    assert "<b>one" not in page
+    facts = json.loads(re.search(r'id="x-facts">(.*?)</script>', page)[1])
+    assert [run["name"] for run in facts["runs"]] == ["<b>one", "other"]
+    assert page.count("data:image/png") == 2 * len(compared.findings["test"])
+
+
 def test_runs_with_nothing_in_common_are_told_so(write_run, tmp_path):
     knowing = {split: [[of_split] * 2] for split, of_split in LABELS.items()}
     one = write_run(tmp_path / "one", LABELS, {"train": TRAIN[:1], "test": TEST[:1]}, (0,))
@@ -165,6 +181,7 @@ def test_runs_with_nothing_in_common_are_told_so(write_run, tmp_path):
         "accessibility_train.csv",
         "accessibility_test.png",
         "accessibility_test.csv",
+        "comparison.html",
     ]
     assert (tmp_path / "comparison.csv").read_text().splitlines()[2] == (
         "test,2,0,nan,nan,nan,nan,nan,nan,nan,nan,,,,"

@@ -7,20 +7,27 @@ import io
 import json
 import time
 import zlib
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble_jax.analysis import accessibility_score, consensus_score, count_votes
+from benchmarks.explorer import write_page
+from ensemble_jax.analysis import SCORES, accessibility_score, consensus_score, count_votes
+from ensemble_jax.analysis import example_scores as scores_of_run
 from ensemble_jax.data import Dataset, Split
 from ensemble_jax.report import example_scores, explorer, history, sprites
 from ensemble_jax.report.example_scores import ExampleScore
 from ensemble_jax.report.exhibits import Material
-from ensemble_jax.report.explorer import choose_examples, make_explorer, quantise
-from ensemble_jax.report.history import History, LastVotes, OfLabels, read_histories
+from ensemble_jax.report.explorer import (
+    Shown,
+    choose_examples,
+    explore_runs,
+    make_explorer,
+    quantise,
+)
+from ensemble_jax.report.history import read_histories
 from ensemble_jax.report.page import Page, render_page
 from ensemble_jax.report.sprites import choose_size, make_sprites
 
@@ -48,6 +55,18 @@ def histories(run):
     return read_histories(run)
 
 
+@pytest.fixture(scope="module")
+def other(write_run, tmp_path_factory):
+    """Another run on the same examples, with other extents."""
+    rng = np.random.default_rng(1)
+    predictions = {name: rng.integers(0, K, (2, N, len(of))) for name, of in LABELS.items()}
+    return write_run(tmp_path_factory.mktemp("runs") / "other", LABELS, predictions, (0, 2))
+
+
+def of_splits(histories):
+    return {name: histories[name] for name in LABELS}
+
+
 def read(made):
     """The facts, and the arrays by name."""
     facts = json.loads(made.facts)
@@ -60,7 +79,7 @@ def read(made):
 
 def dequantised(facts, arrays, name, kind="values"):
     bounds = next(score for score in facts["scores"] if score["name"] == name)[kind]
-    steps = arrays[f"{kind}_{name}"]
+    steps = arrays[f"{kind}_{name}#0"]
     values = bounds["low"] + steps * (bounds["high"] - bounds["low"]) / 65534
     return np.where(steps == 65535, np.nan, values)
 
@@ -75,14 +94,6 @@ def test_histories_are_what_loops_over_members_say(run, predictions, histories):
         np.testing.assert_allclose(
             found.accessibility_error, of_members.std(axis=0, ddof=1) / np.sqrt(N), rtol=1e-5
         )
-        for example in range(len(labels)):
-            first, forgotten = 0.0, 0
-            for member in range(N):
-                history = right[:, member, example]
-                first += EXTENTS[history.argmax()] if history.any() else EXTENTS[-1]
-                forgotten += sum(before > after for before, after in pairwise(history))
-            assert found.first_learned[example] == pytest.approx(first / N)
-            assert found.forgotten[example] == pytest.approx(forgotten / N)
     noise = histories["noise"]
     assert noise.of_labels is None
     np.testing.assert_allclose(noise.consensus, consensus_score(predictions["noise"], K))
@@ -112,7 +123,7 @@ def test_a_vote_margin_by_hand(write_run, tmp_path):
 def test_arrays_are_those_of_the_run(run, predictions, histories):
     facts, arrays = read(make_explorer(run, histories, Material(None, "not here")))
     assert facts["remark"] == "not here"
-    assert facts["extents"] == list(EXTENTS)
+    assert facts["extents"] == facts["runs"][0]["extents"] == list(EXTENTS)
     assert [(of["name"], of["size"], of["labelled"]) for of in facts["sets"]] == [
         ("train", 5, True),
         ("test", 3, True),
@@ -123,10 +134,10 @@ def test_arrays_are_those_of_the_run(run, predictions, histories):
     assert arrays["labels"].tolist() == [0, 1, 2, 0, 1, 0, 1, 2, K, K]
     shape = (len(EXTENTS), -1)
     together = np.concatenate([predictions[name] for name in ("train", "test", "noise")], axis=2)
-    consensus = arrays["votes"].reshape(shape) / N
+    consensus = arrays["votes#0"].reshape(shape) / N
     np.testing.assert_allclose(consensus, consensus_score(together, K))
     right = together == arrays["labels"]
-    np.testing.assert_array_equal(arrays["correct"].reshape(shape)[:, :8], right.sum(1)[:, :8])
+    np.testing.assert_array_equal(arrays["correct#0"].reshape(shape)[:, :8], right.sum(1)[:, :8])
     accessibility = dequantised(facts, arrays, "accessibility")
     np.testing.assert_allclose(accessibility[:8], accessibility_score(right)[:8], atol=1e-5)
     assert np.isnan(accessibility[8:]).all()
@@ -143,9 +154,71 @@ def test_scores_are_read_through_one_function(run, histories, monkeypatch):
     facts, arrays = read(make_explorer(run, histories, Material(None)))
     (score,) = facts["scores"]
     assert score == {
-        "name": "own", "title": "a title", "meaning": "a meaning", "values": {"low": 0, "high": 2}
-    }  # fmt: skip
+        "run": 0,
+        "name": "own",
+        "title": "a title",
+        "meaning": "a meaning",
+        "values": {"low": 0, "high": 2},
+    }
     np.testing.assert_allclose(dequantised(facts, arrays, "own")[:5], np.arange(5) / 2, atol=1e-4)
+
+
+def test_every_score_of_the_library_has_a_title_and_a_meaning():
+    assert {"consistency", *example_scores.TITLES} == set(SCORES)
+
+
+def test_scores_are_those_of_the_library(run, histories):
+    facts, arrays = read(make_explorer(run, histories, Material(None)))
+    for split, start in (("train", 0), ("test", 5)):
+        own = slice(start, start + len(LABELS[split]))
+        for name, (value, error) in scores_of_run(run, split).items():
+            if name == "consistency":
+                continue
+            for kind, expected in (("values", value), ("errors", error)):
+                if f"{kind}_{name}#0" not in arrays:
+                    assert kind == "errors"
+                    continue
+                found = dequantised(facts, arrays, name, kind)[own]
+                np.testing.assert_allclose(found, expected, atol=1e-4)
+    listed = {score["name"] for score in facts["scores"]}
+    assert {"forgetting_events", "learning_time", "agreement", "c_score"} <= listed
+
+
+def test_too_large_runs_have_the_scores_of_all_members_together(run, histories, monkeypatch):
+    monkeypatch.setattr(example_scores, "_MOST_NUMBERS", N * len(EXTENTS) * 3)
+    facts, arrays = read(make_explorer(run, histories, Material(None)))
+    assert "Of train there are only scores of all members together" in facts["remark"]
+    forgetting = dequantised(facts, arrays, "forgetting_events")
+    assert np.isnan(forgetting[:5]).all()
+    assert not np.isnan(forgetting[5:8]).any()
+
+
+def test_what_labels_really_are_is_there(run, histories):
+    truth = np.array([0, 2, -1, 0, 0], np.int32)
+    examples = run.examples._replace(true_labels={"train": truth})
+    known = dataclasses.replace(run, examples=examples)
+    facts, arrays = read(make_explorer(known, histories, Material(None)))
+    assert [of["name"] for of in facts["properties"]] == ["true_label", "given_label"]
+    # Labels are 0, 1, 2, 0, 1; the number after the last name stands for none.
+    assert arrays["property_true_label"].tolist() == [0, 2, K, 0, 0, *[K] * 5]
+    assert arrays["property_given_label"].tolist() == [0, 1, 2, 0, 1, *[2] * 5]
+
+
+def test_two_runs_have_arrays_and_extents_of_their_own(run, histories, other):
+    shown = [
+        Shown(run, of_splits(histories), "one"),
+        Shown(other, of_splits(read_histories(other)), "two"),
+    ]
+    facts, arrays = read(explore_runs(shown, Material(None)))
+    assert facts["extents"] == [0, 1, 2, 4]
+    assert [(of["name"], of["extents"], of["last"]) for of in facts["runs"]] == [
+        ("one", [0, 1, 4], 4),
+        ("two", [0, 2], 2),
+    ]
+    assert len(arrays["correct#0"]) == 3 * 8
+    right = np.concatenate([other.correct(name).sum(axis=1) for name in LABELS], axis=1)
+    np.testing.assert_array_equal(arrays["correct#1"].reshape(2, 8), right)
+    assert {score["run"] for score in facts["scores"]} == {0, 1}
 
 
 @pytest.mark.parametrize("values", [[0.5, np.nan, 1e9], [2.0, 2.0], [np.nan], [-1, np.inf, 1]])
@@ -234,7 +307,7 @@ def test_too_many_examples_and_extents_are_left_out_and_told(run, histories, mon
         "2 of 3 extents are here."
     )
     assert sum(of["size"] for of in facts["sets"]) == len(facts["ids"]) == 6
-    assert len(arrays["votes"]) == 12
+    assert len(arrays["votes#0"]) == 12
     start = 0
     for of in facts["sets"]:
         for example in range(start, start + of["size"]):
@@ -291,55 +364,10 @@ def test_large_pictures_are_made_smaller():
     assert Image.open(io.BytesIO(made.sheets[0])).size == (5, 10)
 
 
-def large_run(run, sizes, num_members, num_extents, num_classes):
-    """A run and its histories as large as said, of which no prediction is ever made."""
-    rng = np.random.default_rng(0)
-
-    def draw(size, labels):
-        learned = rng.beta(0.5, 0.4, size) ** (20 / (1 + np.arange(num_extents)))[:, np.newaxis]
-        correct = rng.binomial(num_members, learned)
-        others = (labels + rng.integers(1, num_classes, correct.shape)) % num_classes
-        of_other = (num_members - correct) * rng.integers(2, 5, correct.shape) // 4
-        right = correct >= of_other
-        top = np.argsort(rng.random((size, num_classes)), axis=1)[:, :8]
-        return History(
-            num_members,
-            np.where(right, labels, others),
-            np.where(right, correct, of_other),
-            LastVotes(top, np.sort(rng.integers(0, 25, top.shape))[:, ::-1], rng.random(size)),
-            OfLabels(correct, np.zeros((num_extents, num_members)), *rng.random((3, size))),
-        )
-
-    labels = {name: rng.integers(0, num_classes, size) for name, size in sizes.items()}
-    ids = {name: np.arange(size) for name, size in sizes.items()}
-    data = dataclasses.replace(
-        run.manifest.data,
-        class_names=tuple(f"class {k}" for k in range(num_classes)),
-        split_sizes=dict(sizes),
-        probe_sizes={},
-    )
-    run = dataclasses.replace(
-        run,
-        manifest=dataclasses.replace(run.manifest, data=data),
-        extents=tuple(range(num_extents)),
-        members=np.arange(num_members),
-        examples=run.examples._replace(labels=labels, ids=ids),
-    )
-    splits = {}
-    for name, size in sizes.items():
-        # Coarse, as photographs are smooth.
-        small = rng.integers(0, 256, (size, 8, 8, 3), dtype=np.uint8)
-        pictures = small.repeat(4, axis=1).repeat(4, axis=2)
-        splits[name] = Split(pictures, labels[name].astype(np.int32), ids[name])
-    material = Material(Dataset("large", splits["train"], splits["test"], data.class_names))
-    return run, {name: draw(size, labels[name]) for name, size in sizes.items()}, material
-
-
 @pytest.fixture(scope="module")
-def large_page(run, tmp_path_factory):
-    made = make_explorer(*large_run(run, {"train": 60_000, "test": 10_000}, 100, 30, 10))
+def large_page(tmp_path_factory):
     path = tmp_path_factory.mktemp("large") / "report.html"
-    path.write_text(render_page(Page("large", "", [], [], [], made)), encoding="utf-8")
+    write_page(path, {"train": 60_000, "test": 10_000}, num_members=100, num_extents=30)
     return path
 
 
@@ -515,22 +543,47 @@ def test_the_selection_is_downloaded_as_a_table(shown, run, histories, tmp_path)
         assert float(row["accessibility"]) == pytest.approx(accessibility[example], abs=1e-4)
 
 
-def test_a_large_run_is_soon_there_and_answers_at_once(browser, large_page):
-    ready = []
-    for _ in range(2):  # another program may have been in the way of one
-        browser.open_explorer(large_page)
-        ready.append(browser.evaluate("+document.getElementById('x-body').dataset.milliseconds"))
-    assert min(ready) < 3000
-    answers = browser.evaluate(
-        """(() => {
-            const select = document.getElementById("x-label");
-            return Array.from({ length: 20 }, (_, i) => {
-                const begun = performance.now();
-                select.value = String(i % 10);
-                select.dispatchEvent(new Event("change"));
-                document.body.offsetHeight; // the page is laid out, too
-                return performance.now() - begun;
-            });
-        })()"""
-    )
-    assert min(answers) < 100, answers  # the others may have waited for other programs
+@pytest.fixture
+def both_shown(browser, run, histories, other, tmp_path):
+    shown = [
+        Shown(run, of_splits(histories), "one"),
+        Shown(other, of_splits(read_histories(other)), "two"),
+    ]
+    made = explore_runs(shown, Material(None))
+    path = tmp_path / "both.html"
+    path.write_text(render_page(Page("both", "", [], [], [], made)), encoding="utf-8")
+    browser.open_explorer(path)
+    return browser
+
+
+def test_two_runs_are_shown_beside_each_other(both_shown, run, histories, other):
+    of_other = read_histories(other)
+    names, first = together(run, lambda split: histories[split].classes[-1] == run.labels[split])
+    _, second = together(run, lambda split: of_other[split].classes[-1] == run.labels[split])
+    for bits, kept in enumerate(
+        [~first & ~second, first & ~second, ~first & second, first & second]
+    ):
+        choose(both_shown, "choice", f"both{bits}")
+        expected = {name for name, own in zip(names, kept, strict=True) if own}
+        assert selection(both_shown) == expected
+    choose(both_shown, "choice", "all")
+    assert "the vote of one is right for" in text(both_shown, "status")
+    assert "the vote of two is right for" in text(both_shown, "status")
+    label = both_shown.evaluate("document.getElementById('x-map').ariaLabel")
+    assert "accessibility, one across, accessibility, two upwards" in label
+    # Each run is as it was measured last: at epoch 1 the second one at 0.
+    choose(both_shown, "extent", 1, "input")
+    told = text(both_shown, "point")
+    assert "of one say" in told
+    assert "at epoch 1" in told
+    assert "of two say" in told
+    assert "Votes, two at epoch 0" in told
+    assert both_shown.told("Runtime.exceptionThrown") == []
+
+
+def test_a_large_run_is_shown_and_filtered(browser, large_page):
+    browser.open_explorer(large_page)
+    assert text(browser, "status").startswith("70,000 of 70,000 examples selected")
+    choose(browser, "set", 1)
+    assert text(browser, "status").startswith("10,000 of 70,000 examples selected")
+    assert browser.told("Runtime.exceptionThrown") == []

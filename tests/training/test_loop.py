@@ -119,6 +119,14 @@ def test_which_extents_are_measured(first_epoch, extents, measured, epochs):
         np.testing.assert_array_equal(record.splits["double"], [2 * record.extent] * 3)
 
 
+def test_how_long_each_epoch_will_take_is_told_before_it():
+    told = []
+    run(Journal(), begun=lambda *of: told.append(of), extents=(0, 3), images_per_second=1.0)
+    assert [epochs for epochs, _ in told] == [1, 2, 3]
+    assert told[0][1] == CountingTraining().images_in(0)
+    assert all(seconds > 0 for _, seconds in told)
+
+
 def test_speed_is_that_of_the_training_since_the_last_extent():
     class Slow(CountingTraining):
         def epoch(self, state, epoch):

@@ -1,0 +1,194 @@
+r"""The explorer of a large run is less than 60 MB, soon usable, and answers filters at once.
+
+Run: python -m benchmarks.explorer
+Takes about a minute on two cores, and needs Chromium or Chrome.
+
+What is shown: 100 members, 30 extents, 60,000 train and 10,000 test examples of 10 classes with
+pictures of 32 by 32 pixels, made up, with all scores of `ensemble_jax.analysis.SCORES` and their
+standard errors. Timed in the browser, without its window and without a graphics driver: from the
+opening of the file to a page that can be used, and from the choice of a filter or an extent to all
+views drawn and laid out.
+
+Results: `results.json` with every measurement and `table.md` in `--output`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from absl import app, flags
+
+from benchmarks.browser import BROWSERS, Browser, find_browser
+from benchmarks.environment import ROOT, describe_environment, provenance
+from ensemble_jax.analysis import SCORES
+from ensemble_jax.data import Dataset, Split
+from ensemble_jax.report import explorer
+from ensemble_jax.report.example_scores import TITLES, ExampleScore
+from ensemble_jax.report.exhibits import Material
+from ensemble_jax.report.history import MOST_CLASSES, History, LastVotes, OfLabels
+from ensemble_jax.report.page import Page, render_page
+from ensemble_jax.runs.files import replace_file
+
+_MEMBERS = flags.DEFINE_integer("members", 100, "N.", lower_bound=2)
+_EXTENTS = flags.DEFINE_integer("extents", 30, "E.", lower_bound=2)
+_TRAIN = flags.DEFINE_integer("train", 60_000, "Train examples.", lower_bound=10)
+_TEST = flags.DEFINE_integer("test", 10_000, "Test examples.", lower_bound=10)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "How often the page is opened.", lower_bound=1)
+_OUTPUT = flags.DEFINE_string(
+    "output", str(ROOT / "benchmarks" / "results" / "explorer"), "Where to write."
+)
+
+_FORMAT = 1
+_CLASSES = 10
+_WIDTH, _HEIGHT = 1280, 900
+# Milliseconds from each event of a control to a page that is laid out.
+_TIMED = """(() => Array.from({ length: 20 }, (_, i) => {
+    const control = document.getElementById("x-%s");
+    const begun = performance.now();
+    control.value = String(i %% 10);
+    control.dispatchEvent(new Event("%s"));
+    document.body.offsetHeight;
+    return performance.now() - begun;
+}))()"""
+_CONTROLS = {"class": ("label", "change"), "id": ("search", "input"), "epoch": ("extent", "input")}
+
+
+def write_page(path: Path, sizes: Mapping[str, int], num_members: int, num_extents: int) -> None:
+    """Write the page of a run of these sizes, of which no prediction was ever made."""
+    rng = np.random.default_rng(0)
+    labels = {name: rng.integers(0, _CLASSES, size) for name, size in sizes.items()}
+    run: Any = mock.Mock(
+        extents=tuple(range(num_extents)),
+        members=np.arange(num_members),
+        labels=labels,
+        ids={name: np.arange(size) for name, size in sizes.items()},
+        splits=tuple(sizes),
+        num_classes=_CLASSES,
+        class_names=tuple(f"class {k}" for k in range(_CLASSES)),
+        recorded_quantities=dict.fromkeys(sizes, ()),
+        true_labels=lambda split: None,
+    )
+    histories = {name: _draw(rng, of, num_members, num_extents) for name, of in labels.items()}
+    splits = {}
+    for name, size in sizes.items():
+        # Coarse, as photographs are smooth.
+        small = rng.integers(0, 256, (size, 8, 8, 3), dtype=np.uint8)
+        pictures = small.repeat(4, axis=1).repeat(4, axis=2)
+        splits[name] = Split(pictures, labels[name].astype(np.int32), run.ids[name])
+    material = Material(Dataset("large", splits["train"], splits["test"], run.class_names))
+
+    def scores(run: Any, name: str, history: History) -> list[ExampleScore]:
+        size = sizes[name]
+        return [
+            ExampleScore(of, *TITLES[of], rng.random(size), rng.random(size))
+            for of in SCORES
+            if of in TITLES
+        ]
+
+    with mock.patch.object(explorer, "example_scores", scores):
+        made = explorer.make_explorer(run, histories, material)
+    path.write_text(render_page(Page("large", "", [], [], [], made)), encoding="utf-8")
+
+
+def _draw(rng, labels, num_members, num_extents) -> History:
+    """What members may have done with examples of these labels."""
+    size = len(labels)
+    learned = rng.beta(0.5, 0.4, size) ** (20 / (1 + np.arange(num_extents)))[:, np.newaxis]
+    correct = rng.binomial(num_members, learned)
+    others = (labels + rng.integers(1, _CLASSES, correct.shape)) % _CLASSES
+    of_other = (num_members - correct) * rng.integers(2, 5, correct.shape) // 4
+    right = correct >= of_other
+    top = np.argsort(rng.random((size, _CLASSES)), axis=1)[:, :MOST_CLASSES]
+    counts = np.sort(rng.integers(0, num_members // 4 + 1, top.shape))[:, ::-1]
+    return History(
+        num_members,
+        np.where(right, labels, others),
+        np.where(right, correct, of_other),
+        LastVotes(top, counts, rng.random(size)),
+        OfLabels(correct, np.zeros((num_extents, num_members)), rng.random(size)),
+    )
+
+
+def measure(browser: Browser, path: Path, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds until the page can be used, and those that each control takes."""
+    size = {"width": _WIDTH, "height": _HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+    browser.call("Emulation.setDeviceMetricsOverride", **size)
+    times: dict[str, list[float]] = {name: [] for name in ("ready", *_CONTROLS)}
+    for _ in range(rounds):
+        browser.open_explorer(path)
+        ready = browser.evaluate("+document.getElementById('x-body').dataset.milliseconds")
+        times["ready"].append(ready)
+        for name, of in _CONTROLS.items():
+            times[name] += browser.evaluate(_TIMED % of)
+            browser.evaluate("document.getElementById('x-reset').click()")
+    return times
+
+
+def write_results(folder: Path, content: dict[str, Any]) -> None:
+    """Write `results.json` and `table.md`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / "results.json", f"{json.dumps(content, indent=1)}\n".encode())
+    environment, shape, times = content["environment"], content["shape"], content["milliseconds"]
+    lines = [
+        "# The explorer of a large run",
+        "",
+        provenance(environment),
+        "",
+        f"{environment['processor']}, {environment['cores']} cores; load average before the start "
+        f"{environment['load_average'][0]:.1f}. {content['browser']}. {shape['members']} members, "
+        f"{shape['extents']} extents, {shape['train']} train and {shape['test']} test examples: a "
+        f"file of {content['bytes'] / 1e6:.1f} MB. Median (least-largest) of all measurements.",
+        "",
+        "| what | milliseconds |",
+        "|---|---|",
+        f"| until the page can be used | {_describe(times['ready'])} |",
+        f"| another class chosen | {_describe(times['class'])} |",
+        f"| an id looked for | {_describe(times['id'])} |",
+        f"| another epoch chosen | {_describe(times['epoch'])} |",
+        "",
+    ]
+    replace_file(folder / "table.md", "\n".join(lines).encode())
+
+
+def _describe(times: list[float]) -> str:
+    return f"{median(times):.0f} ({min(times):.0f}-{max(times):.0f})"
+
+
+def main(_: list[str]) -> None:
+    """Make the page, measure and write."""
+    program = find_browser()
+    if program is None:
+        raise SystemExit(f"a browser is needed, there is none of {', '.join(BROWSERS)}")
+    environment = describe_environment()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "report.html")
+        sizes = {"train": _TRAIN.value, "test": _TEST.value}
+        write_page(path, sizes, _MEMBERS.value, _EXTENTS.value)
+        browser = Browser(program, Path(folder, "profile"))
+        try:
+            times = measure(browser, path, _ROUNDS.value)
+            version = browser.call("Browser.getVersion")["product"]
+        finally:
+            browser.close()
+        content = {
+            "kind": "ensemble_jax explorer",
+            "format": _FORMAT,
+            "environment": environment,
+            "browser": version,
+            "shape": sizes | {"members": _MEMBERS.value, "extents": _EXTENTS.value},
+            "bytes": path.stat().st_size,
+            "milliseconds": times,
+        }
+    write_results(Path(_OUTPUT.value), content)
+    print((Path(_OUTPUT.value) / "table.md").read_text())
+
+
+if __name__ == "__main__":
+    app.run(main)
