@@ -124,11 +124,11 @@ def _of_extent(record: ExtentRecord) -> dict[str, float]:
     if not healthy.any():
         return values
     for split, of in record.splits.items():
-        accuracy = of.accuracy[healthy]
+        accuracy, losses = np.asarray(of.accuracy)[healthy], np.asarray(of.loss)[healthy]
         values |= _mean_and_std(f"{split}/accuracy", accuracy)
         values[f"{split}/accuracy_min"] = float(accuracy.min())
         values[f"{split}/accuracy_max"] = float(accuracy.max())
-        values |= _mean_and_std(f"{split}/loss", of.loss[healthy])
+        values |= _mean_and_std(f"{split}/loss", losses)
         consistency = consistency_from_bits(of.bits[healthy], of.predictions.shape[-1])
         shape = float(bimodality(consistency))
         if np.isfinite(shape):
