@@ -64,7 +64,7 @@ from ensemble_jax.analysis.learning_times import (
     unforgettable,
 )
 from ensemble_jax.analysis.matching import CrossConsistency, cross_consistency, match_extents
-from ensemble_jax.analysis.members import MemberMean, member_mean
+from ensemble_jax.analysis.members import MemberMean, check_held_out, member_mean
 from ensemble_jax.analysis.memorization import (
     Estimate,
     TopInfluences,
@@ -171,6 +171,7 @@ __all__ = [
     "bootstrap_error",
     "brier_score",
     "c_score",
+    "check_held_out",
     "choose_extents",
     "choose_typical_examples",
     "class_table",

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from ensemble_jax.analysis.label_quality import class_thresholds
-from ensemble_jax.analysis.members import member_mean
+from ensemble_jax.analysis.members import check_held_out, member_mean
 
 
 class Issue(Enum):
@@ -134,11 +134,7 @@ def _check(
         )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= shape[2]:
         raise ValueError(f"labels must be integers in 0..{shape[2] - 1}")
-    never = int(mask.all(axis=0).sum())
-    if never:
-        raise ValueError(
-            f"each example must be held out of a member, got {never} that all were trained on"
-        )
+    check_held_out(mask)
 
 
 def _share_of_label(

@@ -74,3 +74,26 @@ def member_mean(
             np.add(squares, (of_member - mean) ** 2, out=squares, where=counts)
         error = np.sqrt(squares / (count * (count - 1.0)))
     return MemberMean(mean, error, count)
+
+
+def check_held_out(train_mask: Shaped[Any, "N M"]) -> None:
+    """See that each example can be judged by a member that was not trained on it.
+
+    Args:
+        train_mask: `[N, M]`, whether a member was trained on an example.
+
+    Raises:
+        ValueError: not truth values `[N, M]`, or examples that all members were trained on.
+
+    >>> check_held_out([[1, 0], [1, 1]])
+    Traceback (most recent call last):
+    ...
+    ValueError: each example must be held out of a member, got 1 of 2 that all were trained on
+    """
+    mask = as_correctness(train_mask, "train_mask")
+    never = int(mask.all(axis=0).sum())
+    if never:
+        raise ValueError(
+            f"each example must be held out of a member, got {never} of {mask.shape[1]} that all "
+            f"were trained on"
+        )

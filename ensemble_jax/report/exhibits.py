@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
-from PIL import Image
 
 from ensemble_jax.cli.dataset import load_data_of_run
 from ensemble_jax.data import Dataset, read_inputs
+from ensemble_jax.data.showing import as_bytes, as_png, as_texts, why_no_pictures
 from ensemble_jax.runs import Run
 
 # Pixels of the longer side; a larger picture is made smaller.
@@ -84,38 +82,8 @@ def show_examples(material: Material, chosen: Mapping[str, Sequence[int]]) -> Ex
         return Exhibits({}, {}, remark)
     if dataset.train.inputs.dtype != np.uint8:
         remark = "The values of each picture are stretched from black to white."
-    pictures = {split: list(map(_as_png, as_bytes(of))) for split, of in inputs.items()}
+    pictures = {
+        split: [as_png(picture, _LONGEST_SIDE) for picture in as_bytes(of)]
+        for split, of in inputs.items()
+    }
     return Exhibits(pictures, {}, remark)
-
-
-def why_no_pictures(dataset: Dataset) -> str:
-    """Why examples, which are no texts, are not shown as pictures; empty where they are."""
-    shape = dataset.input_shape
-    if len(shape) == 3 and shape[-1] in (1, 3):
-        return ""
-    return f"Examples of the shape {list(shape)} cannot be shown as pictures."
-
-
-def as_texts(ids: Shaped[np.ndarray, "M L"], dataset: Dataset) -> list[str]:
-    """The words that members see."""
-    rows = [[dataset.words[int(word)] for word in text] for text in ids]
-    return [" ".join(filter(None, words)) for words in rows]
-
-
-def as_bytes(pictures: Shaped[np.ndarray, "M H W C"]) -> Shaped[np.ndarray, "M H W C"]:
-    """Pictures of bytes as they are; of others, the least value as 0 and the largest as 255."""
-    if pictures.dtype == np.uint8:
-        return pictures
-    axes = (1, 2, 3)
-    values = pictures.astype(np.float64)
-    values -= values.min(axis=axes, keepdims=True)
-    largest = values.max(axis=axes, keepdims=True)
-    return np.rint(255 * values / np.where(largest > 0, largest, 1)).astype(np.uint8)
-
-
-def _as_png(picture: Shaped[np.ndarray, "H W C"]) -> bytes:
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-    file = io.BytesIO()
-    image.save(file, "png", optimize=True)
-    return file.getvalue()

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int, Num, Shaped
 
 from ensemble_jax.analysis import choose_extents
 from ensemble_jax.data import Dataset, read_inputs
+from ensemble_jax.data.showing import as_bytes, as_texts, why_no_pictures
 from ensemble_jax.report.example_scores import (
     Details,
     ExampleProperty,
@@ -28,7 +29,7 @@ from ensemble_jax.report.example_scores import (
     example_scores,
     why_fewer_scores,
 )
-from ensemble_jax.report.exhibits import Material, as_bytes, as_texts, why_no_pictures
+from ensemble_jax.report.exhibits import Material
 from ensemble_jax.report.history import History
 from ensemble_jax.report.sprites import MEDIA_TYPE, Sprites, choose_size, make_sprites
 from ensemble_jax.runs import Run

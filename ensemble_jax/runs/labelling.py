@@ -17,13 +17,13 @@ def make_dataset(run: RunArrays, extents: tuple[int, ...]) -> xarray.Dataset:
     # netCDF 3, which SciPy writes, has no unsigned numbers.
     classes = np.min_scalar_type(-run.num_classes)
     coords = {"extent": np.array(extents, int), "member": run.members}
-    coords |= {name: ("member", values) for name, values in run.hyperparameters.items()}
+    coords |= {name: ("member", _writable(values)) for name, values in run.hyperparameters.items()}
     variables: dict[str, Any] = {
         "train_images_per_second": ("extent", run.train_images_per_second[rows])
     }
     for split in run.splits:
         example = f"example_{split}"
-        coords |= {example: run.ids[split], f"label_{split}": (example, run.labels[split])}
+        coords |= {example: _ids(run, split), f"label_{split}": (example, run.labels[split])}
         variables |= {
             f"correct_{split}": (("extent", "member", example), run.correct(split, extents)),
             f"predictions_{split}": (
@@ -42,7 +42,7 @@ def make_dataset(run: RunArrays, extents: tuple[int, ...]) -> xarray.Dataset:
                 coords["class"] = np.array(run.class_names)
     for probe in run.probes:
         example = f"example_{probe}"
-        coords |= {example: run.ids[probe]}
+        coords |= {example: _ids(run, probe)}
         variables |= {
             f"predictions_{probe}": (
                 ("extent", "member", example),
@@ -64,3 +64,20 @@ def make_dataset(run: RunArrays, extents: tuple[int, ...]) -> xarray.Dataset:
         "diverged_epochs": list(run.diverged.values()),
     }
     return xarray.Dataset(variables, coords, attributes)
+
+
+def _ids(run: RunArrays, name: str) -> np.ndarray:
+    """Ids as texts where they are integers that netCDF 3 does not have."""
+    ids = run.ids[name]
+    return ids if _writable(ids) is ids else ids.astype(str)
+
+
+def _writable(values: np.ndarray) -> np.ndarray:
+    """Integers of more than 31 bits, such as seeds, as floats: netCDF 3 has no others."""
+    limits = np.iinfo(np.int32)
+    fits = (
+        values.dtype.kind not in "iu"
+        or not len(values)
+        or (values.min() >= limits.min and values.max() <= limits.max)
+    )
+    return values if fits else values.astype(np.float64)

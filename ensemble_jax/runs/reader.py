@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Num, Shaped
 
 from ensemble_jax.runs.arrays import RunArrays
 from ensemble_jax.runs.examples import ExampleTable
@@ -17,11 +17,13 @@ from ensemble_jax.runs.parts import Part, check_joinable, joined_manifest, read_
 from ensemble_jax.runs.summary import summarize
 
 if TYPE_CHECKING:
+    import datasets
     import pandas
     import xarray
 
     from ensemble_jax.data import Dataset
     from ensemble_jax.report.inline import InlinePage
+    from ensemble_jax.runs.samples import HeldOutProbabilities
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,6 +136,90 @@ class Run(RunArrays):
 
         make = record_table if records else example_table
         return make(self, self._labelled(split), self._selected(extents))
+
+    def to_huggingface(
+        self,
+        split: str = "train",
+        extents: Sequence[int] | None = None,
+        *,
+        records: bool = False,
+        data: Dataset | None = None,
+    ) -> datasets.Dataset:
+        """The examples of a split as a table of Hugging Face's `datasets` (`pip install datasets`).
+
+        The columns of `to_pandas` but for `class`: labels and predictions are `ClassLabel`s, which
+        have the names of the classes; -1 where a true label is unknown. With `data` also `image`
+        (an `Image`, PNG) or `text`, so that `push_to_hub` publishes the set with its scores.
+
+        Args:
+            split: whose examples.
+            extents: the epochs to read; all by default.
+            records: what each member did instead of scores, without `data`.
+            data: what the run is on.
+
+        Raises:
+            ValueError: as `to_pandas` does, or if the data are others, or neither pictures nor
+                texts.
+            ModuleNotFoundError: without `datasets`.
+        """
+        from ensemble_jax.runs.samples import huggingface_table  # imports pandas
+
+        chosen = self._selected(extents)
+        return huggingface_table(self, self._labelled(split), chosen, records, data)
+
+    def to_cleanlab(self, split: str = "train", extent: int | None = None) -> HeldOutProbabilities:
+        """`labels` `[M]` and `pred_probs` `[M, K]`, as `cleanlab.filter.find_label_issues` takes.
+
+        The mean probabilities of the members that were not trained on an example, of members with
+        `folds` or a `subset_fraction`; of the split `test` those of all members.
+
+        Args:
+            split: whose examples, of which probabilities or logits were recorded.
+            extent: the last by default.
+
+        Raises:
+            ValueError: if neither was recorded, an example was never held out, or there is no such
+                split or extent.
+        """
+        from ensemble_jax.runs.samples import held_out_probabilities  # imports pandas
+
+        (chosen,) = self._selected(self.extents[-1] if extent is None else extent)
+        return held_out_probabilities(self, self._labelled(split), chosen)
+
+    def to_samples(
+        self,
+        split: str = "train",
+        extents: Sequence[int] | None = None,
+        *,
+        data: Dataset | None = None,
+        files: str | os.PathLike[str] | None = None,
+        embedding: Num[Any, "M D"] | None = None,
+    ) -> pandas.DataFrame:
+        """The examples of a split for tools to look at them, such as FiftyOne and Spotlight.
+
+        A row for each example: `filepath` (with `files`), `image` (a PNG file's bytes) or `text`
+        (with `data`), `example_id`, `label`, `true_label` where there is one and `prediction` (of
+        most members at the last extent), all three as names of classes and empty where unknown,
+        every score of `to_pandas`, and `embedding`, a vector of each. docs/scores.md shows how the
+        tools take it.
+
+        Args:
+            split: whose examples.
+            extents: the epochs to read; all by default.
+            data: what the run is on, for pictures and texts.
+            files: the folder that the ids are relative to, where these are paths of images.
+            embedding: `[M, D]`, by which examples that lie close are alike; by default what members
+                say of each class at the last extent: mean probabilities or, where these were not
+                recorded, shares of votes.
+
+        Raises:
+            ValueError: as `to_pandas` does, if the data are others, or neither pictures nor texts,
+                a file is missing, or there is not one vector for each example.
+        """
+        from ensemble_jax.runs.samples import sample_table  # imports pandas
+
+        chosen = self._selected(extents)
+        return sample_table(self, self._labelled(split), chosen, data, files, embedding)
 
     def explore(
         self, *, data: Dataset | None = None, data_dir: str = "", height: int = 900

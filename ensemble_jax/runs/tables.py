@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from ensemble_jax.runs.arrays import RunArrays
 
 _PARQUET, _CSV = ".parquet", ".csv"
-# An id may be a text, the name of a class always is, whatever they look like.
-_ID, _CLASS = "id", "class"
+# A field of a CSV file, quoted or not, and what ends it.
+_FIELD = re.compile(rb'("(?:[^"]|"")*"|[^,\r\n]*)(?:,|\r?\n|\Z)')
 
 
 def example_table(run: RunArrays, split: str, extents: Sequence[int] | None) -> pd.DataFrame:
@@ -68,10 +70,10 @@ def record_table(run: RunArrays, split: str, extents: Sequence[int] | None) -> p
 def _describe_examples(run: RunArrays, split: str) -> dict[str, np.ndarray]:
     labels, truth = run.labels[split], run.true_labels(split)
     columns = {
-        _ID: run.ids[split],
+        "id": run.ids[split],
         # As CSV gives it back.
         "label": labels.astype(np.int64),
-        _CLASS: np.array(run.class_names, object)[labels],
+        "class": np.array(run.class_names, object)[labels],
     }
     return columns if truth is None else columns | {"true_label": truth.astype(np.int64)}
 
@@ -83,7 +85,7 @@ def write_frame(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     their digits, texts are quoted, and what is missing is empty.
 
     Args:
-        frame: of `Run.to_pandas`.
+        frame: of `Run.to_pandas`, or any other of numbers, truth values and texts.
         path: ends in `.parquet` or `.csv`.
 
     Raises:
@@ -106,7 +108,8 @@ def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a table that `write_frame` has written, with the same values and kinds of columns.
 
     A class that is called `NA` stays a text, and so does an id `0001`, which pandas would take for
-    something missing and for a number. Numbers come back in 64 bits from CSV.
+    something missing and for a number. Numbers come back in 64 bits from CSV, and a missing text
+    as an empty one.
 
     Raises:
         ValueError: another ending than `.parquet` or `.csv`.
@@ -116,16 +119,31 @@ def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
     if source.suffix == _PARQUET:
         _check_pyarrow(source)
         return pd.read_parquet(source, engine="pyarrow")
-    with source.open(newline="", encoding="utf-8") as file:
-        names = next(csv.reader(file))
-        first = file.readline().split(",")
-    # What is before an id are numbers, so that no comma is part of it.
-    place = names.index(_ID)
-    is_text = {_CLASS, *[_ID] * (len(first) > place and first[place].startswith('"'))}
+    is_text = _text_columns(source)
     frame: Any = pd.read_csv(source, dtype=str, keep_default_na=False)
     for name in frame.columns.difference(list(is_text)):
         frame[name] = _restored(frame[name])
     return frame
+
+
+def _text_columns(path: Path) -> set[str]:
+    """The columns of a CSV file that hold texts: `write_frame` quotes them, and no numbers.
+
+    Reads as far as each column has a value; those without any hold no texts.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        names = next(csv.reader(file))
+    undecided, texts = set(range(len(names))), set()
+    fields = itertools.islice(_FIELD.finditer(path.read_bytes()), len(names), None)
+    for place, field in zip(itertools.cycle(range(len(names))), fields, strict=False):
+        if field[1] in (b"", b'""'):
+            continue
+        if place in undecided and field[1].startswith(b'"'):
+            texts.add(names[place])
+        undecided.discard(place)
+        if not undecided:
+            break
+    return texts
 
 
 def _restored(column: pd.Series) -> Any:

@@ -92,7 +92,10 @@ def test_neither_the_order_of_members_nor_of_examples_matters(seed, num_members,
         ({"probabilities": [np.ones((2, 5))]}, r"must be \[N, M, K\], got \[2, 5\]"),
         ({"labels": [0, 0, 1]}, r"train_mask and labels must be \[2, 5\] and \[5\], got \[2, 5\]"),
         ({"labels": [0, 0, 1, 1, 2]}, r"labels must be integers in 0\.\.1"),
-        ({"train_mask": np.ones((2, 5))}, "held out of a member, got 5 that all were trained on"),
+        (
+            {"train_mask": np.ones((2, 5))},
+            "held out of a member, got 5 of 5 that all were trained on",
+        ),
     ],
 )
 def test_mistakes(changes, words):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray
 
-from ensemble_jax.runs import load_run
+from ensemble_jax.runs import RunWriter, load_run
 
 
 @pytest.fixture
@@ -80,3 +80,19 @@ def test_can_be_written_with_what_is_installed(toy, tmp_path, diverged, num_clas
         for name, variable in dataset.variables.items():
             np.testing.assert_array_equal(written[name], variable)
         assert np.atleast_1d(written.attrs["diverged_members"]).tolist() == diverged
+
+
+def test_large_integers_can_be_written_too(toy, tmp_path):
+    """Seeds to 2^32 - 1, and ids of 64 bits, of which netCDF 3 has neither."""
+    seeds = [2**32 - 1, 0, 1, 2]
+    manifest = toy.manifest(hyperparameters={"seed": seeds})
+    splits = toy.splits()
+    splits["train"].ids = np.arange(13) + 2**62
+    writer = RunWriter.create(tmp_path / "run", manifest, splits)
+    for extent in manifest.extents:
+        writer.write_extent(toy.record(manifest, extent))
+    dataset = load_run(tmp_path / "run").to_xarray()
+    dataset.to_netcdf(tmp_path / "run.nc", engine="scipy")
+    with xarray.open_dataset(tmp_path / "run.nc", engine="scipy") as written:
+        assert written["seed"].values.tolist() == seeds
+        assert written["example_train"].values.tolist() == [str(2**62 + i) for i in range(13)]

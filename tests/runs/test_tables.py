@@ -118,6 +118,20 @@ class TestFiles:
         write_frame(frame, path)
         assert_frame_equal(read_frame(path), frame, check_exact=True)
 
+    def test_of_any_columns(self, path):
+        """Texts are told by their quotes, wherever the first one is."""
+        frame = pd.DataFrame(
+            {
+                "score": [0.5, 0.25, np.nan],
+                "given, label": ["", "0001", 'a "b"\nc'],
+                "issue": ["True", "False", "True"],
+                "count": [1, 2, 3],
+                "nothing": [np.nan] * 3,
+            }
+        )
+        write_frame(frame, path)
+        assert_frame_equal(read_frame(path), frame, check_exact=True)
+
     def test_of_no_examples(self, path):
         frame = pd.DataFrame({"id": np.zeros(0, int), "class": np.zeros(0, object)})
         write_frame(frame, path)
