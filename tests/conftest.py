@@ -2,15 +2,15 @@
 
 import json
 import os
-import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -213,17 +213,17 @@ def write_imagenet(write_prepared) -> Callable[[Path], Path]:
 
 
 # How long a process may take on a busy machine before a test gives up.
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a process answered."""
+    """What a process answered, and what it had imported where that is known."""
 
     returncode: int
     stdout: str
     stderr: str
-    modules: frozenset[str]
+    modules: frozenset[str] | None
 
     @property
     def error(self) -> str:
@@ -234,21 +234,62 @@ class Answer:
         return lines[0]
 
 
-class Process:
-    """A binary at work."""
+class Zygote:
+    """A process that forks others, which saves each of them the imports."""
 
-    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], modules: Sequence[str]) -> None:
+        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other:
+            command = [sys.executable, ROOT / "tests" / "zygote.py", str(other.fileno()), *modules]
+            self._process = subprocess.Popen(command, env=environment, pass_fds=[other.fileno()])
+
+    def ask(self, descriptors: Sequence[int] = (), **request: object) -> int | None:
+        """What is answered to a request."""
+        socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
+        return json.loads(self._socket.recv(1 << 16))
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+        self._process.wait()
+
+
+class Forked:
+    """A process that a zygote has forked, with the methods of Popen."""
+
+    def __init__(self, zygote: Zygote, pid: int) -> None:
+        self._zygote, self._pid = zygote, pid
+        self._returncode = None
+
+    def poll(self) -> int | None:
+        if self._returncode is None:
+            self._returncode = self._zygote.ask(poll=self._pid)
+        return self._returncode
+
+    def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"process {self._pid} has not ended")
+            time.sleep(0.01)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self._pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Process:
+    """A binary at work; `begin` starts it with the files for its stdout, stderr and modules."""
+
+    def __init__(self, begin: Callable[[list[int]], "Forked | subprocess.Popen"]) -> None:
         # Files, because a pipe that nobody reads stops the process when it is full; `wait` closes
         # them.
-        self._stdout, self._stderr = TemporaryFile(), TemporaryFile()  # noqa: SIM115
-        # Children inherit that SIGINT is ignored, which it is where a shell runs the tests with &.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            self._process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=self._stdout, stderr=self._stderr
-            )
-        finally:
-            signal.signal(signal.SIGINT, before)
+        self._files = [TemporaryFile() for _ in range(3)]  # noqa: SIM115
+        self._process = begin([file.fileno() for file in self._files])
 
     def wait(self) -> Answer:
         """What the process answers when it ends."""
@@ -258,14 +299,12 @@ class Process:
             self._process.kill()
             self._process.wait()
         texts = []
-        for file in (self._stdout, self._stderr):
+        for file in self._files:
             file.seek(0)
             texts.append(file.read().decode())
             file.close()
-        stdout, stderr = texts
-        imports = re.findall(r"^import time:.*\| *(\S+)$", stderr, re.MULTILINE)
-        rest = re.sub(r"^import time:.*\n", "", stderr, flags=re.MULTILINE)
-        return Answer(code, stdout, rest, frozenset(imports))
+        stdout, stderr, modules = texts
+        return Answer(code, stdout, stderr, frozenset(modules.split()) if modules else None)
 
     def send(self, number: signal.Signals, condition: Callable[[], bool]) -> None:
         """Send a signal as soon as the condition holds, while the process is still at work."""
@@ -285,15 +324,34 @@ class Process:
         return self.wait()
 
 
+# What a binary imports before it knows what to do, and what reports are made with. That it takes no
+# JAX is asked of what is forked, so nothing here may import it.
+WITHOUT_JAX = (
+    "ensemble_jax.cli.train", "ensemble_jax.cli.sweep", "ensemble_jax.report.run_report",
+)  # fmt: skip
+TRAINING = (*WITHOUT_JAX, "ensemble_jax.trainer", "ensemble_jax.training", "jax", "optax")
+
+
 @dataclass(frozen=True)
 class Binaries:
     """Starts the binaries in a folder of their own, with the cache of the whole session."""
 
     folder: Path
     cache: Path = USER_CACHE
+    zygotes: dict[tuple[str, ...], Zygote] = field(default_factory=dict)
 
-    def start(self, name, *arguments, prefix=(), env=None) -> Process:
-        """Start `python -m experiments.NAME`; every module that it imports is told on stderr."""
+    def start(self, name, *arguments, prefix=(), env=None, jax=True, fresh=False) -> Process:
+        """Start `python -m experiments.NAME`.
+
+        Args:
+            name: the verb.
+            arguments: its command line.
+            prefix: a command that starts it.
+            env: variables beside those that are usual.
+            jax: whether it may have JAX from the start. Without it the answer says what is
+                imported.
+            fresh: whether to start an interpreter of its own, as a user does; with a prefix always.
+        """
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -301,23 +359,54 @@ class Binaries:
         }
         environment |= {
             "PYTHONPATH": str(ROOT),
-            "PYTHONPROFILEIMPORTTIME": "1",
             "XDG_CACHE_HOME": str(self.cache),
             "JAX_PLATFORMS": "cpu",
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        environment |= env or {}
-        command = [*prefix, sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
-        return Process(command, self.folder, environment)
+        given = list(map(str, arguments))
+        module = f"experiments.{name}"
+        if fresh or prefix:
+            command = [*prefix, sys.executable, "-m", module, *given]
+            return Process(lambda files: self._run(command, environment | (env or {}), files))
+        modules = TRAINING if jax and name in ("train", "sweep", "audit") else WITHOUT_JAX
+        if modules not in self.zygotes:
+            self.zygotes[modules] = Zygote(environment, modules)
+        zygote = self.zygotes[modules]
 
-    def run(self, name, *arguments, prefix=(), env=None) -> Answer:
+        def fork(files):
+            pid = zygote.ask(
+                files,
+                module=module,
+                arguments=given,
+                folder=str(self.folder),
+                environment=environment | (env or {}),
+            )
+            return Forked(zygote, pid)
+
+        return Process(fork)
+
+    def _run(self, command, environment, files) -> subprocess.Popen:
+        # Children inherit that SIGINT is ignored, which it is where a shell runs the tests with &.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        stdout, stderr, _ = files
+        try:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=stdout, stderr=stderr
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def run(self, name, *arguments, **options) -> Answer:
         """Start a binary and wait for what it answers."""
-        return self.start(name, *arguments, prefix=prefix, env=env).wait()
+        return self.start(name, *arguments, **options).wait()
 
 
 @pytest.fixture(scope="session")
-def binaries(tmp_path_factory) -> Binaries:
-    return Binaries(tmp_path_factory.mktemp("experiments"))
+def binaries(tmp_path_factory) -> Iterator[Binaries]:
+    binaries = Binaries(tmp_path_factory.mktemp("experiments"))
+    yield binaries
+    for zygote in binaries.zygotes.values():
+        zygote.close()
 
 
 def make_toy_arrays() -> dict[str, np.ndarray]:
@@ -361,7 +450,7 @@ def toy_job(toy_set) -> tuple[str, ...]:
 def undisturbed(binaries, toy_job, tmp_path_factory) -> Path:
     """The run directory of that job, trained without interruption; only to be read."""
     directory = tmp_path_factory.mktemp("runs") / "undisturbed"
-    answer = binaries.run("train", *toy_job, f"--workdir={directory}")
+    answer = binaries.run("train", *toy_job, f"--workdir={directory}", fresh=True)
     assert answer.returncode == 0, answer.stderr
     return directory
 

@@ -171,7 +171,7 @@ def test_a_mistake_is_told_in_one_line_without_loading_jax(
     if not option.startswith("--config="):
         options.insert(0, f"--config.dataset={places['toy']}")
         options.insert(1, "--config.batch_size=20")
-    answer = binaries.run("train", f"--workdir={workdir}", *options)
+    answer = binaries.run("train", f"--workdir={workdir}", *options, jax=False)
     assert (answer.returncode, answer.stdout) == (2, "")
     for part in parts:
         assert part.format(**places) in answer.error
@@ -316,6 +316,7 @@ def test_a_set_that_is_not_prepared_is_told_with_how_to_prepare_it(
         f"--config.dataset={dataset}",
         f"--config.data_dir={data_dir}",
         f"--workdir={tmp_path / 'run'}",
+        jax=False,
     )
     assert (answer.returncode, answer.stdout) == (2, "")
     prepared = {"mnist": "mnist", "fish": "cifar100"}[dataset]
@@ -422,14 +423,15 @@ def test_fused_convolutions_without_a_compiler(binaries, places, tmp_path):
 
 
 def test_a_traceback_is_there_for_those_who_ask(binaries):
-    answer = binaries.run("train", "--config.seed=-1", env={"ENSEMBLE_JAX_TRACEBACK": "1"})
+    options = {"env": {"ENSEMBLE_JAX_TRACEBACK": "1"}, "fresh": True}
+    answer = binaries.run("train", "--config.seed=-1", **options)
     assert answer.returncode == 1
     assert answer.stderr.startswith("Traceback")
     assert answer.stderr.splitlines()[-1].startswith("ValueError: seed must lie in")
 
 
 def test_help_tells_of_the_command_and_every_field_with_its_value(binaries):
-    answer = binaries.run("train", "--help")
+    answer = binaries.run("train", "--help", jax=False)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert "jax" not in answer.modules
     # The example is the one of the module, and can be pasted.
@@ -468,7 +470,7 @@ def test_help_of_the_other_binaries(binaries, name, options):
 
 def test_help_shows_the_values_of_the_command_line(binaries):
     options = "--config=imagenet:alexnet", "--config.num_members=3"
-    answer = binaries.run("train", "--help", *options)
+    answer = binaries.run("train", "--help", *options, jax=False)
     assert answer.returncode == 0
     for shown in ("=imagenet:alexnet", ".model=alexnet", ".learning_rate=0.01", ".num_members=3"):
         assert f"  --config{shown}: " in answer.stdout

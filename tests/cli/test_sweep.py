@@ -215,7 +215,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("option", "parts"), MISTAKES, ids=[option for option, _ in MISTAKES])
 def test_a_mistake_is_told_in_one_line_without_loading_jax(binaries, tmp_path, option, parts):
-    answer = binaries.run("sweep", option, f"--workdir={tmp_path / 'sweep'}")
+    answer = binaries.run("sweep", option, f"--workdir={tmp_path / 'sweep'}", jax=False)
     assert (answer.returncode, answer.stdout) == (2, "")
     for part in parts:
         assert part in answer.error
@@ -243,7 +243,7 @@ def test_a_config_that_cannot_be_is_refused(changes, message):
 
 def test_a_field_can_be_named_once(binaries, tmp_path):
     answer = binaries.run(
-        "sweep", "--vary=l2=0,1", "--vary=l2=2", f"--workdir={tmp_path / 'sweep'}"
+        "sweep", "--vary=l2=0,1", "--vary=l2=2", f"--workdir={tmp_path / 'sweep'}", jax=False
     )
     assert answer.returncode == 2
     assert "--vary must name l2 only once" in answer.error

@@ -341,7 +341,7 @@ def test_a_finished_run_says_so_at_once_and_changes_nothing(
     before = contents(directory)
     # Where data lies and how the same members are named makes no other config.
     same = (f"--config.data_dir={tmp_path}", "--config.members=0:3")
-    again = binaries.run("train", *command, *same)
+    again = binaries.run("train", *command, *same, jax=False)
     assert again.returncode == 0
     assert again.stderr == ""
     assert again.stdout.startswith(f"{directory} is finished: 3 members of small_st_vgg on ")
@@ -363,7 +363,7 @@ def test_another_config_is_refused_with_the_difference(
     run, binaries, command, directory, contents, override, difference
 ):
     before = contents(directory)
-    refused = binaries.run("train", *command, override)
+    refused = binaries.run("train", *command, override, jax=False)
     assert refused.returncode == 2
     assert refused.stdout == ""
     assert str(directory) in refused.error

@@ -50,6 +50,7 @@ def test_a_clock_that_jumps_back_changes_nothing_and_more_epochs_are_added(
             *with_extents(toy_job, range(last + 1)),
             f"--workdir={directory}",
             env=environment,
+            fresh=True,
         )
         assert answer.returncode == 0, answer.stderr
         run = load_run(directory)
@@ -75,7 +76,8 @@ def test_extents_that_cannot_be_are_refused(
     binaries, toy_job, unfinished, contents, extents, parts
 ):
     before = contents(unfinished)
-    answer = binaries.run("train", *with_extents(toy_job, extents), f"--workdir={unfinished}")
+    command = (*with_extents(toy_job, extents), f"--workdir={unfinished}")
+    answer = binaries.run("train", *command, jax=False)
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "jax" not in answer.modules
     for part in parts:
@@ -98,7 +100,7 @@ def test_extents_between_finished_ones_are_refused(binaries, toy_job, unfinished
 def test_a_second_process_on_the_same_run_is_refused(binaries, toy_job, unfinished, contents):
     with lock_run(unfinished):
         before = contents(unfinished)
-        answer = binaries.run("train", *toy_job, f"--workdir={unfinished}")
+        answer = binaries.run("train", *toy_job, f"--workdir={unfinished}", jax=False)
         assert contents(unfinished) == before
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "jax" not in answer.modules

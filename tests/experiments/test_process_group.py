@@ -265,7 +265,7 @@ def test_processes_that_contradict_each_other_end_in_one_line_each(
     ],
 )
 def test_options_that_cannot_be_are_answered_at_once(binaries, tmp_path, options, error):
-    answer = binaries.run("train", *options, f"--workdir={tmp_path / 'run'}")
+    answer = binaries.run("train", *options, f"--workdir={tmp_path / 'run'}", jax=False)
     assert (answer.returncode, answer.stdout) == (2, "")
     assert error in answer.error
     assert "jax" not in answer.modules

@@ -102,8 +102,7 @@ def test_a_limit_on_files_ends_in_one_line_and_the_run_continues_without_it(
 
     def run_with_files_of(kibibytes):
         limit = ("bash", "-c", 'ulimit -f "$0" && exec "$@"', str(kibibytes))
-        # The limit holds for the file that stderr goes to, too.
-        return binaries.run(*command, prefix=limit, env={"PYTHONPROFILEIMPORTTIME": ""})
+        return binaries.run(*command, prefix=limit)
 
     # Not even the description of the run can be written.
     answer = run_with_files_of(1)
