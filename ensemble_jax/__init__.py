@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from ensemble_jax.version import __version__
 
 if TYPE_CHECKING:
-    from ensemble_jax import analysis, data, figures, losses, networks, optimizers, runs, zoo
+    from ensemble_jax import (
+        analysis,
+        data,
+        figures,
+        launch,
+        losses,
+        networks,
+        optimizers,
+        runs,
+        zoo,
+    )
     from ensemble_jax.auditing import Audit, audit, audit_run
     from ensemble_jax.collection import use_all_cores
     from ensemble_jax.data import Dataset, load_dataset
@@ -24,7 +34,17 @@ if TYPE_CHECKING:
     from ensemble_jax.sweeping import sweep
     from ensemble_jax.trainer import train
 
-_MODULES = ("analysis", "data", "figures", "losses", "networks", "optimizers", "runs", "zoo")
+_MODULES = (
+    "analysis",
+    "data",
+    "figures",
+    "launch",
+    "losses",
+    "networks",
+    "optimizers",
+    "runs",
+    "zoo",
+)
 # Where each function and type is.
 _HOMES = {
     "Analysis": "report.run_report",
@@ -69,6 +89,7 @@ __all__ = [
     "compare",
     "data",
     "figures",
+    "launch",
     "load_dataset",
     "load_run",
     "losses",
