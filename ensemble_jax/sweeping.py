@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _DEFAULTS = {
     name: parameter.default
     for name, parameter in inspect.signature(train).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("members", "workdir")
+    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("members", "workdir", "launcher")
 }
 # What a program or the data depend on. Members that differ in it make another collection.
 _SHAPING_OPTIONS = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import os
 import tempfile
 import warnings
 import weakref
@@ -37,11 +38,13 @@ from ensemble_jax.runs import (
     load_run,
     lock_run,
 )
+from ensemble_jax.runs.parts import read_part
 from ensemble_jax.task import Training, make_training
 
 if TYPE_CHECKING:
     from ensemble_jax.collection import Placement
     from ensemble_jax.kit import Kit
+    from ensemble_jax.launch.rank import Rank
     from ensemble_jax.losses import Loss
     from ensemble_jax.planning import PlanChoice
     from ensemble_jax.training import (
@@ -75,15 +78,16 @@ def train(
     workers: int = 0,
     checkpoint_extents: int = 1,
     checkpoint_minutes: float = 10.0,
+    launcher: Rank | None = None,
 ) -> Run:
     """Train many networks at once and record what each says of every example.
 
     The same call with the same `workdir` continues a run that was interrupted, to the same bits;
     with later extents it trains on, and with more members it grows the run.
 
-    Several processes, such as one for each host or GPU, share the members of one run if each calls
-    `jax.distributed.initialize()` and then, before anything else that uses JAX, this function with
-    the same arguments; see docs/many_hosts.md.
+    Several processes, such as one for each host or GPU, divide the members of one run if each makes
+    the same call with its own `launch.Rank` or after `jax.distributed.initialize()`; see
+    docs/many_hosts.md.
 
     Args:
         network: of one member. A `flax.linen` module; a function `rngs -> flax.nnx.Module`; a pure
@@ -122,9 +126,12 @@ def train(
         workers: threads that read and decode images; 0 for one per core.
         checkpoint_extents: a checkpoint is due after so many extents, 0 for never.
         checkpoint_minutes: one is also due whenever so many minutes have passed, 0 for never.
+        launcher: where the members are trained: None for here, or as one of the processes that
+            `jax.distributed` has connected; `launch.Rank(r, P)` for slice r of P of them.
 
     Returns:
-        The finished run. Its `predict` knows the network.
+        The finished run. Its `predict` knows the network. By rank the run of this process's own
+        members, where the others are not finished yet.
 
     Raises:
         ValueError: before anything is compiled, naming what was given and what is allowed; or if
@@ -132,8 +139,8 @@ def train(
         OSError: if the folder cannot be written; what was finished before stays.
         Interrupted: if a signal asked for an end; what was finished stays.
     """
-    from ensemble_jax.processes.group import connected_group
-    from ensemble_jax.processes.parts import await_run, train_collection
+    from ensemble_jax.launch.by_rank import train_collection
+    from ensemble_jax.launch.rank import jax_rank
 
     training = make_training(
         network,
@@ -160,12 +167,10 @@ def train(
     if workdir is None:
         temporary = tempfile.TemporaryDirectory(prefix="ensemble_jax-", ignore_cleanup_errors=True)
         workdir = Path(temporary.name, "run")
-    with connected_group() as group:
-        if temporary is not None and group.size > 1:
-            raise ValueError("workdir must be given, a folder that all processes share")
-        run = train_collection(training, Path(workdir), group)
-    if run is None:
-        run = await_run(training, Path(workdir))
+    rank = jax_rank() if launcher is None else launcher
+    if temporary is not None and rank.count > 1:
+        raise ValueError("workdir must be given, a folder that all processes share")
+    run = train_collection(training, Path(workdir), rank).run
     if not isinstance(network, str):
         run = dataclasses.replace(run, network=network)
     if temporary is not None:
@@ -209,6 +214,20 @@ def run_training(training: Training, workdir: Path, lock: Lock = lock_run) -> Ru
         use_compilation_cache()
         _train(training, trained_on, dataset, workdir, resumed, held, lock)
     return load_run(workdir, own_part=True)
+
+
+def begin_run(training: Training, workdir: Path, lock: Lock = lock_run) -> None:
+    """Make the run directory with its plan, and train nothing yet; as `run_training` would.
+
+    Raises:
+        ValueError, OSError: as `run_training` does.
+    """
+    with contextlib.ExitStack() as held:
+        dataset = training.load_data()
+        trained_on = on_dataset(training.members, dataset, training.batch_size)
+        use_compilation_cache()
+        kit = _make_kit(training, dataset, held)
+        _create(training, trained_on, dataset, kit, workdir, held, lock)
 
 
 def _finished_run(workdir: Path, training: Training) -> Run | None:
@@ -255,7 +274,7 @@ def _train(
     # JAX is imported late, so that a wrong option is answered at once.
     import jax
 
-    from ensemble_jax.collection import place, use_all_cores
+    from ensemble_jax.collection import place
     from ensemble_jax.evaluation import (
         CollectionEvaluation,
         join_evaluations,
@@ -263,24 +282,12 @@ def _train(
         make_predictor,
     )
     from ensemble_jax.feeding import place_splits
-    from ensemble_jax.kit import make_kit
     from ensemble_jax.ops import CONVOLUTIONS
-    from ensemble_jax.planning.of_training import (
-        check_member_fits,
-        check_plan_request,
-        plan_of_run,
-        plan_training,
-        told_if_out_of_memory,
-    )
-    from ensemble_jax.processes.group import check_on_its_own
-    from ensemble_jax.processes.waiting import await_begun
+    from ensemble_jax.planning.of_training import plan_of_run, told_if_out_of_memory
     from ensemble_jax.protocols import Compiled, train_by_protocol
     from ensemble_jax.training import CollectionTraining, make_member_training
 
-    use_all_cores()
-    check_on_its_own()
-    held.enter_context(own_jax_options())
-    kit = make_kit(training, dataset)
+    kit = _make_kit(training, dataset, held)
     if resumed:
         check_same_examples(workdir, dataset)
         print(dataset.summary(), flush=True)
@@ -297,32 +304,10 @@ def _train(
             print(f"{workdir} is of an older version: it goes on to record predictions alone")
         choice = plan_of_run(writer.manifest.plan)
     else:
-        # Mistakes of the user are found before anything that takes time.
-        for line in kit.check(training, dataset, trained_on):
-            print(line)
-        asked = recorded_of_sets(training.record, dataset.splits, dataset.probes)
-        recorded = {name: [q.value for q in some] for name, some in asked.items() if some}
-        check_plan_request(training)
-        check_member_fits(training, dataset, kit)
-        claim_folder(workdir)
-        held.enter_context(lock(workdir))
-        print(dataset.summary(), flush=True)
-        if training.whole is None:
-            choice = plan_training(training, dataset, trained_on.members, kit)
-        else:
-            await_begun(training.whole)
-            check_same_examples(training.whole, dataset)
-            whole = load_run(training.whole, own_part=True)
-            choice = plan_of_run(whole.manifest.plan)
-            recorded = whole.manifest.recorded
+        writer, choice = _create(training, trained_on, dataset, kit, workdir, held, lock)
     plan = choice.plan
     placement = place(plan, len(training.members), jax.local_devices())
     recipe = kit.recipe(CONVOLUTIONS[plan.convolution], plan.precision, plan.microbatches)
-    if not resumed:
-        manifest = _make_manifest(training, dataset, kit, choice, placement, recorded)
-        writer = RunWriter.create(
-            workdir, manifest, dataset.splits, trained_on.training_sets, dataset.probes
-        )
     held.enter_context(told_if_out_of_memory(plan, training))
     print(f"{training}\nplan: {plan} ({choice.reason})", flush=True)
     print(f"records: {describe_records(writer.manifest)}\ncompiling", flush=True)
@@ -368,6 +353,80 @@ def _train(
     compiled = Compiled(collection, evaluate, placement, trained_on, speed)
     sizes = {name: len(split) for name, split in dataset.splits.items()}
     train_by_protocol(compiled, training, writer, sizes)
+
+
+def _make_kit(training: Training, dataset: Dataset, held: contextlib.ExitStack) -> Kit:
+    """What the programs are made of; JAX and its devices are ready then."""
+    from ensemble_jax.collection import use_all_cores
+    from ensemble_jax.kit import make_kit
+
+    use_all_cores()
+    _check_devices()
+    held.enter_context(own_jax_options())
+    return make_kit(training, dataset)
+
+
+def _check_devices() -> None:
+    """See that JAX finds devices.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    import jax
+
+    try:
+        jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # JAX's own, of which the second says nothing
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        raise ValueError(
+            f"JAX has no devices here with JAX_PLATFORMS={platforms!r}: name a platform that this "
+            f"machine has, such as cpu, or leave it out"
+        ) from error
+
+
+def _create(
+    training: Training,
+    trained_on: TrainedOn,
+    dataset: Dataset,
+    kit: Kit,
+    workdir: Path,
+    held: contextlib.ExitStack,
+    lock: Lock,
+) -> tuple[RunWriter, PlanChoice]:
+    """Make the folder of a new run, with its plan; it is locked from then on."""
+    import jax
+
+    from ensemble_jax.collection import place
+    from ensemble_jax.planning.of_training import (
+        check_member_fits,
+        check_plan_request,
+        plan_of_run,
+        plan_training,
+    )
+
+    # Mistakes of the user are found before anything that takes time.
+    for line in kit.check(training, dataset, trained_on):
+        print(line)
+    asked = recorded_of_sets(training.record, dataset.splits, dataset.probes)
+    recorded = {name: [q.value for q in some] for name, some in asked.items() if some}
+    check_plan_request(training)
+    check_member_fits(training, dataset, kit)
+    claim_folder(workdir)
+    held.enter_context(lock(workdir))
+    print(dataset.summary(), flush=True)
+    if training.whole is None:
+        choice = plan_training(training, dataset, trained_on.members, kit)
+    else:
+        check_same_examples(training.whole, dataset)
+        whole = read_part(training.whole).manifest
+        choice = plan_of_run(whole.plan)
+        recorded = whole.recorded
+    placement = place(choice.plan, len(training.members), jax.local_devices())
+    manifest = _make_manifest(training, dataset, kit, choice, placement, recorded)
+    writer = RunWriter.create(
+        workdir, manifest, dataset.splits, trained_on.training_sets, dataset.probes
+    )
+    return writer, choice
 
 
 def _make_manifest(

@@ -37,8 +37,7 @@ def define_options() -> None:
 def main() -> None:
     """Train, or continue, then judge the labels."""
     from ensemble_jax.auditing import RECORD, audit_run, check_holds_out
-    from ensemble_jax.processes.group import SingleProcess
-    from ensemble_jax.processes.parts import train_collection
+    from ensemble_jax.launch.by_rank import train_collection
 
     config: TrainConfig = get_config(TrainConfig)
     config.record = tuple(dict.fromkeys((*config.record, *RECORD)))
@@ -48,8 +47,7 @@ def main() -> None:
     check_holds_out(config.folds, config.subset_fraction, len(config.member_ids))
     training = training_of([config])
     workdir = Path(FLAGS.workdir or f"runs/{config_name()}")
-    run = train_collection(training, workdir, SingleProcess())
-    assert run is not None  # one process alone has all members
+    run = train_collection(training, workdir).run
     result = audit_run(run, training.load_data(), apply=FLAGS.apply)
     print(result)
     if "audit" in result.detection:

@@ -3,8 +3,8 @@
 ensemble-jax train --config=digits --config.num_members=20 --workdir=runs/digits
 
 The same command continues a run that was interrupted; with more members it grows it. Several
-processes train one run together with --distributed=auto on a TPU pod, under Slurm, Open MPI or
-Kubernetes, and elsewhere with --coordinator=HOST:PORT --num_processes=P --process_id=0 to P - 1.
+processes train one run with --distributed=auto under Slurm (job arrays, too), MPI or Kubernetes and
+on a TPU pod, and elsewhere with --num_ranks=P --rank=0 to P - 1.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from absl import flags
 from ensemble_jax.cli.config_option import config_name, define_config, get_config
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
-from ensemble_jax.processes.group import Detection, GroupRequest, connect_group
-from ensemble_jax.processes.parts import train_collection
+from ensemble_jax.launch.by_rank import train_collection
+from ensemble_jax.launch.rank import Detection, rank_asked_for
 
 FLAGS = flags.FLAGS
 
@@ -32,37 +32,23 @@ def define_options() -> None:
         "distributed",
         Detection.OFF,
         Detection,
-        "Whether to find the other processes of the job: auto on a TPU pod, under Slurm, Open MPI "
-        "or Kubernetes, mpi4py with another MPI.",
+        "Whether the scheduler says which of several processes this is: auto on a TPU VM, in a "
+        "Slurm step or job array, under MPI or in an indexed job of Kubernetes.",
     )
-    flags.DEFINE_string(
-        "coordinator", "", "HOST:PORT of process 0 with a free port there, if nothing is found."
-    )
-    flags.DEFINE_integer(
-        "num_processes", None, "How many processes share the work, with --coordinator."
-    )
-    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0, with --coordinator.")
-    flags.DEFINE_float(
-        "patience", 300.0, "For how many seconds to wait for the other processes at the start."
-    )
+    flags.DEFINE_integer("rank", None, "Which of several processes this is, from 0.")
+    flags.DEFINE_integer("num_ranks", None, "How many processes divide the members among them.")
+    flags.DEFINE_alias("process_id", "rank")
+    flags.DEFINE_alias("num_processes", "num_ranks")
 
 
 def main() -> None:
     """Train, continue or grow a run, then write the report."""
     config: TrainConfig = get_config(TrainConfig)
     config.validate()
-    request = GroupRequest(
-        FLAGS.distributed,
-        FLAGS.coordinator,
-        FLAGS.num_processes,
-        FLAGS.process_id,
-        FLAGS.patience,
-    )
-    request.validate()
+    rank = rank_asked_for(FLAGS.distributed, FLAGS.rank, FLAGS.num_ranks)
     workdir = Path(FLAGS.workdir or f"runs/{config_name()}")
-    with connect_group(request) as group:
-        run = train_collection(training_of([config]), workdir, group)
-    if run is None:
+    run, is_last = train_collection(training_of([config]), workdir, rank)
+    if not is_last:
         return
 
     from ensemble_jax.report.run_report import analyze  # Matplotlib loads slowly

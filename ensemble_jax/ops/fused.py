@@ -92,5 +92,5 @@ def _call(target, inputs, other, shape, padding):
 def _threads_of_device():
     """The cores for each of the devices that compute at the same time, told by the mesh."""
     mesh = jax.sharding.get_abstract_mesh()
-    devices = 1 if mesh.empty else -(-mesh.size // jax.process_count())
+    devices = 1 if mesh.empty else mesh.size
     return max(1, num_cores() // devices)

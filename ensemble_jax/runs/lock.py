@@ -25,6 +25,10 @@ _ATTEMPTS, _PAUSE_SECONDS = 5, 0.05
 _held: dict[Path, int] = {}
 
 
+class HeldError(ValueError):
+    """Another process holds a lock file."""
+
+
 class LostLockError(OSError):
     """A folder is no longer the one that this process has locked."""
 
@@ -43,7 +47,7 @@ def locked(path: Path, what: Path) -> Iterator[None]:
         what: is written, for messages.
 
     Raises:
-        ValueError: if another process holds it.
+        HeldError: if another process holds it.
         OSError: if the file cannot be made.
     """
     if fcntl is None:
@@ -62,6 +66,21 @@ def locked(path: Path, what: Path) -> Iterator[None]:
             if _is_at(descriptor, path):  # and not that of a process which came after
                 path.unlink()
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked_in_turn(path: Path, what: Path) -> Iterator[None]:
+    """Hold a lock file as soon as no other process does; see `locked`.
+
+    Raises:
+        OSError: if the file cannot be made.
+    """
+    with contextlib.ExitStack() as held:
+        while True:
+            with contextlib.suppress(HeldError):  # which takes a while to be raised
+                held.enter_context(locked(path, what))
+                break
+        yield
 
 
 def check_lock(path: Path) -> None:
@@ -125,7 +144,7 @@ def _lock(descriptor: int, what: Path) -> None:
     except OSError as error:
         if error.errno in _HELD:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
-            raise ValueError(
+            raise HeldError(
                 f"{what} is being written by {holder}: wait for its end, or choose another folder"
             ) from None
         if error.errno not in _NO_LOCKS:

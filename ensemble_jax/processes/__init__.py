@@ -1,1 +1,0 @@
-"""The processes that train one run together, and the folders it consists of."""
