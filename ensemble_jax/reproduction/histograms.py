@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,31 +21,23 @@ from ensemble_jax.reproduction.recipes import RECIPES
 _SEED = 0
 _INDEPENDENT = "independent"
 
-Draw = Callable[[Material], Drawing]
 
-
-def consistency(*recipes: str, extents: Sequence[int]) -> Draw:
+def consistency(material: Material, extents: Sequence[int]) -> Drawing:
     """Consistency of collections, each with independent classifiers of its accuracies.
 
     Args:
-        recipes: the names of the collections.
+        material: the collections.
         extents: those of the published figure.
     """
-
-    def draw(material: Material) -> Drawing:
-        shown = {
-            name: material.collections[name] for name in recipes if name in material.collections
-        }
-        models = {collection.model_name for collection in shown.values()}
-        drawing = Drawing({}, {})
-        for name, collection in shown.items():
-            tag = collection.model_name
-            if len(models) < len(shown):  # the same model on several sets, by the paper's names
-                tag += f", {RECIPES[name].paper.dataset}"
-            drawing |= draw_consistency(collection, extents, tag)
-        return drawing
-
-    return draw
+    shown = material.collections
+    models = {collection.model_name for collection in shown.values()}
+    drawing = Drawing({}, {})
+    for name, collection in shown.items():
+        tag = collection.model_name
+        if len(models) < len(shown):  # the same model on several sets, by the paper's names
+            tag += f", {RECIPES[name].paper.dataset}"
+        drawing |= draw_consistency(collection, extents, tag)
+    return drawing
 
 
 def draw_consistency(collection: Collection, published: Sequence[int], tag: str = "") -> Drawing:
@@ -97,111 +89,95 @@ def measure_bimodality(scores, extents: Sequence[int], end: str) -> dict[str, fl
     return numbers
 
 
-def consensus(recipe: str, extents: Sequence[int]) -> Draw:
+def consensus(material: Material, extents: Sequence[int]) -> Drawing:
     """Figure 3: consensus on the test set, and of independent classifiers as accurate."""
-
-    def draw(material: Material) -> Drawing:
-        collection = material.collections[recipe]
-        run = collection.run
-        shown = extents_to_show(run.extents, extents)
-        display = ConsensusDisplay.from_predictions(
-            {
-                "test": run.predictions("test", extents=shown),
-                _INDEPENDENT: _baseline(collection, shown),
-            },
-            run.num_classes,
-            shown,
-            collection.title,
-        )
-        end = collection.model_name
-        numbers = {
-            f"mean consensus in the end, test, {end}": float(display.scores["test"][-1].mean()),
-            f"mean consensus in the end, independent classifiers like {end}": float(
-                display.scores[_INDEPENDENT][-1].mean()
-            ),
-        }
-        return Drawing({f"consensus_{collection.training.name}": display}, numbers)
-
-    return draw
+    collection = material.first
+    run = collection.run
+    shown = extents_to_show(run.extents, extents)
+    display = ConsensusDisplay.from_predictions(
+        {
+            "test": run.predictions("test", extents=shown),
+            _INDEPENDENT: _baseline(collection, shown),
+        },
+        run.num_classes,
+        shown,
+        collection.title,
+    )
+    end = collection.model_name
+    numbers = {
+        f"mean consensus in the end, test, {end}": float(display.scores["test"][-1].mean()),
+        f"mean consensus in the end, independent classifiers like {end}": float(
+            display.scores[_INDEPENDENT][-1].mean()
+        ),
+    }
+    return Drawing({f"consensus_{collection.training.name}": display}, numbers)
 
 
-def probes(*recipes: str) -> Draw:
-    """Figure 5: consensus on probes and on the test set, in the end, against chance.
-
-    Args:
-        recipes: the first of these that was trained is shown.
-    """
-
-    def draw(material: Material) -> Drawing:
-        collection = next(material.collections[n] for n in recipes if n in material.collections)
-        run = collection.run
-        last = run.extents[-1]
-        display = ProbeDisplay.from_predictions(
-            {name: run.predictions(name, extents=last)[0] for name in (*run.probes, "test")},
-            run.num_classes,
-            _SEED,
-            f"{collection.title}, epoch {last}",
-        )
-        rows = display.table()
-        numbers = {"mean consensus, random classes": rows[0]["random"]}
-        numbers |= {f"mean consensus, {row['probe']}": row["consensus"] for row in rows}
-        # Far from the data members use few classes, and agree without knowing anything.
-        numbers |= {
-            f"mean consensus above that of independent members, {row['probe']}": row["consensus"]
-            - row["independent"]
-            for row in rows
-        }
-        missing = [] if run.probes else ["The run has no probes: only the test set is shown."]
-        return Drawing({"probes": display}, numbers, missing)
-
-    return draw
+def probes(material: Material) -> Drawing:
+    """Figure 5: consensus on probes and on the test set, in the end, against chance."""
+    collection = material.first
+    run = collection.run
+    last = run.extents[-1]
+    display = ProbeDisplay.from_predictions(
+        {name: run.predictions(name, extents=last)[0] for name in (*run.probes, "test")},
+        run.num_classes,
+        _SEED,
+        f"{collection.title}, epoch {last}",
+    )
+    rows = display.table()
+    numbers = {"mean consensus, random classes": rows[0]["random"]}
+    numbers |= {f"mean consensus, {row['probe']}": row["consensus"] for row in rows}
+    # Far from the data members use few classes, and agree without knowing anything.
+    numbers |= {
+        f"mean consensus above that of independent members, {row['probe']}": row["consensus"]
+        - row["independent"]
+        for row in rows
+    }
+    missing = [] if run.probes else ["The run has no probes: only the test set is shown."]
+    return Drawing({"probes": display}, numbers, missing)
 
 
-def parts(recipe: str, extents: Sequence[int]) -> Draw:
+def parts(material: Material, extents: Sequence[int]) -> Drawing:
     """Figure 22: collections that learn parts of a set, each on its own part and on the test set.
 
     The last row is the mean of the histograms of all collections on the test set.
     """
-
-    def draw(material: Material) -> Drawing:
-        collection = material.collections[recipe]
-        run = collection.run
-        shown = extents_to_show(run.extents, extents)
-        part_of = run.hyperparameters["part"]
-        members = {part: np.flatnonzero(part_of == part) for part in np.unique(part_of)}
-        sizes = {len(of_part) for of_part in members.values()}
-        num_members = min(sizes)
-        train_mask = run.train_mask
-        own, test = {}, {}
-        for part, of_part in members.items():
-            chosen = of_part[:num_members]
-            learned = train_mask[chosen[0]]
-            own[part] = _scores_of(run, "train", shown, chosen)[:, learned]
-            test[part] = _scores_of(run, "test", shown, chosen)
-        first = list(members)[:2]
-        rows = {}
-        for part in first:
-            rows[f"part {part + 1}, own"] = own[part]
-            rows[f"part {part + 1}, test"] = test[part]
-        rows[f"mean of {len(members)},\ntest"] = np.concatenate(list(test.values()), axis=1)
-        display = ConsistencyDisplay(rows, shown, num_members, collection.title)
-        trained = [row for row, extent in enumerate(shown) if extent > 0]
-        both = _scores_of(run, "test", shown, np.arange(len(run.members)))
-        numbers = {
-            "mean accuracy in the end, own part": _mean_of_last(own),
-            "mean accuracy in the end, test": _mean_of_last(test),
-            "largest bimodality, own part": _largest(own, trained),
-            "largest bimodality, test": _largest(test, trained),
-            "largest bimodality, test, all members of all parts together": _largest(
-                {"all": both}, trained
-            ),
-        }
-        remarks = []
-        if len(sizes) > 1:
-            remarks = [f"Members diverged; of each part {num_members} are shown."]
-        return Drawing({"consistency_parts": display}, numbers, remarks)
-
-    return draw
+    collection = material.first
+    run = collection.run
+    shown = extents_to_show(run.extents, extents)
+    part_of = run.hyperparameters["part"]
+    members = {part: np.flatnonzero(part_of == part) for part in np.unique(part_of)}
+    sizes = {len(of_part) for of_part in members.values()}
+    num_members = min(sizes)
+    train_mask = run.train_mask
+    own, test = {}, {}
+    for part, of_part in members.items():
+        chosen = of_part[:num_members]
+        learned = train_mask[chosen[0]]
+        own[part] = _scores_of(run, "train", shown, chosen)[:, learned]
+        test[part] = _scores_of(run, "test", shown, chosen)
+    first = list(members)[:2]
+    rows = {}
+    for part in first:
+        rows[f"part {part + 1}, own"] = own[part]
+        rows[f"part {part + 1}, test"] = test[part]
+    rows[f"mean of {len(members)},\ntest"] = np.concatenate(list(test.values()), axis=1)
+    display = ConsistencyDisplay(rows, shown, num_members, collection.title)
+    trained = [row for row, extent in enumerate(shown) if extent > 0]
+    both = _scores_of(run, "test", shown, np.arange(len(run.members)))
+    numbers = {
+        "mean accuracy in the end, own part": _mean_of_last(own),
+        "mean accuracy in the end, test": _mean_of_last(test),
+        "largest bimodality, own part": _largest(own, trained),
+        "largest bimodality, test": _largest(test, trained),
+        "largest bimodality, test, all members of all parts together": _largest(
+            {"all": both}, trained
+        ),
+    }
+    remarks = []
+    if len(sizes) > 1:
+        remarks = [f"Members diverged; of each part {num_members} are shown."]
+    return Drawing({"consistency_parts": display}, numbers, remarks)
 
 
 def _baseline(collection: Collection, extents: Sequence[int]):

@@ -44,7 +44,7 @@ class Material:
 
     Attributes:
         scale: at which it was trained.
-        collections: by the name of the recipe.
+        collections: by the name of the recipe, in the order in which the figure names them.
         sweeps: by the option that varies.
         data_dir: the folder of data sets, for figures that need the examples themselves.
     """
@@ -53,6 +53,11 @@ class Material:
     collections: Mapping[str, Collection]
     sweeps: Mapping[str, Sweep] = field(default_factory=dict)
     data_dir: str = ""
+
+    @property
+    def first(self) -> Collection:
+        """The only collection of most figures."""
+        return next(iter(self.collections.values()))
 
 
 @dataclass(frozen=True)

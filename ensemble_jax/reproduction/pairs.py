@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ensemble_jax.analysis import member_accessibility_from_bits
 from ensemble_jax.figures import AccessibilityDisplay, ConsistencyDisplay
@@ -17,86 +17,75 @@ from ensemble_jax.report.run_report import consistency_history
 from ensemble_jax.reproduction.histograms import draw_consistency, measure_bimodality
 from ensemble_jax.reproduction.material import Collection, Drawing, Material, extents_to_show
 
-Draw = Callable[[Material], Drawing]
-Names = tuple[str, str]
+Names = Sequence[str]
 
 _SEED = 0
 
 
-def cross_consistency(*pairs: Names) -> Draw:
+def cross_consistency(material: Material, pairs: Sequence[Names]) -> Drawing:
     """Figures 6a, 6b and 23: the consistency of two collections merged where equally accurate."""
-
-    def draw(material: Material) -> Drawing:
-        displays, numbers, remarks = {}, {}, []
-        for pair_of_recipes in pairs:
-            for split in ("train", "test"):
-                pair = _pair(material, pair_of_recipes, split)
-                finding = find_cross_consistency(pair, pair.scores())
-                both = " and ".join(pair.names)
-                number = finding.numbers["cross_consistency_bimodality"]
-                numbers[f"mean bimodality of cross-consistency, {split}, {both}"] = number
-                if finding.display is None:
-                    remarks.append(f"{both}, {split}: {finding.text}.")
-                    continue
-                displays[f"cross_consistency_{_file_name(pair.names)}_{split}"] = finding.display
-        return Drawing(displays, numbers, remarks)
-
-    return draw
+    displays, numbers, remarks = {}, {}, []
+    for pair_of_recipes in pairs:
+        for split in ("train", "test"):
+            pair = _pair(material, pair_of_recipes, split)
+            finding = find_cross_consistency(pair, pair.scores())
+            both = " and ".join(pair.names)
+            number = finding.numbers["cross_consistency_bimodality"]
+            numbers[f"mean bimodality of cross-consistency, {split}, {both}"] = number
+            if finding.display is None:
+                remarks.append(f"{both}, {split}: {finding.text}.")
+                continue
+            displays[f"cross_consistency_{_file_name(pair.names)}_{split}"] = finding.display
+    return Drawing(displays, numbers, remarks)
 
 
-def accessibility(*pairs: Names) -> Draw:
+def accessibility(material: Material, pairs: Sequence[Names]) -> Drawing:
     """Figures 6c-e, 24 and 25: accessibility in two collections, or in two halves of one.
 
     Args:
+        material: the collections.
         pairs: names of recipes; the same name twice for halves.
     """
-
-    def draw(material: Material) -> Drawing:
-        displays, numbers = {}, {}
-        for split in ("train", "test"):
-            found = []
-            for first, second in pairs:
-                if first == second:
-                    display, what = _halves(material.collections[first], split)
-                else:
-                    pair = _pair(material, (first, second), split)
-                    display = accessibility_display(pair)
-                    what = " and ".join(pair.names)
-                (of_pair,) = display.pairs
-                numbers[f"r of accessibility, {split}, {what}"] = of_pair.correlation.pearson
-                found.append(of_pair)
-            title = _title(material.collections[pairs[0][0]], split)
-            displays[f"accessibility_{split}"] = AccessibilityDisplay(found, title)
-        return Drawing(displays, numbers)
-
-    return draw
+    displays, numbers = {}, {}
+    for split in ("train", "test"):
+        found = []
+        for first, second in pairs:
+            if first == second:
+                display, what = _halves(material.collections[first], split)
+            else:
+                pair = _pair(material, (first, second), split)
+                display = accessibility_display(pair)
+                what = " and ".join(pair.names)
+            (of_pair,) = display.pairs
+            numbers[f"r of accessibility, {split}, {what}"] = of_pair.correlation.pearson
+            found.append(of_pair)
+        title = _title(material.collections[pairs[0][0]], split)
+        displays[f"accessibility_{split}"] = AccessibilityDisplay(found, title)
+    return Drawing(displays, numbers)
 
 
-def linear_and_not(recipes: Names, extents: Sequence[int]) -> Draw:
+def linear_and_not(material: Material, extents: Sequence[int]) -> Drawing:
     """Figure 7: consistency of two collections below each other, and what is easy for which."""
-
-    def draw(material: Material) -> Drawing:
-        first, second = (material.collections[name] for name in recipes)
-        drawing = _draw_below_each_other(first, second, extents)
-        displays, numbers = {}, {}
-        for split in ("train", "test"):
-            pair = _pair(material, recipes, split)
-            finding = find_easy_sets(pair, pair.scores())
-            columns = {
-                "easy_shared": "both",
-                "easy_only_first": f"{pair.names[0]} alone",
-                "easy_only_second": f"{pair.names[1]} alone",
-            }
-            total = len(first.run.labels[split])
-            for column, name in columns.items():
-                size = finding.numbers[column]
-                share = size / total if size != "" else float("nan")
-                numbers[f"share of examples easy in the end for {name}, {split}"] = share
-            if finding.display is not None:
-                displays[f"easy_sets_{split}"] = finding.display
-        return drawing | Drawing(displays, numbers)
-
-    return draw
+    recipes = list(material.collections)
+    first, second = material.collections.values()
+    drawing = _draw_below_each_other(first, second, extents)
+    displays, numbers = {}, {}
+    for split in ("train", "test"):
+        pair = _pair(material, recipes, split)
+        finding = find_easy_sets(pair, pair.scores())
+        columns = {
+            "easy_shared": "both",
+            "easy_only_first": f"{pair.names[0]} alone",
+            "easy_only_second": f"{pair.names[1]} alone",
+        }
+        total = len(first.run.labels[split])
+        for column, name in columns.items():
+            size = finding.numbers[column]
+            share = size / total if size != "" else float("nan")
+            numbers[f"share of examples easy in the end for {name}, {split}"] = share
+        if finding.display is not None:
+            displays[f"easy_sets_{split}"] = finding.display
+    return drawing | Drawing(displays, numbers)
 
 
 def _draw_below_each_other(first: Collection, second: Collection, published) -> Drawing:

@@ -13,8 +13,7 @@ from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.data import check_dataset_name
 from ensemble_jax.data.folders import resolve_folders
 from ensemble_jax.options import Model, Protocol
-from ensemble_jax.reproduction.recipes import Recipe, Scale
-from ensemble_jax.reproduction.stand_ins import STAND_INS, StandIn
+from ensemble_jax.reproduction.recipes import STAND_INS, Recipe, Scale, StandIn
 from ensemble_jax.runs import Run
 
 MODEL_NAMES: Mapping[str, str] = {

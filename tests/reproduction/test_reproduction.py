@@ -17,9 +17,8 @@ from ensemble_jax.reproduction.material import (
     nearest_extents,
 )
 from ensemble_jax.reproduction.published import read_published
-from ensemble_jax.reproduction.recipes import RECIPES, Scale
+from ensemble_jax.reproduction.recipes import RECIPES, STAND_INS, Scale
 from ensemble_jax.reproduction.results import NUMBERS, compare_with_published, write_figure
-from ensemble_jax.reproduction.stand_ins import STAND_INS
 from ensemble_jax.reproduction.trainings import Sources, Training, check_run, resolve
 
 PAPER_NUMBERS = [str(number) for number in range(1, 32)]
@@ -84,7 +83,7 @@ class TestRegistry:
         ],
     )
     def test_recipes_are_measured_at_the_published_extents(self, number, extents):
-        for name in FIGURES[number].recipes:
+        for name in FIGURES[number].collections:
             recorded = RECIPES[name].paper.extents
             wanted = extents if number != "20" else (0, 30, 60, 90, 120, 140)
             assert set(wanted) <= set(recorded)
