@@ -3,10 +3,10 @@ r"""Figures of the paper, each by one command: what it needs is trained, analyse
 ensemble-jax reproduce --figure=13 --scale=quick --data_dir=DIR
 
 `--figure` takes numbers of figures with commas, `robustness` and `all`; `--list` shows what there
-is, what each needs, and about how long it takes. Collections lie in WORKDIR/SCALE/NAME: one serves
-every figure that needs it, an interrupted one is continued and a finished one is taken as it is.
-Figures lie in WORKDIR/SCALE/figure_NUMBER as PNG and SVG with the data behind as CSV, and in
-numbers.json the published numbers beside the measured ones.
+is and about how long it takes, and with `--figure` what each needs. Collections lie in
+WORKDIR/SCALE/NAME: one serves every figure that needs it, an interrupted one is continued and a
+finished one is taken as it is. Figures lie in WORKDIR/SCALE/figure_NUMBER as PNG and SVG with the
+data behind as CSV, and in numbers.json the published numbers beside the measured ones.
 
 Scales: `quick` takes minutes on two CPU cores, with narrow networks, `hour` at most about an hour,
 with at least 8 members; `paper` is the paper's size and wants GPUs. The first two take another data
@@ -15,6 +15,7 @@ set where the paper's cannot be had, and say so.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -67,15 +68,22 @@ def main() -> None:
     )
 
     from ensemble_jax.reproduction.figures import FIGURES, choose_figures
-    from ensemble_jax.reproduction.listing import list_figures
-    from ensemble_jax.reproduction.session import Session
+    from ensemble_jax.reproduction.listing import list_briefly, list_figures
 
     folder = Path(FLAGS.workdir) / FLAGS.scale.value
     if FLAGS.list:
-        figures = choose_figures(FLAGS.figure) if FLAGS.figure else list(FIGURES.values())
-        for line in list_figures(figures, FLAGS.scale, sources, folder):
+        given = FLAGS.scale, sources, folder
+        if FLAGS.figure:
+            lines = list_figures(choose_figures(FLAGS.figure), *given)
+        else:
+            width = shutil.get_terminal_size((1000, 0)).columns
+            lines = list_briefly(list(FIGURES.values()), *given, width)
+        for line in lines:
             print(line, flush=True)
         return
+
+    from ensemble_jax.reproduction.session import Session
+
     figures = choose_figures(FLAGS.figure)
     session = Session.prepare(figures, FLAGS.scale, sources, folder, runs)
     for line in session.remarks:

@@ -275,7 +275,9 @@
       const of = properties.get(colour);
       codes.set(ofProperty(colour));
       const colours = of.names.length === numClasses ? classColours() : of.names.map((_, k) => TEN[k % TEN.length]);
-      return { codes, colours: [...colours, NEITHER], legend: legendOf(of.names, colours) };
+      const legend = legendOf(of.names, colours);
+      if (codes.includes(of.names.length)) legend.push([NEITHER, "not known"]);
+      return { codes, colours: [...colours, NEITHER], legend };
     }
     if (colour === "both") {
       const bits = rightIn(state.extent);
@@ -488,7 +490,7 @@
     context.lineWidth = 1;
     context.textAlign = along ? "center" : "right";
     context.textBaseline = along ? "top" : "middle";
-    for (const [tick, text] of ticks(value(from), value(to), along ? width / 90 : height / 60)) {
+    for (const [tick, text] of ticks(value(from), value(to), along ? width / 75 : height / 60)) {
       const place = (tick - low) / (high - low);
       const x = along ? Math.round(frame.toX(place)) + 0.5 : LEFT;
       const y = along ? height - BOTTOM : Math.round(frame.toY(place)) + 0.5;
@@ -867,10 +869,10 @@
       const label = className(arrays.labels[i]), taken = className(atExtent("predicted")[i]);
       button.append(element("span", {}, label || facts.sets[setOf[i]].name));
       if (label !== taken) button.append(element("span", { class: "x-differs" }, `vote: ${taken}`));
-      for (const of of facts.properties.filter(({ names }) => names.length !== numClasses)) {
-        const name = property(of, i);
-        if (name && name !== of.names[0]) button.append(element("span", {}, name));
-      }
+      // Of what is no class the last property says most; its first name is that of what is in order.
+      const of = facts.properties.filter(({ name }) => !name.endsWith("_label") || name === "given_label").at(-1);
+      const told = of && property(of, i);
+      if (told && told !== of.names[0]) button.append(element("span", {}, `${of.title}: ${told}`));
       button.addEventListener("click", () => lookFromList(i));
       return element("li", {}, button);
     }));

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +13,20 @@ import numpy as np
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.options import Model, Protocol
+from ensemble_jax.reproduction.recipes import RECIPES, Scale
+from ensemble_jax.reproduction.robustness import sweeps
 from ensemble_jax.runs import Run, load_run
 
 # Trained or only evaluated, an example takes three forward passes or one.
 _EVALUATION_SHARE = 1 / 3
 _MEASURED_BATCH = 100
+# The recipe whose settings vary at small scales; at the paper's they are as many operations.
+_VARIED = "small_mammals_narrow_st_vgg"
+SWEEPS = "robustness"
+"""The name of `work_of_sweeps` among what is stored."""
+NOMINAL_SPEED = 45e9
+"""Operations per second of a CPU core, where nothing was measured: half of what `measure_speed`
+says of two AVX-512 cores."""
 
 
 class SetSize(NamedTuple):
@@ -70,6 +80,31 @@ def training_work(config: TrainConfig) -> float:
     evaluated = (train + size.test) * len(config.extents)
     images = len(config.member_ids) * (per_epoch * epochs + _EVALUATION_SHARE * evaluated)
     return images * operations_per_example(config)
+
+
+def known_work(name: str, scale: Scale) -> float:
+    """The `training_work` of a recipe at a scale as it is stored: JAX is not imported for it.
+
+    Args:
+        name: of the recipe, or `SWEEPS` for what the figure of robustness trains beside one.
+        scale: of both.
+    """
+    return _stored_work()[name][scale.value]
+
+
+def work_of_sweeps(scale: Scale) -> float:
+    """The floating-point operations of all settings of the figure of robustness."""
+    base = RECIPES[_VARIED].config(scale)
+    return sum(
+        training_work(sweep.with_values(values))
+        for sweep in sweeps(base, scale).values()
+        for values in sweep.settings
+    )
+
+
+@functools.cache
+def _stored_work() -> Mapping[str, Mapping[str, float]]:
+    return json.loads(Path(__file__).with_name("work.json").read_text("utf-8"))
 
 
 def operations_per_example(config: TrainConfig) -> float:

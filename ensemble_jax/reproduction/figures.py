@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from importlib import import_module
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,25 @@ from typing import Any
 from ensemble_jax.cli import binary
 from ensemble_jax.cli.sweep_config import SweepConfig
 from ensemble_jax.cli.train_config import TrainConfig
-from ensemble_jax.reproduction import examples, histograms, pairs, robustness
+from ensemble_jax.reproduction import robustness
 from ensemble_jax.reproduction.material import Drawing, Material
 from ensemble_jax.reproduction.recipes import Scale
 
-_DRAWINGS: Mapping[str, Callable[..., Drawing]] = {
-    "accessibility": pairs.accessibility,
-    "boosting": examples.boosting,
-    "classes": examples.classes,
-    "classifiers": examples.classifiers,
-    "consensus": histograms.consensus,
-    "consistency": histograms.consistency,
-    "cross_consistency": pairs.cross_consistency,
-    "linear_and_not": pairs.linear_and_not,
-    "parts": histograms.parts,
-    "probes": histograms.probes,
-    "robustness": robustness.draw,
-    "typical_examples": examples.typical_examples,
+# The module of each drawing. It is imported when it draws: a list of what there is needs none of
+# Matplotlib, SciPy and scikit-learn, which load slowly.
+_MODULES: Mapping[str, str] = {
+    "accessibility": "pairs",
+    "boosting": "examples",
+    "classes": "examples",
+    "classifiers": "examples",
+    "consensus": "histograms",
+    "consistency": "histograms",
+    "cross_consistency": "pairs",
+    "linear_and_not": "pairs",
+    "parts": "histograms",
+    "probes": "histograms",
+    "robustness": "robustness",
+    "typical_examples": "examples",
 }
 
 
@@ -69,9 +72,12 @@ class Figure:
 
     def draw(self, material: Material) -> Drawing:
         """From what was trained, in the order of `needs`, to displays and numbers."""
-        return reduce(
-            or_, (_DRAWINGS[of](material, **known) for of, known in self.drawings.items())
-        )
+        return reduce(or_, (_drawing(of)(material, **known) for of, known in self.drawings.items()))
+
+
+def _drawing(name: str) -> Callable[..., Drawing]:
+    module = import_module(f"ensemble_jax.reproduction.{_MODULES[name]}")
+    return getattr(module, name)
 
 
 _CONTENT = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))

@@ -6,9 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.machine import num_cores
 from ensemble_jax.reproduction.estimate import (
+    NOMINAL_SPEED,
+    SWEEPS,
     describe_seconds,
     estimated_seconds,
+    known_work,
     measure_speed,
     speed_of_runs,
 )
@@ -16,6 +20,42 @@ from ensemble_jax.reproduction.figures import Figure
 from ensemble_jax.reproduction.recipes import RECIPES, Scale
 from ensemble_jax.reproduction.trainings import Sources, Training, resolve
 from ensemble_jax.runs import load_run
+
+
+def list_briefly(
+    figures: Sequence[Figure], scale: Scale, sources: Sources, folder: Path, width: int
+) -> Iterator[str]:
+    """A line for each figure, and what the lines mean; nothing is measured for it.
+
+    Args:
+        figures: those to be listed.
+        scale: at which they would be made.
+        sources: what the user has.
+        folder: where runs are looked for.
+        width: characters of a line, of which a longer one is cut.
+    """
+    speed = NOMINAL_SPEED * num_cores()
+    for figure in figures:
+        time = _brief(figure, scale, sources, folder, speed)
+        line = f"{figure.number:<10}  {time:<19}  {figure.shows}"
+        yield line if len(line) <= width else f"{line[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
+    yield (
+        f"Times are of the scale {scale.value} on {num_cores()} CPU cores; --list --figure=NUMBER "
+        f"measures this device, and says what a figure needs and which data are absent."
+    )
+
+
+def _brief(figure: Figure, scale: Scale, sources: Sources, folder: Path, speed: float) -> str:
+    """How long what is not yet trained of a figure takes, and whether its data are absent."""
+    absent = ""
+    work = known_work(SWEEPS, scale) if figure.sweeps is not None else 0.0
+    for name in figure.needs(scale):
+        training, reason = _resolved(name, scale, sources)
+        if reason:
+            absent = ", no data"
+        if not _is_finished(folder / training.name):
+            work += known_work(name, scale)
+    return f"{describe_seconds(work / speed)}{absent}" if work else "trained"
 
 
 def list_figures(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ensemble_jax.figures import ResultDisplay
-from ensemble_jax.report.sweep_report import Sweep
 from ensemble_jax.reproduction.recipes import Scale
 from ensemble_jax.reproduction.trainings import MODEL_NAMES, Training
 from ensemble_jax.runs import Run
+
+if TYPE_CHECKING:
+    from ensemble_jax.figures import ResultDisplay
+    from ensemble_jax.report.sweep_report import Sweep
 
 # Of a title in one line; a figure of four panels has room for so many.
 _LONGEST_LINE = 60

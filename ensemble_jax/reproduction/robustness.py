@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ensemble_jax.analysis import bimodality, consistency_score, independent_baseline
 from ensemble_jax.cli.sweep_config import SweepConfig
 from ensemble_jax.cli.train_config import TrainConfig
-from ensemble_jax.figures import SettingResult, SettingsDisplay
 from ensemble_jax.options import Activation, Initialiser, Optimizer
-from ensemble_jax.report.sweep_report import Sweep
 from ensemble_jax.reproduction.material import Drawing, Material
 from ensemble_jax.reproduction.recipes import Scale
 
@@ -61,8 +58,11 @@ def sweeps(base: TrainConfig, scale: Scale) -> dict[str, SweepConfig]:
     return found
 
 
-def draw(material: Material) -> Drawing:
+def robustness(material: Material) -> Drawing:
     """Accuracy in the end and bimodality of every setting, with that of the paper on top."""
+    from ensemble_jax.figures import SettingResult, SettingsDisplay
+    from ensemble_jax.report.sweep_report import Sweep
+
     (collection,) = material.collections.values()
     run = collection.run
     alone = Sweep(run.directory, [{_UNCHANGED: ""}], [run], [(0, 0)])
@@ -89,6 +89,8 @@ def draw(material: Material) -> Drawing:
 
 def _independent(run) -> float:
     """The bimodality in the end of independent classifiers with the accuracies of the members."""
+    from ensemble_jax.analysis import bimodality, consistency_score, independent_baseline
+
     labels = run.labels["test"]
     accuracies = run.metrics["test_accuracy"][-1].astype(np.float64).clip(0, 1)
     baseline = independent_baseline(accuracies, labels, run.num_classes, _SEED)

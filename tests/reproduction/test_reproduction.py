@@ -9,7 +9,9 @@ import pytest
 
 from ensemble_jax import load_run
 from ensemble_jax.report.sweep_report import Sweep
+from ensemble_jax.reproduction import estimate
 from ensemble_jax.reproduction.figures import FIGURES, choose_figures
+from ensemble_jax.reproduction.listing import list_briefly
 from ensemble_jax.reproduction.material import (
     Collection,
     Material,
@@ -374,3 +376,27 @@ class TestBinary:
         assert (listed.returncode, listed.stderr) == (0, "")
         assert "trained already" in listed.stdout
         assert "estimates" in listed.stdout
+
+
+def test_the_work_that_is_stored_is_that_of_the_recipes():
+    for scale in Scale:
+        assert estimate.known_work(estimate.SWEEPS, scale) == pytest.approx(
+            estimate.work_of_sweeps(scale), rel=0.1
+        )
+        for name, recipe in RECIPES.items():
+            expected = estimate.training_work(recipe.config(scale))
+            assert estimate.known_work(name, scale) == pytest.approx(expected, rel=0.1)
+
+
+def test_the_list_has_a_line_for_each_figure_and_needs_no_jax(binaries, tmp_path):
+    listed = binaries.run("reproduce", "--list", f"--workdir={tmp_path}")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    *lines, _ = listed.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(FIGURES)
+    assert not {"jax", "matplotlib", "sklearn", "scipy.stats"} & set(listed.modules)
+
+
+def test_lines_of_the_list_are_cut_where_they_are_long(tmp_path):
+    lines = list(list_briefly([FIGURES["8"]], Scale.QUICK, Sources(), tmp_path, 40))
+    assert lines[0].startswith("8           1 minute")
+    assert len(lines[0]) == 40
