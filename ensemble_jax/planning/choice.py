@@ -23,12 +23,14 @@ _OF_CPU = (
     ConvolutionAlgorithm.WINOGRAD,
     ConvolutionAlgorithm.PATCHES,
 )
-_OF_ACCELERATOR = (
+_OF_TPU = (
     ConvolutionAlgorithm.XLA,
     ConvolutionAlgorithm.DIRECT,
     ConvolutionAlgorithm.WINOGRAD,
     ConvolutionAlgorithm.PATCHES,
 )
+# A GPU's compiler aborted on others for ResNets (jaxlib 0.10.2), which would end the training.
+_OF_GPU = (ConvolutionAlgorithm.XLA,)
 # What is not clearly faster is noise.
 _GAIN = 1.03
 _CHUNKS = (1, 4, 16, 64, 256)
@@ -150,7 +152,8 @@ def alternatives_for(network: Network, batch: jax.ShapeDtypeStruct, platform: st
         return Alternatives((), ())
     on_cpu = platform == "cpu"
     available = available_algorithms(platform)
-    algorithms = [a for a in (_OF_CPU if on_cpu else _OF_ACCELERATOR) if a in available]
+    ordered = {"cpu": _OF_CPU, "tpu": _OF_TPU}.get(platform, _OF_GPU)
+    algorithms = [a for a in ordered if a in available]
     if not on_cpu or variables.state:
         return Alternatives(algorithms, ())
     divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]

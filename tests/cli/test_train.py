@@ -182,6 +182,7 @@ def test_the_run_is_described(run, command, directory):
         "member_label_noise": 0.0,
         "protocol": "trajectory",
         "plan": "default,num_devices=1,members_per_call=all,convolution=patches",
+        "precision": "auto",
     }
     assert content["plan_reason"] == "as asked for"
     assert content["plan"] == {

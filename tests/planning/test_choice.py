@@ -31,7 +31,7 @@ ON_CPU = [
     WINOGRAD,
     PATCHES,
 ]
-ON_GPU = [ConvolutionAlgorithm.XLA, *ON_CPU[1:]]
+ON_TPU = [ConvolutionAlgorithm.XLA, *ON_CPU[1:]]
 FIRST = Plan(2, 1, WINOGRAD, microbatches=1)
 
 
@@ -68,7 +68,7 @@ def chunks(choice):
 def with_a_compiler(monkeypatch):
     monkeypatch.setattr(
         "ensemble_jax.planning.choice.why_unavailable",
-        lambda algorithm, platform: "no" if (algorithm, platform) == (FUSED, "gpu") else None,
+        lambda algorithm, platform: "no" if algorithm is FUSED and platform != "cpu" else None,
     )
 
 
@@ -118,7 +118,8 @@ def test_what_a_machine_has_is_left(with_a_compiler):
         (Model.SMALL_ST_VGG, 50, "cpu", ON_CPU, [5, 1]),
         (Model.SMALL_ST_VGG, 17, "cpu", ON_CPU, [17, 1]),
         (Model.SMALL_ST_VGG, 23, "cpu", ON_CPU, [23, 1]),
-        (Model.SMALL_ST_VGG, 100, "gpu", ON_GPU, []),
+        (Model.SMALL_ST_VGG, 100, "tpu", ON_TPU, []),
+        (Model.SMALL_ST_VGG, 100, "gpu", [ConvolutionAlgorithm.XLA], []),
     ],
 )
 def test_alternatives(
