@@ -12,19 +12,20 @@ import jax
 import pytest
 
 import ensemble_jax as ej
+from ensemble_jax import trainer
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
 from ensemble_jax.data.folders import resolve_folders
+from ensemble_jax.launch.by_rank import Trained, train_collection
+from ensemble_jax.launch.rank import Detection
 from ensemble_jax.options import Model
 from ensemble_jax.planning.of_training import told_if_out_of_memory
-from ensemble_jax.processes.group import SingleProcess, check_on_its_own
-from ensemble_jax.processes.parts import train_collection
 
 
 def test_a_folder_whose_name_is_no_text_is_refused(tmp_path):
     workdir = tmp_path / os.fsdecode(b"run-\xff")
     with pytest.raises(ValueError, match=r"^--workdir must be text in UTF-8, got '.*run-.udcff'$"):
-        train_collection(None, workdir, SingleProcess())  # pyright: ignore
+        train_collection(None, workdir)  # pyright: ignore
 
 
 def test_too_many_devices_leave_no_folder(tmp_path):
@@ -50,7 +51,7 @@ def test_a_network_that_no_machine_holds_is_refused(tmp_path):
     )
     message = r"^network must be smaller: the variables of one member take [\d,.]+ GB, and cpu has"
     with pytest.raises(ValueError, match=message):
-        train_collection(training_of([config]), tmp_path / "run", SingleProcess())
+        train_collection(training_of([config]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -65,10 +66,10 @@ def test_a_platform_that_is_not_here_is_told(monkeypatch, error):
     def fail():
         raise error
 
-    monkeypatch.setattr(jax, "process_count", fail)
+    monkeypatch.setattr(jax, "local_devices", fail)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     with pytest.raises(ValueError, match="JAX has no devices here with JAX_PLATFORMS='cuda'"):
-        check_on_its_own()
+        trainer._check_devices()
 
 
 @pytest.mark.parametrize(
@@ -141,18 +142,16 @@ def test_a_report_that_cannot_be_written_says_that_the_training_is_safe(monkeypa
         "Flags",
         (),
         {
-            "distributed": train.Detection.OFF,
-            "coordinator": "",
-            "num_processes": None,
-            "process_id": None,
-            "patience": 1.0,
+            "distributed": Detection.OFF,
+            "rank": None,
+            "num_ranks": None,
             "workdir": "runs/x",
         },
     )
     monkeypatch.setattr(train, "FLAGS", flags)
     monkeypatch.setattr(train, "get_config", lambda kind: Config())
     monkeypatch.setattr(train, "training_of", lambda configs: None)
-    monkeypatch.setattr(train, "train_collection", lambda *_: object())
+    monkeypatch.setattr(train, "train_collection", lambda *_: Trained(object(), True))
     monkeypatch.setattr(run_report, "analyze", fail)
     message = "^the report cannot be written, the training is safe, .* --run=runs/x.*No space"
     with pytest.raises(OSError, match=message):

@@ -18,9 +18,8 @@ import pytest
 
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
+from ensemble_jax.launch.by_rank import train_collection
 from ensemble_jax.options import Model, Optimizer
-from ensemble_jax.processes.group import SingleProcess
-from ensemble_jax.processes.parts import train_collection
 from ensemble_jax.runs import load_run
 
 # It was made with what was newest then.
@@ -60,8 +59,7 @@ def test_it_is_read():
 
 
 def test_it_is_continued_as_it_was_then(old_run, capsys):
-    run = train_collection(training_of([config(extents=(0, 1, 2, 4))]), old_run, SingleProcess())
-    assert run is not None
+    run = train_collection(training_of([config(extents=(0, 1, 2, 4))]), old_run).run
     told = capsys.readouterr().out
     assert "is of an older version: whether its inputs have changed is not known" in told
     assert "after epoch 2" in told
@@ -76,4 +74,4 @@ def test_it_is_continued_as_it_was_then(old_run, capsys):
 def test_another_config_is_refused(old_run):
     other = config(extents=(0, 1, 2, 4), l2=0.1)
     with pytest.raises(ValueError, match=r"l2: 0\.0 -> 0\.1"):
-        train_collection(training_of([other]), old_run, SingleProcess())
+        train_collection(training_of([other]), old_run)

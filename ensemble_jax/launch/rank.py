@@ -133,7 +133,7 @@ def rank_of(environment: Mapping[str, str], count: int | None = None) -> Rank:
     size = counted if count is None else count
     if size is None:
         raise ValueError(
-            f"--num_ranks must be given where the scheduler tells the rank, {index}, alone"
+            f"--num_ranks must be given: the scheduler tells the rank alone, which is {index}"
         )
     return Rank(index, size)
 

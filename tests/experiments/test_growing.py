@@ -4,6 +4,7 @@ Within this process, because starting others is what takes the time.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -17,9 +18,9 @@ from ensemble_jax import load_run, trainer
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
 from ensemble_jax.interruption import Interrupted
+from ensemble_jax.launch import pieces
+from ensemble_jax.launch.by_rank import train_collection
 from ensemble_jax.options import Model
-from ensemble_jax.processes.group import SingleProcess
-from ensemble_jax.processes.parts import make_layout, train_collection
 from ensemble_jax.runs import lock_run
 
 
@@ -47,9 +48,7 @@ def config(toy_set):
 
 def grow(config, workdir, **changes):
     """Train the config with some fields changed."""
-    return train_collection(
-        training_of([dataclasses.replace(config, **changes)]), workdir, SingleProcess()
-    )
+    return train_collection(training_of([dataclasses.replace(config, **changes)]), workdir).run
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +190,7 @@ def test_what_cannot_be_grown_is_left_alone(config, workdir, contents):
 
 
 @pytest.mark.parametrize(
-    ("num_members", "num_processes", "shares"),
+    ("num_members", "num_parts", "shares"),
     [
         (7, 3, [(0, 3), (3, 5), (5, 7)]),
         (4, 2, [(0, 2), (2, 4)]),
@@ -199,13 +198,8 @@ def test_what_cannot_be_grown_is_left_alone(config, workdir, contents):
         (5, 1, [(0, 5)]),
     ],
 )
-def test_members_are_divided_evenly(config, tmp_path, num_members, num_processes, shares):
-    job = training_of([dataclasses.replace(config, num_members=num_members)])
-    layout = make_layout(job, tmp_path, num_processes)
-    assert [(piece.first, piece.end) for piece in layout.pieces] == shares
-    assert [piece.further for piece in layout.pieces] == [False] + [True] * (len(shares) - 1)
-    assert layout.unfinished == layout.pieces
-    assert not layout.joining
+def test_members_are_divided_evenly(num_members, num_parts, shares):
+    assert pieces.split(range(num_members), num_parts) == shares
 
 
 def test_new_members_are_divided_and_parts_in_work_stay(config, workdir):
@@ -213,11 +207,11 @@ def test_new_members_are_divided_and_parts_in_work_stay(config, workdir):
     manifest = workdir / "parts" / "4-6" / "run.json"
     manifest.write_text(manifest.read_text().replace('"members": [0, 1]', '"members": [4, 5]'))
     job = training_of([dataclasses.replace(config, num_members=9)])
-    layout = make_layout(job, workdir, 2)
+    layout = pieces.make_layout(job, workdir, functools.partial(pieces.split, num_parts=2))
     assert [(piece.first, piece.end) for piece in layout.joining] == [
-        (4, 6),
         (2, 3),
         (3, 4),
+        (4, 6),
         (6, 8),
         (8, 9),
     ]

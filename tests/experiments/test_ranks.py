@@ -1,58 +1,28 @@
-"""Several processes that train one run, on this machine in place of several hosts."""
+"""Several processes by rank that train one run, on this machine in place of several hosts."""
 
-import os
+import contextlib
+import dataclasses
 import signal
-import socket
-from types import SimpleNamespace
+import threading
 
 import numpy as np
 import pytest
 
-from ensemble_jax import load_run
-from ensemble_jax.processes.group import (
-    Detection,
-    GroupRequest,
-    _address_to_bind,
-    _detected_address,
-    _parse_decision,
-)
-from ensemble_jax.processes.parts import _parse
+from ensemble_jax import load_run, trainer
+from ensemble_jax.cli.train_config import TrainConfig
+from ensemble_jax.cli.translate import training_of
+from ensemble_jax.launch import Rank, by_rank
+from ensemble_jax.launch.by_rank import train_collection
+from ensemble_jax.launch.pieces import Piece
+from ensemble_jax.options import Model
+from ensemble_jax.runs import lock_run
+from ensemble_jax.runs.lock import locked_in_turn
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
-def start_group(binaries, size, *arguments, of_each=lambda position: ()):
-    """Processes that know each other by hand."""
-    coordinator = f"localhost:{free_port()}"
+def start_ranks(binaries, size, *arguments):
     return [
-        binaries.start(
-            "train",
-            *arguments,
-            f"--coordinator={coordinator}",
-            f"--num_processes={size}",
-            f"--process_id={position}",
-            *of_each(position),
-        )
-        for position in range(size)
-    ]
-
-
-def start_slurm_step(binaries, size, *arguments):
-    """Processes that find each other as those of a Slurm step do."""
-    step = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": str(size)}
-    step["JAX_COORDINATOR_PORT"] = str(free_port())
-    return [
-        binaries.start(
-            "train",
-            *arguments,
-            "--distributed=auto",
-            env=step | {"SLURM_PROCID": str(position), "SLURM_LOCALID": str(position)},
-        )
-        for position in range(size)
+        binaries.start("train", *arguments, f"--rank={rank}", f"--num_ranks={size}")
+        for rank in range(size)
     ]
 
 
@@ -80,31 +50,33 @@ def assert_same_run(directory, undisturbed):
 
 
 def test_three_processes_train_the_run_of_one(binaries, toy_job, undisturbed, tmp_path):
-    """Four members, which three do not divide; then all of them find it finished."""
+    """Four members, which three do not divide; all come at once, as those of a Slurm step."""
     directory = tmp_path / "run"
     command = (*toy_job, f"--workdir={directory}")
-    first, *others = [process.wait() for process in start_group(binaries, 3, *command)]
-    for answer in (first, *others):
+    processes = [
+        binaries.start(
+            "train",
+            *command,
+            "--distributed=auto",
+            env={"SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": "3"},
+        )
+        for rank in range(3)
+    ]
+    answers = [process.wait() for process in processes]
+    for answer in answers:
         assert answer.returncode == 0, answer.stderr
     assert_same_run(directory, undisturbed)
     assert [part.manifest.members for part in load_run(directory).parts] == [[0, 1], [2], [3]]
-    assert (
-        load_run(directory / "parts" / "3-4").manifest.plan == load_run(undisturbed).manifest.plan
-    )
-    # The first one says what is to be said.
-    assert "process 0 of 3: members 0:2\n" in first.stdout
-    assert f"wrote {directory / 'scores.csv'}\n" in first.stdout
-    for position, (answer, members) in enumerate(zip(others, ("2:3", "3:4"), strict=True), 1):
-        assert answer.stdout == f"process {position} of 3: members {members}\n"
-        assert "training" not in answer.stderr
-
-    first, second = [process.wait() for process in start_slurm_step(binaries, 2, *command)]
-    assert (first.returncode, second.returncode) == (0, 0)
-    assert first.stdout.startswith(f"{directory} is finished: 4 members of ")
-    assert (second.stdout, second.stderr) == ("", "")
+    for part in load_run(directory).parts:
+        assert part.manifest.plan == load_run(undisturbed).manifest.plan
+    for rank, (answer, members) in enumerate(zip(answers, ("0:2", "2:3", "3:4"), strict=True)):
+        assert f"rank {rank} of 3: members {members}\n" in answer.stdout
+    # Whoever was last writes the report, and no other.
+    assert sum(f"wrote {directory / 'scores.csv'}\n" in of.stdout for of in answers) == 1
+    assert not list(directory.rglob(".lock"))
 
 
-def test_a_group_that_loses_a_process_is_continued_by_others(binaries, toy_job, contents, tmp_path):
+def test_a_rank_that_is_killed_is_started_again(binaries, toy_job, contents, tmp_path):
     directory, whole = tmp_path / "run", tmp_path / "whole"
     # So many extents that a process is still at work when it is stopped.
     job = (*toy_job[:-1], f"--config.extents={','.join(map(str, range(40)))}")
@@ -113,7 +85,7 @@ def test_a_group_that_loses_a_process_is_continued_by_others(binaries, toy_job, 
     own, part = directory / "records", directory / "parts" / "2-4" / "records"
 
     # What Slurm sends to all.
-    first, second = start_group(binaries, 2, *command)
+    first, second = start_ranks(binaries, 2, *command)
     for process, records in ((second, part), (first, own)):
         process.send(signal.SIGTERM, lambda records=records: has_begun(records))
     for answer in (first.wait(), second.wait()):
@@ -122,264 +94,210 @@ def test_a_group_that_loses_a_process_is_continued_by_others(binaries, toy_job, 
     reached = len(list(part.iterdir()))
     assert 1 < reached < 40
 
-    # One is killed, the other goes on to its end.
-    first, second = start_group(binaries, 2, *command)
+    # One is killed, the other goes on to its end and waits for nobody.
+    first, second = start_ranks(binaries, 2, *command)
     killed = second.stop(signal.SIGKILL, lambda: len(list(part.iterdir())) > reached)
     assert killed.returncode == -signal.SIGKILL
     before = {name: of for name, of in contents(part).items() if name.endswith(".npz")}
     answer = first.wait()
-    assert answer.returncode == 2
-    assert answer.stderr.splitlines()[-1] == (
-        f"error: {directory} is not finished: the processes that trained parts/2-4 have ended; "
-        f"the same command continues"
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[-1] == (
+        f"rank 0 of 2 has finished members 0:2; not finished in {directory}: members 2:4 (rank 1)"
     )
     assert load_run(directory, own_part=True).finished
     assert len(load_run(directory).extents) == len(before) < 40
 
-    # Any number of processes goes on, here one that knows of no others.
     finished = contents(own)
-    answer = binaries.run("train", *command)
+    answer = binaries.run("train", *command, "--process_id=1", "--num_processes=2")
     assert answer.returncode == 0, answer.stderr
     assert f"continuing {directory / 'parts' / '2-4'} after epoch" in answer.stdout
+    assert f"wrote {directory / 'scores.csv'}\n" in answer.stdout
     assert_same_run(directory, whole)
     assert contents(own) == finished
     now = contents(part)
     assert {name: now[name] for name in before} == before
 
 
-def test_processes_that_do_not_fit_end_in_one_line_each(binaries, toy_job, tmp_path):
-    """Another config; other folders, as where none is shared; a folder of something else."""
-    (tmp_path / "occupied").mkdir()
-    (tmp_path / "occupied" / "thesis.tex").touch()
-    groups = {
-        name: start_group(
-            binaries, 2, *toy_job, "--patience=30", f"--workdir={tmp_path / name}", of_each=own
-        )
-        for name, own in {
-            "run": lambda position: (f"--config.seed={position}",),
-            "unshared": lambda position: (f"--workdir={tmp_path / f'of_{position}'}",),
-            "occupied": lambda position: (),
-        }.items()
-    }
-    answers = {name: [process.wait() for process in group] for name, group in groups.items()}
-    for name, errors in {
-        "run": (
-            "process 1 cannot begin: all processes need the same config, got seed: 0 -> 1",
-            "all processes need the same config, got seed: 0 -> 1",
-        ),
-        "unshared": (
-            "process 1 cannot begin: --workdir must be a folder that all processes share",
-            f"all processes share: {tmp_path / 'of_1'} of process 1 is not the one that process ",
-        ),
-        "occupied": ("is not empty", "process 0 cannot begin: "),
-    }.items():
-        for answer, error in zip(answers[name], errors, strict=True):
-            assert (answer.returncode, answer.stdout) == (2, "")
-            assert error in answer.error
-    assert not (tmp_path / "of_1").exists()
-    assert not list(tmp_path.rglob("run.json"))
+@pytest.fixture(scope="module", autouse=True)
+def no_compilation_cache():
+    """It would stay in use for all tests of this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "use_compilation_cache", lambda: None)
+        yield
 
 
-def test_others_that_do_not_come(binaries, toy_job, tmp_path):
-    """Nobody else is started; the port is in use; there is no cluster."""
-    with socket.create_server(("", 0)) as server:
-        taken = server.getsockname()[1]
-        waiting = binaries.start(
-            "train",
-            *toy_job,
-            f"--coordinator=localhost:{free_port()}",
-            "--num_processes=2",
-            "--process_id=0",
-            "--patience=1",
-            f"--workdir={tmp_path / 'run'}",
-        )
-        refused = binaries.start(
-            "train",
-            *toy_job,
-            f"--coordinator=localhost:{taken}",
-            "--num_processes=2",
-            "--process_id=0",
-            f"--workdir={tmp_path / 'run'}",
-        )
-        alone = binaries.start(
-            "train",
-            *toy_job,
-            "--distributed=auto",
-            f"--workdir={tmp_path / 'run'}",
-            env={name: "" for name in os.environ if name.startswith("KUBERNETES_")},
-        )
-        for process, error in (
-            (waiting, "--patience=1 seconds were not enough to meet the other processes at "),
-            (
-                refused,
-                f"port that process 0 can use, got localhost:{taken}: Address already in",
-            ),
-            (alone, "--distributed=auto finds no TPU VM, Slurm step, Open MPI or Kubernetes job"),
-        ):
-            answer = process.wait()
-            assert (answer.returncode, answer.stdout) == (2, "")
-            assert error in answer.error
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("processes", "error"),
-    [
-        ((("0", 3), ("1", 3), ("1", 3)), "two processes have --process_id=1: each needs its own"),
-        (
-            (("0", 2), ("1", 3)),
-            "--num_processes must be the same for all, but process 0 has 2 and process 1 has 3",
-        ),
-    ],
-    ids=["the_same_twice", "other_counts"],
-)
-def test_processes_that_contradict_each_other_end_in_one_line_each(
-    binaries, toy_job, tmp_path, processes, error
-):
-    coordinator = f"127.0.0.1:{free_port()}"
-    group = [
-        binaries.start(
-            "train",
-            *toy_job,
-            f"--coordinator={coordinator}",
-            f"--process_id={position}",
-            f"--num_processes={size}",
-            f"--workdir={tmp_path / 'run'}",
-        )
-        for position, size in processes
-    ]
-    for process in group:
-        answer = process.wait()
-        assert (answer.returncode, answer.stdout) == (2, "")
-        assert answer.stderr == f"error: cannot meet the other processes: {error}\n"
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        (("--coordinator=a:1",), "must be given together"),
-        (("--num_processes=2", "--process_id=0"), "must be given together"),
-        (("--coordinator=a:1", "--num_processes=2", "--process_id=2"), "must lie in 0..1, got 2"),
-        (("--coordinator=a", "--num_processes=2", "--process_id=0"), "HOST:PORT with a port in"),
-    ],
-)
-def test_options_that_cannot_be_are_answered_at_once(binaries, tmp_path, options, error):
-    answer = binaries.run("train", *options, f"--workdir={tmp_path / 'run'}", jax=False)
-    assert (answer.returncode, answer.stdout) == (2, "")
-    assert error in answer.error
-    assert "jax" not in answer.modules
-    assert not (tmp_path / "run").exists()
-
-
-def by_hand(coordinator="host:8000", num_processes=2, process_id=1, **others):
-    return GroupRequest(
-        coordinator=coordinator, num_processes=num_processes, process_id=process_id, **others
+@pytest.fixture(scope="module")
+def config(toy_set):
+    return TrainConfig(
+        dataset=f"npz:{toy_set}",
+        model=Model.FULLY_CONNECTED,
+        width=4,
+        depth=1,
+        num_members=4,
+        plan="default,num_devices=1",
+        batch_size=25,
+        extents=(0, 1),
     )
 
 
+def train(config, workdir, rank=(0, 1), **changes):
+    """Train the config with some fields changed as one rank, within this process."""
+    training = training_of([dataclasses.replace(config, **changes)])
+    return train_collection(training, workdir, Rank(*rank))
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory):
+    return train(config, tmp_path_factory.mktemp("ranks") / "whole", num_members=6).run
+
+
+def assert_same(run, whole):
+    for split in whole.splits:
+        rows = np.isin(whole.members, run.members)
+        np.testing.assert_array_equal(
+            run.predictions(split), whole.predictions(split, run.extents)[:, rows]
+        )
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_ranks_may_come_one_after_another(config, whole, tmp_path, order):
+    """As those of a job array: the last one completes the run; who is late finds it finished."""
+    shares = [[0, 1], [2], [3]]
+    for rank in order:
+        run, is_last = train(config, tmp_path, (rank, 3))
+        assert is_last == (rank == order[-1])
+        assert run.members.tolist() == ([0, 1, 2, 3] if is_last else shares[rank])
+        assert_same(run, whole)
+    for rank in range(3):
+        run, is_last = train(config, tmp_path, (rank, 3))
+        assert run.members.tolist() == [0, 1, 2, 3]
+        assert is_last == (rank == 0)
+
+
+def test_a_finished_run_is_grown_and_trained_on_by_ranks(config, tmp_path):
+    workdir, all_extents = tmp_path / "run", (0, 1, 2)
+    train(config, workdir)
+    for rank in (1, 0):
+        run, is_last = train(config, workdir, (rank, 2), num_members=6, extents=all_extents)
+    assert is_last
+    assert run.members.tolist() == list(range(6))
+    assert run.extents == all_extents
+    expected = train(config, tmp_path / "whole", num_members=6, extents=all_extents).run
+    assert_same(run, expected)
+    assert run.config == expected.config
+
+
+def test_fewer_or_more_ranks_go_on(config, whole, tmp_path):
+    """The folders on the disk decide."""
+    train(config, tmp_path, (1, 3))
+    run, is_last = train(config, tmp_path, (1, 2))
+    assert run.members.tolist() == [2]
+    with pytest.raises(ValueError, match=r"rank 3 of 5 has nothing to train: .* at most 3"):
+        train(config, tmp_path, (3, 5))
+    run, is_last = train(config, tmp_path, (0, 2))
+    assert is_last
+    assert_same(run, whole)
+
+
 @pytest.mark.parametrize(
-    ("request_", "message"),
+    ("changes", "message"),
     [
-        (by_hand(coordinator="host:0"), "a port in 1..65535, got 'host:0'"),
-        (by_hand(coordinator="host:65536"), "got 'host:65536'"),
-        (by_hand(coordinator=":8000"), "HOST:PORT"),
-        (by_hand(coordinator="host:http"), "HOST:PORT"),
-        (by_hand(num_processes=0), "--num_processes must be at least 1, got 0"),
-        (by_hand(process_id=-1), r"--process_id must lie in 0\.\.1, got -1"),
-        (by_hand(process_id=None), "must be given together"),
-        (by_hand(detection=Detection.AUTO), "--distributed=auto finds the processes itself"),
-        (GroupRequest(patience_seconds=0), "--patience must be positive, got 0"),
-        (GroupRequest(patience_seconds=float("nan")), "--patience must be positive, got nan"),
+        ({"seed": 1}, "another config.*: seed: 0 -> 1"),
+        ({"batch_size": 20}, "another config.*: batch_size: 25 -> 20"),
+        ({"plan": "default,num_devices=2"}, "another config.*: plan: default,num_devices=1 -> "),
+        ({"num_members": 3}, r"is begun and not finished, all .* members: \[0, 1, 2, 3\] -> "),
+        ({"num_members": 5}, r"is begun and not finished, all .* -> \[0, 1, 2, 3, 4\]"),
+        ({"extents": (0, 1, 2)}, r"is begun and not finished, .*extents: \[0, 1\] -> \[0, 1, 2\]"),
     ],
 )
-def test_requests_that_cannot_be(request_, message):
-    with pytest.raises(ValueError, match=message):
-        request_.validate()
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_rank_that_was_given_something_else_ends_in_one_line(
+    config, begun, contents, changes, message, first
+):
+    before = contents(begun[first])
+    with pytest.raises(ValueError, match=message) as told:
+        train(config, begun[first], (1 - first, 2), **changes)
+    assert "\n" not in str(told.value)
+    assert contents(begun[first]) == before
 
 
-@pytest.mark.parametrize(
-    ("request_", "alone"),
-    [
-        (GroupRequest(), True),
-        (by_hand(), False),
-        (by_hand(coordinator="[::1]:8000"), False),
-        (GroupRequest(detection=Detection.AUTO), False),
-        (GroupRequest(detection=Detection.MPI4PY), False),
-    ],
-)
-def test_requests_that_can_be(request_, alone):
-    request_.validate()
-    assert request_.alone is alone
+@pytest.fixture(scope="module")
+def begun(config, tmp_path_factory):
+    """Runs of which one of two ranks is finished; only to be read."""
+    folders = [tmp_path_factory.mktemp("begun") for _ in range(2)]
+    for rank, folder in enumerate(folders):
+        train(config, folder, (rank, 2))
+    return folders
 
 
-@pytest.mark.parametrize(
-    ("host", "bound"),
-    [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("[::1]", "[::1]")],
-)
-def test_the_first_process_listens_at_the_named_host_alone(host, bound, monkeypatch):
-    port = free_port()
-    if host == "localhost":
-        own = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
-        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [own])
-    assert _address_to_bind(f"{host}:{port}") == f"{bound}:{port}"
+def test_a_rank_with_other_data_ends_in_one_line(config, toy_arrays, tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, **toy_arrays())
+    train(config, tmp_path / "run", (0, 2), dataset=f"npz:{path}")
+    arrays = toy_arrays()
+    arrays["train_images"][0, 0, 0] ^= 1
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=r"was trained on other inputs than .* \(train"):
+        train(config, tmp_path / "run", (1, 2), dataset=f"npz:{path}")
+    assert not (tmp_path / "run" / "parts" / "2-4" / "run.json").exists()
 
 
-def test_a_name_that_means_this_host_to_itself_alone_is_listened_for_everywhere(monkeypatch):
-    port = free_port()
-    own = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.1.1", port))
-    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [own])
-    assert _address_to_bind(f"node1:{port}") == f"0.0.0.0:{port}"
+def test_a_folder_of_something_else_is_left_alone(config, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="is not empty and not a run"):
+        train(config, tmp_path, (1, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_first_process_that_is_detected_listens_where_the_others_are_told(monkeypatch):
-    monkeypatch.delenv("JAX_COORDINATOR_BIND_ADDRESS", raising=False)
-    monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
-    port = free_port()
-    step = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2"}
-    step |= {"SLURM_LOCALID": "0", "JAX_COORDINATOR_PORT": str(port)}
-    for name, value in step.items():
-        monkeypatch.setenv(name, value)
-    request = GroupRequest(detection=Detection.AUTO)
-    for position, bound in (("0", f"127.0.0.1:{port}"), ("1", None)):
-        monkeypatch.setenv("SLURM_PROCID", position)
-        assert _detected_address(request, None) == bound
-    # What is not an address of this host is left to JAX.
-    monkeypatch.setenv("SLURM_PROCID", "0")
-    monkeypatch.setenv("SLURM_STEP_NODELIST", "192.0.2.1")
-    assert _detected_address(request, None) is None
-
-
-def test_a_host_that_is_not_this_one_is_refused():
-    with pytest.raises(
-        ValueError, match="--coordinator must be a host and port that process 0 can"
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_processes_of_one_rank(config, begun, rank):
+    workdir = begun[1 - rank]
+    folder = Piece(2, 4, True).folder(workdir) if rank else workdir
+    with (
+        lock_run(folder),
+        pytest.raises(ValueError, match=f"{folder} is being written by process"),
     ):
-        _address_to_bind("192.0.2.1:1234")
+        train(config, workdir, (rank, 2))
 
 
-@pytest.mark.parametrize("text", ["", "[", "[1, 2]", "[null, 3]", "[{}]", "{}", "3", "[" * 5000])
-def test_what_is_no_decision_is_told(text):
-    with pytest.raises(ValueError, match=r"^process 0 has sent no decision: "):
-        _parse_decision(text)
+def test_who_comes_while_another_begins_waits_for_it(tmp_path):
+    order = []
+
+    def come_second():
+        with locked_in_turn(tmp_path / ".lock", tmp_path):
+            order.append(2)
+
+    with locked_in_turn(tmp_path / ".lock", tmp_path):
+        second = threading.Thread(target=come_second)
+        second.start()
+        second.join(0.5)
+        order.append(1)
+    second.join()
+    assert order == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        ["../../elsewhere", 3, True],
-        [0, "3/../../x", True],
-        [3, 0, True],
-        [-1, 3, True],
-        [0, 10**12, True],
-        [0, 3, 1],
-        [0, 3],
-        3,
-    ],
-)
-def test_what_the_first_process_decides_leads_nowhere_else(piece):
-    training = SimpleNamespace(members=SimpleNamespace(ids=range(10)))
-    good = [0, 3, False]
-    for layout in ([[good], [piece], []], [[piece], [piece], []], [[good], [], [piece]], piece):
-        with pytest.raises(ValueError, match=r"^process 0 must decide on parts of the run: "):
-            _parse(layout, training)
-    assert _parse([[good], [good], []], training).pieces[0].members == range(3)
+def test_of_two_that_finish_together_the_second_completes_the_run(config, tmp_path, monkeypatch):
+    """The first has finished, but not yet given up its lock, when the second looks."""
+    train(config, tmp_path, (0, 2))
+    before = by_rank.make_layout
+    held = contextlib.ExitStack()
+
+    def meet(*arguments):
+        layout = before(*arguments)
+        if not layout.unfinished:
+            held.enter_context(lock_run(tmp_path))
+        return layout
+
+    with held, monkeypatch.context() as patch:
+        patch.setattr(by_rank, "make_layout", meet)
+        run, is_last = train(config, tmp_path, (1, 2))
+        assert not is_last
+        assert run.members.tolist() == [2, 3]
+
+
+def test_the_options_are_answered_at_once(binaries, tmp_path):
+    answer = binaries.run("train", "--rank=1", f"--workdir={tmp_path / 'run'}")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "--rank and --num_ranks must be given together" in answer.error
+    assert "jax" not in answer.modules
+    assert not (tmp_path / "run").exists()
