@@ -39,7 +39,7 @@ from benchmarks.architecture_costs import (
     measure,
     measure_peak,
 )
-from benchmarks.environment import ROOT, describe_environment
+from benchmarks.environment import define_output, describe_environment
 from ensemble_jax.collection import use_all_cores
 from ensemble_jax.runs.files import replace_file
 
@@ -47,9 +47,7 @@ _NAMES = flags.DEFINE_list("architectures", None, "Some of them by name; all by 
 _MEASURE = flags.DEFINE_bool("measure", True, "Compile and time, or only count.")
 _PLAN = flags.DEFINE_string("plan", "default", "As --config.plan of the main job.")
 _SECONDS = flags.DEFINE_float("seconds", 2.0, "Of repeated epochs, at least one.", lower_bound=0)
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "architectures"), "Where to write."
-)
+_OUTPUT = define_output("architectures")
 
 
 def main(_: Sequence[str]) -> None:

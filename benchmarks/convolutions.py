@@ -17,50 +17,23 @@ Results: `results.json` with every round and `table.md` in `--output`.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import jax
 from absl import app, flags
 
-from benchmarks.environment import ROOT, describe_environment, provenance
+from benchmarks.environment import define_output, describe_environment, write_page
 from benchmarks.layer_speeds import make_table, time_layers
 from benchmarks.workloads import WORKLOADS
 from ensemble_jax.collection import use_all_cores
 from ensemble_jax.options import ConvolutionAlgorithm
 from ensemble_jax.planning import available_algorithms
-from ensemble_jax.runs.files import replace_file
 
 _WORKLOADS = flags.DEFINE_list(
     "workloads", ["st_vgg", "small_cnn_digits", "small_resnet"], "Whose layers are timed."
 )
 _SECONDS = flags.DEFINE_float("seconds", 2.0, "For each layer and algorithm.", lower_bound=0.01)
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "convolutions"), "Where to write."
-)
+_OUTPUT = define_output("convolutions")
 
 _FORMAT = 1
-
-
-def write_results(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write `results.json` and `table.md`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "results.json", f"{json.dumps(content, indent=1)}\n".encode())
-    environment, versions = content["environment"], content["environment"]["versions"]
-    lines = [
-        "# Convolutions",
-        "",
-        provenance(environment),
-        "",
-        f"{environment['processor']}, {environment['cores']} cores; JAX {versions['jax']}, jaxlib "
-        f"{versions['jaxlib']} on {content['device']}. Useful GFLOP/s of all devices, forward and "
-        f"backward; the fastest of a layer is bold.",
-    ]
-    for name, layers in content["workloads"].items():
-        lines += ["", f"## {name}", "", *make_table(layers)]
-    replace_file(folder / "table.md", ("\n".join(lines) + "\n").encode())
 
 
 def main(_: list[str]) -> None:
@@ -84,8 +57,14 @@ def main(_: list[str]) -> None:
             name: time_layers(name, algorithms, _SECONDS.value) for name in _WORKLOADS.value
         },
     }
-    write_results(Path(_OUTPUT.value), content)
-    print((Path(_OUTPUT.value) / "table.md").read_text())
+    lines = []
+    for name, layers in content["workloads"].items():
+        lines += [f"## {name}", "", *make_table(layers), ""]
+    conditions = (
+        f"JAX on {content['device']}. Useful GFLOP/s of all devices, forward and backward; the "
+        f"fastest of a layer is bold."
+    )
+    write_page(_OUTPUT.value, content, "Convolutions", conditions, lines[:-1])
 
 
 if __name__ == "__main__":

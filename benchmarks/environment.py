@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from absl import flags
+
+from ensemble_jax.runs.files import replace_file
 from ensemble_jax.runs.manifest import command_line, library_versions
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +52,43 @@ def describe_environment() -> dict[str, Any]:
         "command": command_line(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def define_output(name: str) -> flags.FlagHolder:
+    """Define `--output`, by default the folder of that name among the results."""
+    folder = ROOT / "benchmarks" / "results" / name
+    return flags.DEFINE_string("output", str(folder), "Where to write.")
+
+
+def write_page(
+    folder: str | Path,
+    content: Mapping[str, Any],
+    title: str,
+    conditions: str,
+    lines: Sequence[str],
+    names: tuple[str, str] = ("results.json", "table.md"),
+) -> None:
+    """Write what was measured, and a page of it in Markdown, which is printed as well.
+
+    Args:
+        folder: is made if it is missing.
+        content: every measurement, with the environment.
+        title: of the page.
+        conditions: what was measured on what, behind the machine.
+        lines: the rest of the page.
+        names: of the two files.
+    """
+    environment = content["environment"]
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    machine = (
+        f"{environment['processor']}, {environment['cores']} cores; load average before the start "
+        f"{environment['load_average'][0]:.2f}. {versions}. {conditions}"
+    )
+    page = "\n".join([f"# {title}", "", provenance(environment), "", machine, "", *lines, ""])
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    replace_file(Path(folder) / names[0], f"{json.dumps(content, indent=1)}\n".encode())
+    replace_file(Path(folder) / names[1], page.encode())
+    print(page)
 
 
 def provenance(environment: Mapping[str, Any]) -> str:

@@ -28,10 +28,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -39,7 +37,12 @@ import numpy as np
 import PIL.Image
 from absl import app, flags
 
-from benchmarks.environment import ROOT, describe_environment, provenance, usable_cores
+from benchmarks.environment import (
+    define_output,
+    describe_environment,
+    usable_cores,
+    write_page,
+)
 from benchmarks.jax_networks import Planned, forced_plan, make_kit, make_members
 from benchmarks.summary import Spread, markdown
 from ensemble_jax.collection import use_all_cores
@@ -58,7 +61,6 @@ from ensemble_jax.options import (
     ImageForm as NetworkForm,
 )
 from ensemble_jax.pool_feed import PoolFeed, PoolName, Shuffle
-from ensemble_jax.runs.files import replace_file
 from ensemble_jax.training import place_examples
 from ensemble_jax.zoo import make_architecture
 
@@ -78,9 +80,7 @@ _MEMBERS = flags.DEFINE_list("members", ["1", "2", "4", "8"], "The N to measure.
 _AUGMENTATION = flags.DEFINE_list("augmentation", ["flip"], "As of the main job.")
 _PLAN = flags.DEFINE_string("plan", "default", "As of the main job; never measured here.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "input_pipeline"), "Where to write."
-)
+_OUTPUT = define_output("input_pipeline")
 
 _FILE_SIZE = (500, 375)
 _FILES = 64  # different ones
@@ -107,8 +107,6 @@ def main(_: Sequence[str]) -> None:
             for num_members, contender in contenders.items():
                 measured[num_members].append(contender.measure())
                 print(f"N = {num_members}: {measured[num_members][-1]}", flush=True)
-    output = Path(_OUTPUT.value)
-    output.mkdir(parents=True, exist_ok=True)
     content = {
         "kind": "ensemble_jax input pipeline",
         "environment": environment,
@@ -116,10 +114,14 @@ def main(_: Sequence[str]) -> None:
         "plans": {n: contender.plan for n, contender in contenders.items()},
         "rounds": {n: [seconds._asdict() for seconds in of] for n, of in measured.items()},
     }
-    table = _table(environment, measured, len(labels))
-    replace_file(output / "input_pipeline.json", f"{json.dumps(content, indent=1)}\n".encode())
-    replace_file(output / "input_pipeline.md", table.encode())
-    print(table)
+    conditions = (
+        f"JAX on {jax.devices()[0].device_kind}. Images/s of the data, {len(labels)} an epoch in "
+        f"pools of {_POOL_IMAGES.value}; {_MODEL.value.value}, {_SIZE.value}x{_SIZE.value}, "
+        f"batches of {_BATCH_SIZE.value}."
+    )
+    table = _table(measured, len(labels))
+    names = "input_pipeline.json", "input_pipeline.md"
+    write_page(_OUTPUT.value, content, "Input in pools", conditions, table, names)
 
 
 class _Contender:
@@ -214,7 +216,7 @@ def _make_file(rng: np.random.Generator) -> bytes:
     return file.getvalue()
 
 
-def _table(environment, measured, num_images):
+def _table(measured, num_images):
     rows = []
     for num_members, rounds in measured.items():
         headroom = Spread.of(r.in_memory / r.pipeline for r in rounds)
@@ -230,22 +232,7 @@ def _table(environment, measured, num_images):
             )
         )
     header = ("N", "pipeline", "in memory", "in pools", "headroom", "slower by", "keeps up")
-    return "\n".join(
-        [
-            "# Input in pools",
-            "",
-            provenance(environment),
-            "",
-            f"{environment['processor']}, {environment['cores']} cores; JAX on "
-            f"{jax.devices()[0].device_kind}; load average before the start "
-            f"{environment['load_average'][0]:.2f}. Images/s of the data, {num_images} an epoch in "
-            f"pools of {_POOL_IMAGES.value}; {_MODEL.value.value}, {_SIZE.value}x{_SIZE.value}, "
-            f"batches of {_BATCH_SIZE.value}.",
-            "",
-            *markdown(header, rows),
-            "",
-        ]
-    )
+    return markdown(header, rows)
 
 
 if __name__ == "__main__":

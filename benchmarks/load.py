@@ -25,7 +25,6 @@ fails.
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import tempfile
 import time
@@ -38,7 +37,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from benchmarks.environment import ROOT, describe_environment, provenance
+from benchmarks.environment import define_output, describe_environment, write_page
 from benchmarks.jax_networks import Planned, forced_plan, tree_bytes
 from benchmarks.main_job import MainJob, disk_bytes, record_hashes, same_bits
 from benchmarks.memory import peak_resident_bytes
@@ -53,7 +52,7 @@ from ensemble_jax.membership import on_dataset
 from ensemble_jax.options import Model, Optimizer
 from ensemble_jax.planning.memory import CollectionMemory, program_bytes
 from ensemble_jax.report import run_report  # noqa: F401  # what the job holds as well, Matplotlib above all
-from ensemble_jax.runs.files import npz_content, replace_file
+from ensemble_jax.runs.files import npz_content
 from ensemble_jax.runs.layout import RECORDS, record_path
 from ensemble_jax.training import place_examples
 
@@ -78,9 +77,7 @@ _UNDISTURBED = flags.DEFINE_list(
     "for two calls of every device, since XLA makes another program of one.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moment of the kill.")
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "load"), "Where to write."
-)
+_OUTPUT = define_output("load")
 
 _DIGITS = "digits.npz"
 _MIB = 2**20
@@ -92,11 +89,12 @@ def main(_: Sequence[str]) -> int:
     output = Path(_OUTPUT.value).absolute()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         content = {"environment": environment, **_measure()}
-    output.mkdir(parents=True, exist_ok=True)
-    replace_file(output / "load.json", f"{json.dumps(content, indent=1)}\n".encode())
-    table = make_table(content)
-    replace_file(output / "load.md", table.encode())
-    print(table)
+    sizes = " and ".join(f"{size} {name}" for name, size in content["sizes"].items())
+    conditions = (
+        f"{content['members']} members of {content['model']}, {sizes} images. The job: "
+        f"`{' '.join(['python', *content['job']])}`."
+    )
+    write_page(output, content, "Load", conditions, make_tables(content), ("load.json", "load.md"))
     return 0 if all(content["checks"].values()) else 1
 
 
@@ -207,9 +205,9 @@ def _kill_after(job: MainJob, extent: int) -> dict[str, float]:
     return {"after_extent": extent, "seconds": delay, "at_second": killed_at - job.started}
 
 
-def make_table(content: Mapping[str, Any]) -> str:
-    """The results in Markdown."""
-    environment, planned = content["environment"], content["planned_bytes"]
+def make_tables(content: Mapping[str, Any]) -> list[str]:
+    """The lines of both tables."""
+    planned = content["planned_bytes"]
     kill, resume = content["kill"], content["resume"]
     disk = content["disk_bytes"]
     quantities = [
@@ -238,27 +236,12 @@ def make_table(content: Mapping[str, Any]) -> str:
         ("the two checkpoints that are kept", _mib(disk["checkpoints"])),
         ("written to the disk in all", _mib(content["written_bytes"])),
     ]
-    sizes = " and ".join(f"{size} {name}" for name, size in content["sizes"].items())
-    return "\n".join(
-        [
-            "# Load",
-            "",
-            provenance(environment),
-            "",
-            f"{environment['processor']}, {environment['cores']} cores; load average before the "
-            f"start {environment['load_average'][0]:.2f}. {content['members']} members of "
-            f"{content['model']}, {sizes} images. The job: "
-            f"`{' '.join(['python', *content['job']])}`.",
-            "",
-            *markdown(
-                ("promised", "verdict"),
-                [(name, "PASS" if holds else "SHORT") for name, holds in content["checks"].items()],
-            ),
-            "",
-            *markdown(("what", "measured"), quantities),
-            "",
-        ]
-    )
+    checks = [(name, "PASS" if holds else "SHORT") for name, holds in content["checks"].items()]
+    return [
+        *markdown(("promised", "verdict"), checks),
+        "",
+        *markdown(("what", "measured"), quantities),
+    ]
 
 
 def _mib(size: int) -> str:

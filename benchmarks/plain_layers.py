@@ -18,22 +18,18 @@ where a plain network is slower than promised.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from absl import app, flags
 
 from benchmarks.acceptance import LEAST_PLAIN_RATIO, plain_rows
 from benchmarks.contenders import PROJECT
-from benchmarks.environment import ROOT, describe_environment, provenance
+from benchmarks.environment import define_output, describe_environment, write_page
 from benchmarks.rounds import Protocol, measure
 from benchmarks.summary import markdown
 from benchmarks.workloads import Task
 from ensemble_jax.plan import parse_plan_request
-from ensemble_jax.runs.files import replace_file
 
 COMPARED = {
     "st_vgg": (PROJECT, "plain_linen", "plain_nnx"),
@@ -50,9 +46,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _PLAN = flags.DEFINE_string("plan", "default", "As --config.plan of the main job.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Measurements of each.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 2.0, "Of one measurement.", lower_bound=0.0)
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "plain_layers"), "Where to write."
-)
+_OUTPUT = define_output("plain_layers")
 flags.register_validator("plan", lambda text: parse_plan_request(text) is not None)
 
 
@@ -67,42 +61,21 @@ def main(_: Sequence[str]) -> None:
             for contender in COMPARED[name]
         ]
         outcomes += measure(tasks, protocol, lambda line: print(f"  {line}", flush=True))
-    output = Path(_OUTPUT.value)
-    output.mkdir(parents=True, exist_ok=True)
     content = {
         "kind": "ensemble_jax plain layers",
         "environment": environment,
         "protocol": dataclasses.asdict(protocol),
         "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes],
     }
-    replace_file(output / "results.json", f"{json.dumps(content, indent=1)}\n".encode())
     rows = list(plain_rows(outcomes))
-    table = make_table(environment, rows)
-    replace_file(output / "table.md", table.encode())
-    print(table)
+    header = ("workload", "layers", "images/s", "of the zoo's", f">= {LEAST_PLAIN_RATIO}")
+    conditions = (
+        f"N = {_MEMBERS.value}, batches of {_BATCH_SIZE.value}, plan {_PLAN.value}; "
+        f"{_ROUNDS.value} rounds."
+    )
+    write_page(_OUTPUT.value, content, "Plain layers", conditions, markdown(header, rows))
     if any(row[-1] not in ("", "PASS") for row in rows):
         sys.exit(1)
-
-
-def make_table(environment: Mapping[str, Any], rows: Sequence[tuple[str, ...]]) -> str:
-    """The results in Markdown."""
-    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-    return "\n".join(
-        [
-            "# Plain layers",
-            "",
-            provenance(environment),
-            "",
-            f"{environment['processor']}, {environment['cores']} cores; load average before the "
-            f"start {environment['load_average'][0]:.2f}. {versions}. N = {_MEMBERS.value}, "
-            f"batches of {_BATCH_SIZE.value}, plan {_PLAN.value}; {_ROUNDS.value} rounds.",
-            "",
-            *markdown(
-                ("workload", "layers", "images/s", "of the zoo's", f">= {LEAST_PLAIN_RATIO}"), rows
-            ),
-            "",
-        ]
-    )
 
 
 if __name__ == "__main__":

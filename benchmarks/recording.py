@@ -23,7 +23,6 @@ Results: `recording.json` with every measurement and `recording.md` in `--output
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from benchmarks.environment import ROOT, describe_environment, provenance
+from benchmarks.environment import define_output, describe_environment, write_page
 from benchmarks.jax_networks import Planned, forced_plan, make_members, workload_kit
 from benchmarks.summary import Spread, markdown
 from benchmarks.workloads import Workload, load_training_set
@@ -47,7 +46,6 @@ from ensemble_jax.extent import Evaluations
 from ensemble_jax.options import Model, Quantity
 from ensemble_jax.plan import Plan
 from ensemble_jax.runs import DataSummary, Manifest, RunWriter
-from ensemble_jax.runs.files import replace_file
 from ensemble_jax.training import Checkpoints, Saving, place_examples, train_loop
 
 _MODEL = flags.DEFINE_enum_class("model", Model.ST_VGG, Model, "What to train.")
@@ -63,9 +61,7 @@ _PLAN = flags.DEFINE_string(
 )
 _EPOCHS = flags.DEFINE_integer("epochs", 2, "Of each round, every one an extent.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "recording"), "Where to write."
-)
+_OUTPUT = define_output("recording")
 
 MOST_EVALUATION = 1.3
 MOST_RECORDING = 1.1
@@ -105,8 +101,6 @@ def main(_: Sequence[str]) -> None:
     forward_share = _FORWARD_SHARE * images / _TRAIN_IMAGES.value
     evaluation = Spread.of(r.evaluations / (forward_share * r.epochs) for r in rounds)
     writing = Spread.of((r.whole - r.epochs - r.evaluations) / r.epochs for r in rounds)
-    output = Path(_OUTPUT.value)
-    output.mkdir(parents=True, exist_ok=True)
     content = {
         "kind": "ensemble_jax recording",
         "environment": environment,
@@ -117,10 +111,14 @@ def main(_: Sequence[str]) -> None:
         "seconds_of_evaluations": seconds,
         "recording": {name: spread._asdict() for name, spread in quantities.items()},
     }
-    table = _table(environment, plan, evaluation, writing, quantities)
-    replace_file(output / "recording.json", f"{json.dumps(content, indent=1)}\n".encode())
-    replace_file(output / "recording.md", table.encode())
-    print(table)
+    write_page(
+        _OUTPUT.value,
+        content,
+        "Recording every epoch",
+        f"N = {_MEMBERS.value}, {plan}.",
+        _table(evaluation, writing, quantities),
+        ("recording.json", "recording.md"),
+    )
 
 
 class _Recording:
@@ -258,7 +256,7 @@ def _timed(function, spent, name):
     return call
 
 
-def _table(environment, plan, evaluation, writing, quantities):
+def _table(evaluation, writing, quantities):
     rows = [
         (
             "evaluation over its bare forward passes",
@@ -282,19 +280,7 @@ def _table(environment, plan, evaluation, writing, quantities):
         )
         for name, spread in quantities.items()
     ]
-    return "\n".join(
-        [
-            "# Recording every epoch",
-            "",
-            provenance(environment),
-            "",
-            f"{environment['processor']}, {environment['cores']} cores; load average before the "
-            f"start {environment['load_average'][0]:.2f}. N = {_MEMBERS.value}, {plan}.",
-            "",
-            *markdown(("what", "promised", "measured", "verdict"), rows),
-            "",
-        ]
-    )
+    return markdown(("what", "promised", "measured", "verdict"), rows)
 
 
 if __name__ == "__main__":

@@ -16,19 +16,21 @@ Results: `results.json` with every round and `table.md` in `--output`.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from absl import app, flags
 
-from benchmarks.environment import ROOT, describe_environment, provenance
+from benchmarks.environment import (
+    define_output,
+    describe_environment,
+    write_page,
+)
 from benchmarks.example_arrays import make_arrays
 from benchmarks.memory import forget_peak, peak_resident_bytes
+from benchmarks.summary import Spread, markdown
 from ensemble_jax.analysis import (
     SCORES,
     confident_joint,
@@ -39,7 +41,6 @@ from ensemble_jax.analysis import (
     score_examples,
     top_influences,
 )
-from ensemble_jax.runs.files import replace_file
 
 _MEMBERS = flags.DEFINE_integer("members", 100, "N.", lower_bound=2)
 _EXTENTS = flags.DEFINE_integer("extents", 20, "E.", lower_bound=1)
@@ -49,9 +50,7 @@ _INFLUENCED = flags.DEFINE_integer(
     "influenced", 2000, "Examples that influence is on.", lower_bound=1
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements of each step.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "scores"), "Where to write."
-)
+_OUTPUT = define_output("scores")
 
 _FORMAT = 1
 _TOP = 10
@@ -83,43 +82,6 @@ def time_scores(arrays: dict[str, np.ndarray], num_influenced: int) -> dict[str,
     return seconds
 
 
-def write_results(folder: Path, content: dict[str, Any]) -> None:
-    """Write `results.json` and `table.md`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "results.json", f"{json.dumps(content, indent=1)}\n".encode())
-    environment, shape, rounds = content["environment"], content["shape"], content["rounds"]
-    rows = {name: [of[name] for of in rounds] for name in rounds[0]}
-    rows["all"] = [np.sum(list(of.values()), axis=0).tolist() for of in rounds]
-    lines = [
-        "# Scores of examples",
-        "",
-        provenance(environment),
-        "",
-        f"{environment['processor']}, {environment['cores']} cores; load average before the start "
-        f"{environment['load_average'][0]:.1f}. Python {environment['versions']['python']}, NumPy "
-        f"{environment['versions']['numpy']}. {shape['members']} members, {shape['extents']} "
-        f"extents, {shape['examples']} examples, {shape['classes']} classes; influence on "
-        f"{shape['influenced']} examples. Median (least-largest) of {len(rounds)} rounds.",
-        "",
-        "| score | seconds | seconds of the processor |",
-        "|---|---|---|",
-        *(
-            f"| {name} | {_describe([clock for clock, _ in times])} | "
-            f"{_describe([processor for _, processor in times])} |"
-            for name, times in rows.items()
-        ),
-        "",
-        f"Peak memory of the process: {content['peak_bytes'] / 2**30:.2f} GiB, of which the arrays "
-        f"are {content['array_bytes'] / 2**30:.2f} GiB.",
-        "",
-    ]
-    replace_file(folder / "table.md", "\n".join(lines).encode())
-
-
-def _describe(seconds: list[float]) -> str:
-    return f"{median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
-
-
 def main(_: list[str]) -> None:
     """Makes the data, measures and writes."""
     environment = describe_environment()
@@ -129,17 +91,34 @@ def main(_: list[str]) -> None:
     forget_peak()
     rounds = [time_scores(arrays, influenced) for _ in range(_ROUNDS.value)]
     shape = dict(zip(("extents", "members", "examples", "classes"), sizes, strict=True))
+    array_bytes, peak_bytes = sum(of.nbytes for of in arrays.values()), peak_resident_bytes()
     content = {
         "kind": "ensemble_jax scores",
         "format": _FORMAT,
         "environment": environment,
         "shape": shape | {"influenced": influenced},
-        "array_bytes": sum(array.nbytes for array in arrays.values()),
-        "peak_bytes": peak_resident_bytes(),
+        "array_bytes": array_bytes,
+        "peak_bytes": peak_bytes,
         "rounds": rounds,
     }
-    write_results(Path(_OUTPUT.value), content)
-    print((Path(_OUTPUT.value) / "table.md").read_text())
+    times = {name: [of[name] for of in rounds] for name in rounds[0]}
+    times["all"] = [np.sum(list(of.values()), axis=0).tolist() for of in rounds]
+    rows = [
+        (name, *(Spread.of(one).written("{:.2f}") for one in zip(*of, strict=True)))
+        for name, of in times.items()
+    ]
+    lines = [
+        *markdown(("score", "seconds", "seconds of the processor"), rows),
+        "",
+        f"Peak memory of the process: {peak_bytes / 2**30:.2f} GiB, of which the arrays are "
+        f"{array_bytes / 2**30:.2f} GiB.",
+    ]
+    conditions = (
+        f"{shape['members']} members, {shape['extents']} extents, {shape['examples']} examples, "
+        f"{shape['classes']} classes; influence on {influenced} examples. Median (least-largest) "
+        f"of {len(rounds)} rounds."
+    )
+    write_page(_OUTPUT.value, content, "Scores of examples", conditions, lines)
 
 
 if __name__ == "__main__":

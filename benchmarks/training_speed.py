@@ -53,7 +53,7 @@ from pathlib import Path
 from absl import app, flags
 
 from benchmarks.contenders import CONTENDERS, MATRIX_PRODUCT, PROJECT
-from benchmarks.environment import ROOT, describe_environment
+from benchmarks.environment import define_output, describe_environment
 from benchmarks.remote import RemoteContender
 from benchmarks.results import write_results
 from benchmarks.rounds import Protocol, measure
@@ -97,9 +97,7 @@ _SLOW_ROUNDS = flags.DEFINE_integer("slow_rounds", 1, "See --slow_seconds.", low
 _LIMIT_SECONDS = flags.DEFINE_float(
     "limit_seconds", 1200.0, "What takes longer has failed.", lower_bound=1.0
 )
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "training_speed"), "Where to write."
-)
+_OUTPUT = define_output("training_speed")
 
 
 def _check_names(flag: str, known: Sequence[str]) -> None:

@@ -18,9 +18,9 @@ def test_writes_every_round_and_a_table(tmp_path):
     written = json.loads((tmp_path / "out" / "results.json").read_text())
     assert written["shape"] == {name: sizes[name] for name in sizes if name != "rounds"}
     assert written["bits_bytes"] == 5 * 3 * 9
-    assert [len(written[part]) for part in ("scores", "counters")] == [2, 2]
+    assert len(written["scores"]) == 2
     table = (tmp_path / "out" / "table.md").read_text()
-    for name in [*written["scores"][0], *written["counters"][0], "all"]:
+    for name in [*written["scores"][0], "all"]:
         assert f"| {name} |" in table
 
 
@@ -34,11 +34,3 @@ def test_members_learn_more_and_more_of_the_same_examples():
     predictions = scoring.make_predictions(bits[2], 500, num_classes=7)
     np.testing.assert_array_equal(predictions == 0, correct[2])
     assert predictions.max() == 6
-
-
-def test_sums_of_bytes_are_left_out_where_they_overflow():
-    bits = np.zeros((1, 300, 2), np.uint8)
-    assert list(scoring.time_counters(bits, 16)) == [
-        "blocks summed in bytes",
-        "unpacked, sums of integers",
-    ]

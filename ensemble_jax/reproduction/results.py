@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from ensemble_jax.reproduction.figures import Figure
 from ensemble_jax.reproduction.material import Collection, Drawing, Material
 from ensemble_jax.reproduction.published import read_published
 from ensemble_jax.runs import command_line, library_versions
+from ensemble_jax.runs.files import replace_file
 
 NUMBERS = "numbers.json"
 
@@ -85,7 +85,7 @@ def write_figure(
         "remarks": list(drawing.remarks),
         "versions": library_versions(),
     }
-    _write_whole(directory / NUMBERS, json.dumps(content, indent=2) + "\n")
+    replace_file(directory / NUMBERS, f"{json.dumps(content, indent=2)}\n".encode())
     return [*written, directory / NUMBERS]
 
 
@@ -119,9 +119,3 @@ def _describe(collection: Collection) -> dict[str, Any]:
         "trained_by": run.manifest.command,
         "devices": list(run.manifest.devices),
     }
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
