@@ -50,6 +50,13 @@ def as_optimizer(optimizer: Any) -> OptimizerFactory:
             rule = optimizer(hp)
         except AttributeError as error:
             raise ValueError(f"optimizer: {error}") from error
+        except jax.errors.ConcretizationTypeError as error:
+            # Such as `optax.warmup_cosine_decay_schedule(0, hp.learning_rate, ...)`.
+            raise ValueError(
+                "optimizer: hyperparameters are traced, so that members may differ in them, and "
+                "must not decide what Python does, as the peak of some schedules of optax does; "
+                "scale a schedule of peak 1: `lambda step: hp.learning_rate * schedule(step)`"
+            ) from error
         if not _is_transformation(rule):
             raise ValueError(f"optimizer must return an optax transformation, got {rule!r}")
         return rule

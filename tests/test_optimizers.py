@@ -180,6 +180,21 @@ def test_mistakes(optimizer, told):
         as_optimizer(optimizer)(numbers())
 
 
+def test_hyperparameters_that_decide_what_python_does_are_told_of():
+    """`warmup_cosine_decay_schedule` asks whether its peak is 0."""
+
+    def optimizer(hp):
+        peak = hp.learning_rate
+        return optax.sgd(optax.warmup_cosine_decay_schedule(0, peak, 1, 10, 0.1 * peak))
+
+    def traced(rate):
+        hp = Hyperparameters({"learning_rate": rate}, num_steps=1, steps_per_epoch=1)
+        return as_optimizer(optimizer)(hp).init(PARAMS)
+
+    with pytest.raises(ValueError, match="scale a schedule of peak 1"):
+        jax.eval_shape(traced, 0.1)
+
+
 def test_a_schedule_says_what_members_lack():
     hp = Hyperparameters({"learning_rate": 0.1}, num_steps=1, steps_per_epoch=1)
     with pytest.raises(ValueError, match="members need the hyperparameter decay_factor"):
