@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -36,6 +37,20 @@ os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", f"{os.environ['XDG_CACHE_HOME']}/ensemble_jax/compiled"
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+# What XLA compiles loops with takes twice as long as what it had before, which jaxlib 0.10 still
+# has. The flags are read when there are devices, and hold from then on; started processes and what
+# is written of runs are not to know of them.
+if (
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1"
+    and "XLA_FLAGS" not in os.environ
+    and version("jaxlib").startswith("0.10.")
+):
+    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+    import jax
+
+    jax.devices()
+    del os.environ["XLA_FLAGS"]
 
 import numpy as np
 import pytest
@@ -340,7 +355,9 @@ class Binaries:
     cache: Path = USER_CACHE
     zygotes: dict[tuple[str, ...], Zygote] = field(default_factory=dict)
 
-    def start(self, name, *arguments, prefix=(), env=None, jax=True, fresh=False) -> Process:
+    def start(
+        self, name, *arguments, prefix=(), env=None, jax=True, before="", fresh=False
+    ) -> Process:
         """Start `python -m experiments.NAME`.
 
         Args:
@@ -350,6 +367,7 @@ class Binaries:
             env: variables beside those that are usual.
             jax: whether it may have JAX from the start. Without it the answer says what is
                 imported.
+            before: Python that it runs first, where it is not fresh.
             fresh: whether to start an interpreter of its own, as a user does; with a prefix always.
         """
         environment = {
@@ -380,6 +398,7 @@ class Binaries:
                 arguments=given,
                 folder=str(self.folder),
                 environment=environment | (env or {}),
+                before=before,
             )
             return Forked(zygote, pid)
 

@@ -200,7 +200,14 @@ class TestContenders:
         shared = WORKLOADS["mlp_digits"].member_images(2, 3)
         np.testing.assert_array_equal(shared, [range(300)] * 2)
 
-    @pytest.mark.parametrize("name", ["ensemble_jax", "python_loop", *LOOPS_OF_TORCH])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "ensemble_jax",
+            "python_loop",
+            *(pytest.param(name, marks=pytest.mark.slow) for name in LOOPS_OF_TORCH),
+        ],
+    )
     def test_statistics_of_batches_are_kept(self, name, request, monkeypatch):
         if name in LOOPS_OF_TORCH:
             request.getfixturevalue("torch_loops")
@@ -267,6 +274,7 @@ class TestContenders:
             biased = (layer.running_var - 0.9) * (1 - 1 / entries[layer])
             np.testing.assert_allclose(kept[name]["var"], biased, atol=1e-4)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("members_per_call", "bounded"), [(2, True), ("all", False)])
     def test_memory_is_bounded_by_the_members_at_once(self, members_per_call, bounded):
         """Beyond one copy of the members, what more of them need is nothing."""
@@ -314,6 +322,7 @@ class TestContenders:
         images = torch_loops.torch.zeros(3, data.images.shape[3], *data.images.shape[1:3])
         assert module(images).shape == (3, data.num_classes)
 
+    @pytest.mark.slow
     def test_the_plan_is_measured_unless_it_is_forced(self, monkeypatch):
         from benchmarks import collection
 

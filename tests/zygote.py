@@ -60,6 +60,7 @@ def main(descriptor: str, *modules: str) -> None:
     os.chdir(request["folder"])
     sys.path[0] = request["folder"]
     sys.argv[1:] = request["arguments"]
+    exec(request["before"], {})
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 

@@ -85,7 +85,9 @@ def check_training(dataset: Dataset) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["digits", "gabor", "gabor24", "gaussian"])
+@pytest.mark.parametrize(
+    "name", ["digits", "gabor", pytest.param("gabor24", marks=pytest.mark.slow), "gaussian"]
+)
 def test_sets_made_here(name):
     check_training(load_dataset(name))
 
@@ -97,10 +99,11 @@ def test_sets_made_here(name):
         "fashion_mnist",
         "cifar100",
         "small_mammals",
-        "fish",
-        "insects",
-        "aquatic_mammals",
-        "household_furniture",
+        # Other classes of the same images.
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("fish", "insects", "aquatic_mammals", "household_furniture")
+        ),
     ],
 )
 def test_real_images(name, real_folders):
