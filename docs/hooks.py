@@ -107,7 +107,7 @@ def _reference_pages() -> Iterator[tuple[str, str]]:
         "\n".join(
             [
                 "# API reference",
-                "\nEverything public is an attribute of `ensemble_jax`, which these pages call `ej`.",
+                "\nEverything public is an attribute of `ensemble_jax`, on these pages `ej`.",
                 "Arrays have the axes E (extents), N (members), M (examples) and K (classes), in",
                 "this order.\n\n| module | |\n|---|---|",
                 *rows,
