@@ -32,9 +32,9 @@ def digits_run(toy_arrays, tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("guides") / "digits"
     ej.train(
-        "fully_connected",
+        make_network(),
         data,
-        members=ej.members(6, learning_rate=0.01, subset_fraction=0.7),
+        members=ej.members(20, learning_rate=0.01, subset_fraction=0.7),
         extents=(0, 1, 2),
         batch_size=25,
         record=("label_probability", "margin", "probabilities"),
@@ -44,11 +44,13 @@ def digits_run(toy_arrays, tmp_path_factory):
     return folder
 
 
-def names_before(page, arrays):
-    """What a page takes for given: a data set and a network, or a run and what is in it."""
+def make_network():
+    """A module of one hidden layer."""
+    return network_class()()
+
+
+def network_class():
     import flax.linen as nn
-    import jax
-    import optax
 
     class Net(nn.Module):
         width: int = 8
@@ -57,10 +59,19 @@ def names_before(page, arrays):
         def __call__(self, x, train: bool = False):
             return nn.Dense(3)(nn.relu(nn.Dense(self.width)(x.reshape(len(x), -1))))
 
+    return Net
+
+
+def names_before(page):
+    """What a page takes for given: a data set and a network, or a run and what is in it."""
+    import jax
+    import optax
+
+    Net = network_class()
     # 28x28, for which the pages write their networks.
-    x = np.random.default_rng(0).normal(size=(40, 784)).astype(np.float32)
-    y = np.arange(40) % 3
-    data = ej.Dataset.from_arrays(train=(x[:30], y[:30]), test=(x[30:], y[30:]))
+    x = np.random.default_rng(0).normal(size=(140, 784)).astype(np.float32)
+    y = np.arange(140) % 3
+    data = ej.Dataset.from_arrays(train=(x[:110], y[:110]), test=(x[110:], y[110:]))
     given = {"np": np, "ej": ej, "Net": Net, "data": data, "x": x, "optax": optax, "jax": jax}
     if page.stem == "scores":
         run = ej.load_run("runs/digits")
@@ -69,7 +80,6 @@ def names_before(page, arrays):
         given["wrong"] = run.labels["train"] != run.true_labels("train")
     if page.stem == "networks":
         given["run"] = ej.train(Net(), data, members=4, extents=(0, 1), plan="default")
-        given["Net"] = Net
     return given
 
 
@@ -90,20 +100,23 @@ def test_the_python_of_a_page_runs(page, digits_run, toy_arrays, tmp_path, monke
         # Several processes are tested elsewhere; here the page's call is that of a single one.
         monkeypatch.setattr("jax.distributed.initialize", lambda *_, **__: None)
         text = text.replace('"/shared/', f'"{tmp_path}/')
-    namespace = names_before(page, toy_arrays())
+    namespace = names_before(page)
     for block in re.findall(r"(?ms)^```python\n(.*?)^```$", text):
         exec(compile(block, str(page), "exec"), namespace)
 
 
 def write_class_folders(folder, arrays):
-    """The toy images as files, of which 32x32 is what networks for images take."""
+    """The toy images as files."""
     for split in ("train", "test"):
         for number, (image, label) in enumerate(
             zip(arrays[f"{split}_images"], arrays[f"{split}_labels"], strict=True)
         ):
-            path = folder / split / f"class_{label}" / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            PIL.Image.fromarray(image[..., 0]).resize((16, 16)).save(path)
+            path = folder / split / f"class_{label}"
+            path.mkdir(parents=True, exist_ok=True)
+            # Enough for the batches of a network by name.
+            for shift in range(3):
+                moved = np.roll(image[..., 0], shift, axis=0)
+                PIL.Image.fromarray(moved).save(path / f"{number}_{shift}.png")
 
 
 @pytest.mark.slow

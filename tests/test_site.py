@@ -73,7 +73,7 @@ def test_nothing_is_loaded_from_elsewhere(site):
 def test_doctests_are_shown_as_code(site):
     text = (site / "api/analysis.html").read_text(encoding="utf-8")
     assert "<blockquote>" not in text
-    assert "language-pycon" in text
+    assert '<span class="gp">&gt;&gt;&gt; </span>' in text
 
 
 @pytest.mark.slow
