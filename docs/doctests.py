@@ -4,7 +4,7 @@ import re
 
 import griffe
 
-# A doctest begins with >>> after an empty line, or after the text of a paragraph, and ends with one.
+# A doctest begins with >>> at the beginning of a line and ends with an empty one.
 _DOCTEST = re.compile(r"(?m)^>>> .*(?:\n(?!\s*$).*)*")
 
 

@@ -23,6 +23,7 @@ import ensemble_jax
 ROOT = Path(__file__).parent.parent
 HOME, NOTEBOOK = "README.md", "docs/getting_started.ipynb"
 _LINK = re.compile(r"(!?)\[((?:[^][]|\[[^]]*\])*)\]\(([^()\s]+)\)")
+_FOREIGN = re.compile(r'<script src="?https://unpkg[^>]*></script>')
 _FENCED = re.compile(r"(?ms)^(```+).*?^\1\s*$")
 
 
@@ -71,6 +72,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return _outside_code(lambda text: _LINK.sub(rewrite, text), markdown)
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Take out the one script from elsewhere, by which pages opened from the disk can be searched."""
+    return _FOREIGN.sub("", output)
+
+
 def _uri(source: str) -> str:
     """Where a file of the repository is in the site."""
     if source == HOME:
@@ -107,7 +113,7 @@ def _reference_pages() -> Iterator[tuple[str, str]]:
         "\n".join(
             [
                 "# API reference",
-                "\nEverything public is an attribute of `ensemble_jax`, which these pages call `ej`.",
+                "\nEverything public is an attribute of `ensemble_jax`, on these pages `ej`.",
                 "Arrays have the axes E (extents), N (members), M (examples) and K (classes), in",
                 "this order.\n\n| module | |\n|---|---|",
                 *rows,

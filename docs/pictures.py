@@ -8,7 +8,8 @@ small_mammals (five classes of CIFAR-100):
 
     ensemble-jax train --config.extents=$(seq -s, 0 25) --workdir=runs/digits_all
     ensemble-jax train --config=small_mammals --config.model=small_st_vgg --config.num_members=20 \
-        --config.extents=0,1,2,3,4,5,6,7,8,9,10,12,15 --config.data_dir=DIR --workdir=runs/small_mammals
+        --config.extents=0,1,2,3,4,5,6,7,8,9,10,12,15 --config.data_dir=DIR \
+        --workdir=runs/small_mammals
 """
 
 from __future__ import annotations
