@@ -120,7 +120,8 @@ def compile_alone(name: str) -> dict[str, Any]:
     placement, training = planned.placement, make_member_training(planned.recipe)
     members = make_members(num_members, 1e-3, decay_factor=1.0, momentum=0.9)
     inputs = jax.eval_shape(lambda: trained.make_inputs(_STEPS * trained.batch_size))
-    examples = Examples(inputs, jax.ShapeDtypeStruct(inputs.shape[:1], np.int32))
+    labels: Any = jax.ShapeDtypeStruct(inputs.shape[:1], np.int32)
+    examples = Examples(inputs, labels)
     example = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
     state = placement.placed_shapes(
         jax.eval_shape(jax.vmap(training.init, (0, None)), members, example)

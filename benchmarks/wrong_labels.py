@@ -171,7 +171,7 @@ def scores_of(parts: ej.Run, whole: ej.Run, repetition: int) -> dict[str, np.nda
     labels, mine = parts.labels["train"], slice(repetition * _FOLDS, (repetition + 1) * _FOLDS)
     mask = parts.train_mask[mine]
     probabilities = parts.recorded("probabilities", "train")[:, mine]
-    found = find_label_issues(probabilities, labels, mask, parts.extents)
+    found = find_label_issues(list(probabilities), labels, mask, parts.extents)
     # The last of the extents that the audit chose is where the held-out labels are known best.
     held_out = member_mean(probabilities[found.extents[-1]], ~mask).mean.astype(float)
     held_out /= held_out.sum(axis=1, keepdims=True)
