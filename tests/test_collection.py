@@ -58,6 +58,7 @@ def test_what_is_gathered_is_not_the_devices_memory():
     assert not gathered.any()
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("members_per_call", [0, 1, 2, 3, 5, 7])
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_lifted_functions_are_loops_over_members(members_per_call, devices):
@@ -79,6 +80,7 @@ def test_lifted_functions_are_loops_over_members(members_per_call, devices):
     np.testing.assert_array_equal(results["id"], np.arange(7))
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("members_per_call", [0, 1, 2, 7])
 @pytest.mark.parametrize("devices", [1, 2])
 def test_first_results_replace_what_is_donated(members_per_call, devices):
@@ -101,6 +103,7 @@ def test_first_results_replace_what_is_donated(members_per_call, devices):
     np.testing.assert_array_equal(others["offset"], offsets)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("members_per_call", [1, 4])
 def test_memory_beside_a_state_is_that_of_a_call(members_per_call):
     """However many members there are, and none of them twice."""
@@ -132,6 +135,7 @@ def test_members_at_once(members_per_call, at_once):
     )
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("donate", [(), (0,)])
 @pytest.mark.parametrize(("members_per_call", "devices"), [(1, 1), (1, 4), (3, 1), (3, 2)])
 def test_no_compiler_knows_how_many_calls_there_are(members_per_call, devices, donate):
@@ -247,6 +251,7 @@ def calls_of_devices(placement) -> list[int]:
     return (computed / placement.members_at_once).astype(int).tolist()
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("members_per_call", [1, 3])
 def test_no_member_depends_on_its_place_or_on_the_number_of_members(members_per_call):
     """One size of call is one program: bit for bit, whoever is computed beside it."""

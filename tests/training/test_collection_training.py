@@ -56,6 +56,7 @@ def test_training_changes_every_member_in_its_own_way(reference):
     np.testing.assert_array_equal(reference.states[-1].diverged_at, NOT_DIVERGED)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     "ids", [[4], list(range(11, -1, -1))], ids=["alone", "twice as many in another order"]
 )
@@ -72,6 +73,7 @@ def test_a_member_is_close_however_it_is_computed(tiny, reference, members_per_c
     assert_close(result, reference)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_a_resumed_training_has_the_bits_of_one_never_interrupted(
     tiny, one_by_one, reference, epoch
@@ -219,6 +221,7 @@ def test_a_member_that_diverges_stays_finite(diverging):
         assert np.isfinite(leaf).all()
 
 
+@pytest.mark.bits
 def test_a_member_that_diverges_does_not_touch_the_others(diverging, reference):
     assert_equal(members(diverging, HEALTHY), members(reference, HEALTHY))
 
@@ -320,6 +323,7 @@ def on_four_devices(tiny):
     return Convolutional(tiny, [0, 1, 2, 3], members_per_call=0, devices=4)
 
 
+@pytest.mark.bits
 def test_convolutions_have_the_same_bits_alone_and_among_others(tiny, one_after_another):
     alone = Convolutional(tiny, [1], members_per_call=1)
     for name in ("state", "loss", "evaluation"):
@@ -382,6 +386,7 @@ def pair(tiny):
     return tiny.compile([1, 2])
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("tied", [Source(name) for name in SourceIds._fields])
 def test_members_can_share_one_source_of_randomness(tiny, pair, tied):
     """Two members that differ in nothing but the other two sources."""

@@ -148,6 +148,7 @@ def done(compiled, make_members):
     return train
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(("devices", "members_per_call"), CALLS)
 def test_a_member_has_the_same_bits_whatever_their_number(done, devices, members_per_call):
     most = done(MOST, devices, members_per_call)
@@ -155,6 +156,7 @@ def test_a_member_has_the_same_bits_whatever_their_number(done, devices, members
         assert_equal(done(fewer, devices, members_per_call).of(slice(None)), most.of(slice(fewer)))
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(("devices", "members_per_call"), PLANS)
 def test_a_member_has_the_same_bits_wherever_it_lies(
     compiled, done, make_members, devices, members_per_call
@@ -167,6 +169,7 @@ def test_a_member_has_the_same_bits_wherever_it_lies(
     )
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(("devices", "members_per_call"), [(4, 2), (8, 1), (8, 0)])
 def test_a_resumed_training_has_the_same_bits(
     compiled, done, make_members, devices, members_per_call
@@ -222,6 +225,7 @@ def exchanges(program: str) -> set[str]:
     }
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(("devices", "members_per_call"), [plan for plan in PLANS if plan[0] > 1])
 def test_no_program_exchanges_anything(compiled, devices, members_per_call):
     programs = compiled(MOST, devices, members_per_call)

@@ -68,6 +68,7 @@ def reference(tiny, in_pools):
     return tiny.run(*in_pools, EPOCHS)
 
 
+@pytest.mark.bits
 def test_a_pool_as_large_as_the_data_gives_the_bits_of_training_in_memory(tiny):
     in_memory = tiny.train(IDS, EPOCHS)
     assert_equal(tiny.run(*compile_pools(tiny, IDS, Pools(10, 10)), EPOCHS), in_memory)
@@ -139,11 +140,13 @@ def test_training_is_that_of_a_python_loop(tiny, reference, own_labels):
         assert len(set(map(tuple, seen))) == EPOCHS
 
 
+@pytest.mark.bits
 def test_a_member_has_the_same_bits_alone(tiny, reference):
     alone = tiny.run(*compile_pools(tiny, [4]), EPOCHS)
     assert_equal(alone, pick(reference, [2]))
 
 
+@pytest.mark.bits
 def test_a_training_resumed_within_an_epoch_has_the_same_bits(tiny, in_pools, reference):
     placement, training = in_pools
     state, _ = training.train_pool(placement.spread(reference.states[1]), 1, 0, read_ahead=True)
@@ -154,6 +157,7 @@ def test_a_training_resumed_within_an_epoch_has_the_same_bits(tiny, in_pools, re
     assert_equal(placement.gather(state), reference.states[2])
 
 
+@pytest.mark.bits
 def test_members_of_another_protocol_have_their_own_pools(tiny, in_pools):
     placement, training = in_pools
     other = tiny.members(IDS, seed=7)
