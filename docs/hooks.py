@@ -73,7 +73,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Take out the one script from elsewhere: it searches in pages opened from the disk."""
+    """Take out the one script from elsewhere, which pages opened from the disk search with."""
     return _FOREIGN.sub("", output)
 
 
