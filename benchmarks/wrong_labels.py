@@ -166,7 +166,9 @@ def _seconds(run: ej.Run) -> float:
 
 def scores_of(parts: ej.Run, whole: ej.Run, repetition: int) -> dict[str, np.ndarray]:
     """How likely every label is right by each way, `[M]`, from one repetition alone."""
-    from cleanlab.rank import get_label_quality_scores
+    from cleanlab.rank import (  # pyright: ignore[reportMissingImports]  # installed for this alone
+        get_label_quality_scores,
+    )
 
     labels, mine = parts.labels["train"], slice(repetition * _FOLDS, (repetition + 1) * _FOLDS)
     mask = parts.train_mask[mine]

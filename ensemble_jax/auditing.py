@@ -15,6 +15,7 @@ from ensemble_jax.analysis import (
     Detection,
     Issue,
     LabelIssues,
+    check_held_out,
     detection,
     example_scores,
     find_label_issues,
@@ -22,7 +23,7 @@ from ensemble_jax.analysis import (
 )
 from ensemble_jax.data import Dataset, load_dataset
 from ensemble_jax.data.meaning import relabelled_duplicates
-from ensemble_jax.membership import Members
+from ensemble_jax.membership import Members, on_dataset
 from ensemble_jax.membership import members as make_members
 from ensemble_jax.report.audit_page import make_audit_page
 from ensemble_jax.report.page import render_page
@@ -141,24 +142,29 @@ def audit(
                 f"out equally often, got {members} and {folds}"
             )
         members = make_members(members, folds=folds, learning_rate=1e-3)
-    check_holds_out(members.folds, members.subset_fraction, len(members))
     if isinstance(data, str):
         data = load_dataset(data)
+    check_holds_out(members, data)
     record = tuple(dict.fromkeys((*options.pop("record", ()), *RECORD)))
     run = train(network, data, members=members, workdir=workdir, record=record, **options)
     return audit_run(run, data, apply=apply)
 
 
-def check_holds_out(folds: int, subset_fraction: float, num_members: int) -> None:
-    """See that members leave examples out.
+def check_holds_out(members: Members, data: Dataset) -> None:
+    """See, before they are trained, that each example can be judged by a member without it.
 
     Raises:
-        ValueError: if they are all trained on everything, or fewer than there are folds.
+        ValueError: if an example is held out of none, or fewer members than there are folds.
     """
-    if not folds and subset_fraction == 1:
+    if members.folds and len(members) % members.folds:
+        raise ValueError(
+            f"num_members must be a multiple of folds, {members.folds}, got {len(members)}"
+        )
+    if not (members.folds or members.partitions) and members.subset_fraction == 1:
         raise ValueError("folds must be at least 2 for an audit, got 0: no example is held out")
-    if folds and num_members % folds:
-        raise ValueError(f"num_members must be a multiple of folds, {folds}, got {num_members}")
+    sets = on_dataset(members, data, batch_size=1).training_sets
+    assert sets is not None  # members without all examples have sets of their own
+    check_held_out(sets.train_mask)
 
 
 def audit_run(

@@ -119,6 +119,10 @@ def test_without_data_there_are_no_pictures_and_no_duplicates(audited, tmp_path)
         ({"members": 4, "folds": 1}, "members must be a multiple of folds, .* got 4 and 1"),
         ({"members": ej.members(4)}, "folds must be at least 2 for an audit, got 0"),
         ({"members": ej.members(4, folds=3)}, "num_members must be a multiple of folds, 3, got 4"),
+        (
+            {"members": ej.members(2, subset_fraction=0.9)},
+            "each example must be held out of a member, got .* that all were trained on",
+        ),
     ],
 )
 def test_mistakes(data, changes, words):

@@ -8,6 +8,7 @@ the most suspect first, and audit.html with their pictures. The same command con
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from absl import flags
@@ -44,11 +45,13 @@ def main() -> None:
     if not config.folds and not config.partitions and config.subset_fraction == 1:
         config.folds = _FOLDS
     config.validate()
-    check_holds_out(config.folds, config.subset_fraction, len(config.member_ids))
     training = training_of([config])
+    data = training.load_data()
+    check_holds_out(training.members, data)
+    training = dataclasses.replace(training, load_data=lambda: data)
     workdir = Path(FLAGS.workdir or f"runs/{config_name()}")
     run = train_collection(training, workdir).run
-    result = audit_run(run, training.load_data(), apply=FLAGS.apply)
+    result = audit_run(run, data, apply=FLAGS.apply)
     print(result)
     if "audit" in result.detection:
         told = result.detection["audit"]
