@@ -14,7 +14,7 @@ from ensemble_jax.machine import use_compilation_cache
 from ensemble_jax.options import Model, Protocol
 from ensemble_jax.runs import Run, load_run
 
-# Trained or only evaluated, an example takes three forward passes or one.
+# Training on an example takes as long as three forward passes, evaluating it takes one.
 _EVALUATION_SHARE = 1 / 3
 _MEASURED_BATCH = 100
 
