@@ -17,7 +17,7 @@ from ensemble_jax.reproduction.recipes import RECIPES, Scale
 from ensemble_jax.reproduction.robustness import sweeps
 from ensemble_jax.runs import Run, load_run
 
-# Trained or only evaluated, an example takes three forward passes or one.
+# Training on an example takes as long as three forward passes, evaluating it takes one.
 _EVALUATION_SHARE = 1 / 3
 _MEASURED_BATCH = 100
 # The recipe whose settings vary at small scales; at the paper's they are as many operations.

@@ -47,7 +47,7 @@ class Session:
         folder: Path,
         runs: Mapping[str, str],
     ) -> Session:
-        """See that everything is there, before anything is trained.
+        """Check that everything is there, before anything is trained.
 
         Args:
             figures: those to be made.
@@ -57,7 +57,7 @@ class Session:
             runs: directories of runs to be taken, by the name of their collection.
 
         Raises:
-            ValueError: if a data set is absent, or a run is none of what is wanted.
+            ValueError: if a data set is absent, or a run is of another collection than wanted.
             FileNotFoundError: if there is no such run.
         """
         names = dict.fromkeys(name for figure in figures for name in figure.needs(scale))
@@ -112,7 +112,7 @@ class Session:
         folder = self.folder / training.name
         config = training.config
         if (folder / "run.json").exists():
-            # How its members are computed, a run goes on to be.
+            # A run is continued under the plan that it was begun with.
             config = dataclasses.replace(config, plan=load_run(folder).config["plan"])
         run = run_training(training_of([config]), folder)
         tell_diverged(run)

@@ -102,8 +102,8 @@ def resolve(
 ) -> Training:
     """What is trained for a recipe.
 
-    At the paper's scale it is the paper's data set. Else, where that cannot be loaded or is too
-    large, its stand-in; and whatever the user names, wherever he does.
+    At the paper's scale it is the paper's data set. At the smaller scales it is the stand-in where
+    that set cannot be loaded or is too large. A set that the user names is taken at every scale.
 
     Args:
         recipe: what the paper trains.
@@ -148,10 +148,10 @@ def _resolve(recipe: Recipe, scale: Scale, sources: Sources, trained: Container[
 
 
 def check_run(training: Training, run: Run) -> None:
-    """See that a run that lies elsewhere is of what is wanted.
+    """Check that a run that lies elsewhere is of the wanted collection.
 
     Raises:
-        ValueError: another model or data set, or other labels or parts of it.
+        ValueError: if its model or data set, or the labels or parts of that, are others.
     """
     stored = run.config
     for field in ("model", "dataset", "classes", "random_labels"):
