@@ -204,7 +204,7 @@ def test_fewer_or_more_ranks_go_on(config, whole, tmp_path):
     [
         ({"seed": 1}, "another config.*: seed: 0 -> 1"),
         ({"batch_size": 20}, "another config.*: batch_size: 25 -> 20"),
-        ({"plan": "default,num_devices=2"}, "another config.*: plan: default,num_devices=1 -> "),
+        ({"plan": "default,num_devices=2"}, "another config.*: plan: .default,num_devices=1. -> "),
         ({"num_members": 3}, r"is begun and not finished, all .* members: \[0, 1, 2, 3\] -> "),
         ({"num_members": 5}, r"is begun and not finished, all .* -> \[0, 1, 2, 3, 4\]"),
         ({"extents": (0, 1, 2)}, r"is begun and not finished, .*extents: \[0, 1\] -> \[0, 1, 2\]"),
