@@ -296,7 +296,7 @@ def test_of_two_that_finish_together_the_second_completes_the_run(config, tmp_pa
 
 
 def test_the_options_are_answered_at_once(binaries, tmp_path):
-    answer = binaries.run("train", "--rank=1", f"--workdir={tmp_path / 'run'}")
+    answer = binaries.run("train", "--rank=1", f"--workdir={tmp_path / 'run'}", jax=False)
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "--rank and --num_ranks must be given together" in answer.error
     assert "jax" not in answer.modules
