@@ -16,24 +16,15 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest import mock
 
-import numpy as np
 from absl import app, flags
 
 from benchmarks.browser import BROWSERS, Browser, find_browser
-from benchmarks.environment import ROOT, describe_environment, provenance
-from ensemble_jax.analysis import SCORES
-from ensemble_jax.data import Dataset, Split
-from ensemble_jax.report import explorer
-from ensemble_jax.report.example_scores import TITLES, ExampleScore
-from ensemble_jax.report.exhibits import Material
-from ensemble_jax.report.history import MOST_CLASSES, History, LastVotes, OfLabels
-from ensemble_jax.report.page import Page, render_page
+from benchmarks.environment import define_output, describe_environment, provenance
+from benchmarks.explorer_page import write_page
 from ensemble_jax.runs.files import replace_file
 
 _MEMBERS = flags.DEFINE_integer("members", 100, "N.", lower_bound=2)
@@ -41,12 +32,9 @@ _EXTENTS = flags.DEFINE_integer("extents", 30, "E.", lower_bound=2)
 _TRAIN = flags.DEFINE_integer("train", 60_000, "Train examples.", lower_bound=10)
 _TEST = flags.DEFINE_integer("test", 10_000, "Test examples.", lower_bound=10)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often the page is opened.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "explorer"), "Where to write."
-)
+_OUTPUT = define_output("explorer")
 
 _FORMAT = 1
-_CLASSES = 10
 _WIDTH, _HEIGHT = 1280, 900
 # Milliseconds from each event of a control to a page that is laid out.
 _TIMED = """(() => Array.from({ length: 20 }, (_, i) => {
@@ -58,62 +46,6 @@ _TIMED = """(() => Array.from({ length: 20 }, (_, i) => {
     return performance.now() - begun;
 }))()"""
 _CONTROLS = {"class": ("label", "change"), "id": ("search", "input"), "epoch": ("extent", "input")}
-
-
-def write_page(path: Path, sizes: Mapping[str, int], num_members: int, num_extents: int) -> None:
-    """Write the page of a run of these sizes, of which no prediction was ever made."""
-    rng = np.random.default_rng(0)
-    labels = {name: rng.integers(0, _CLASSES, size) for name, size in sizes.items()}
-    run: Any = mock.Mock(
-        extents=tuple(range(num_extents)),
-        members=np.arange(num_members),
-        labels=labels,
-        ids={name: np.arange(size) for name, size in sizes.items()},
-        splits=tuple(sizes),
-        num_classes=_CLASSES,
-        class_names=tuple(f"class {k}" for k in range(_CLASSES)),
-        recorded_quantities=dict.fromkeys(sizes, ()),
-        true_labels=lambda split: None,
-    )
-    histories = {name: _draw(rng, of, num_members, num_extents) for name, of in labels.items()}
-    splits = {}
-    for name, size in sizes.items():
-        # Coarse, as photographs are smooth.
-        small = rng.integers(0, 256, (size, 8, 8, 3), dtype=np.uint8)
-        pictures = small.repeat(4, axis=1).repeat(4, axis=2)
-        splits[name] = Split(pictures, labels[name].astype(np.int32), run.ids[name])
-    material = Material(Dataset("large", splits["train"], splits["test"], run.class_names))
-
-    def scores(run: Any, name: str, history: History) -> list[ExampleScore]:
-        size = sizes[name]
-        return [
-            ExampleScore(of, *TITLES[of], rng.random(size), rng.random(size))
-            for of in SCORES
-            if of in TITLES
-        ]
-
-    with mock.patch.object(explorer, "example_scores", scores):
-        made = explorer.make_explorer(run, histories, material)
-    path.write_text(render_page(Page("large", "", [], [], [], made)), encoding="utf-8")
-
-
-def _draw(rng, labels, num_members, num_extents) -> History:
-    """What members may have done with examples of these labels."""
-    size = len(labels)
-    learned = rng.beta(0.5, 0.4, size) ** (20 / (1 + np.arange(num_extents)))[:, np.newaxis]
-    correct = rng.binomial(num_members, learned)
-    others = (labels + rng.integers(1, _CLASSES, correct.shape)) % _CLASSES
-    of_other = (num_members - correct) * rng.integers(2, 5, correct.shape) // 4
-    right = correct >= of_other
-    top = np.argsort(rng.random((size, _CLASSES)), axis=1)[:, :MOST_CLASSES]
-    counts = np.sort(rng.integers(0, num_members // 4 + 1, top.shape))[:, ::-1]
-    return History(
-        num_members,
-        np.where(right, labels, others),
-        np.where(right, correct, of_other),
-        LastVotes(top, counts, rng.random(size)),
-        OfLabels(correct, np.zeros((num_extents, num_members)), rng.random(size)),
-    )
 
 
 def measure(browser: Browser, path: Path, rounds: int) -> dict[str, list[float]]:

@@ -77,6 +77,11 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     return _FOREIGN.sub("", output)
 
 
+def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
+    """The same of the page of addresses that there are not."""
+    return _FOREIGN.sub("", output)
+
+
 def _uri(source: str) -> str:
     """Where a file of the repository is in the site."""
     if source == HOME:

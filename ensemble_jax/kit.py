@@ -26,6 +26,7 @@ from ensemble_jax.networks import (
     slow_layers,
     with_fast_layers,
 )
+from ensemble_jax.numerics import products_in
 from ensemble_jax.ops import Convolution, make_augmentation
 from ensemble_jax.options import Precision, parse_augmentations
 from ensemble_jax.plan import parse_plan_request
@@ -138,7 +139,8 @@ class Kit(NamedTuple):
                 f"neither optimizer nor loss reads the hyperparameter {unread[0]}, so that it "
                 f"would change nothing; they read {', '.join(sorted(hp.read)) or 'none'}"
             )
-        slow = slow_layers(outputs_of, variables, batch, key)
+        with products_in(recipe.precision):
+            slow = slow_layers(outputs_of, variables, batch, key)
         return [f"computed by XLA's own layers, which are slow here: {', '.join(slow)}"] * bool(
             slow
         )

@@ -46,7 +46,6 @@ MODULES = {
 NOT_IMPORTED = {
     "tensorflow": "tensorflow-datasets, to prepare a set",
     "importlib_resources": "tensorflow-datasets, which does not declare it",
-    "datasets": "tests/data/test_constructors.py, where it is installed",
     "equinox": "tests/networks/test_equinox.py, where it is installed",
     "pytest-xdist": "pytest, by the option -n",
     "setuptools": "tests/test_packaging.py, to build the wheel",
@@ -54,6 +53,12 @@ NOT_IMPORTED = {
     "pyright": ".ci/run",
     "ruff": ".ci/run",
     "pre-commit": "CONTRIBUTING.md",
+    "mkdocs": ".ci/run",
+    "mkdocs-material": "mkdocs.yml",
+    "mkdocstrings-python": "mkdocs.yml",
+    "ipykernel": "docs/getting_started.ipynb",
+    "nbclient": "tests/test_guides.py, where it is installed",
+    "nbformat": "tests/test_guides.py, where it is installed",
 }
 
 
@@ -193,7 +198,7 @@ def test_what_the_package_imports_it_requires():
     required = {name_of(requirement) for requirement in PROJECT["dependencies"]}
     modules = {MODULES.get(name, name) for name in required}
     # Asked for where they are needed, with a line that says how to install them.
-    modules |= {"tensorflow_datasets", "cv2", "safetensors", "pyarrow"}
+    modules |= {"tensorflow_datasets", "cv2", "safetensors", "pyarrow", "tensorboardX", "datasets"}
     own = {"ensemble_jax", "experiments", "benchmarks"}
     standard = sys.stdlib_module_names
     for path in SOURCES:

@@ -7,8 +7,10 @@ common lies in the run directory.
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -155,16 +157,38 @@ def rank_asked_for(detection: Detection, index: int | None, count: int | None) -
     return Rank() if index is None or count is None else Rank(index, count)
 
 
+@functools.cache
+def _leave_jax_group() -> Rank:
+    """The rank in the group of `jax.distributed`, which this process leaves: it is not needed.
+
+    From then on JAX takes this process for the only one. Otherwise Orbax would write the
+    checkpoints of the first process alone, and the death of one process would end all.
+    """
+    import jax
+    from jax.extend.backend import clear_backends
+
+    from ensemble_jax.collection import use_all_cores
+
+    rank = Rank(jax.process_index(), jax.process_count())
+    jax.distributed.shutdown()
+    clear_backends()
+    # JAX forgets its former number only where it is given another: in a group of one process.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    jax.distributed.initialize(address, 1, 0, coordinator_bind_address=address)
+    jax.distributed.shutdown()
+    use_all_cores()  # before JAX looks for its devices again
+    return rank
+
+
 def jax_rank() -> Rank:
     """The rank that `jax.distributed.initialize` gave this process; 0 of 1 without that."""
     # Where JAX is not imported nothing is connected; so mistakes are answered without its import.
     jax = sys.modules.get("jax")
-    if jax is None or not jax.distributed.is_initialized():
-        return Rank()
-    from ensemble_jax.collection import use_all_cores
-
-    use_all_cores()  # before JAX looks for its devices
-    return Rank(jax.process_index(), jax.process_count())
+    if _leave_jax_group.cache_info().currsize or (jax and jax.distributed.is_initialized()):
+        return _leave_jax_group()
+    return Rank()
 
 
 def _scheduler(environment: Mapping[str, str]) -> _Scheduler | None:

@@ -44,16 +44,6 @@ def _closed_loop_untold() -> Iterator[None]:
     sys.unraisablehook = before
 
 
-def _of_this_process() -> ocp.options.MultiprocessingOptions:
-    """Each process has checkpoints of its own, also where `jax.distributed` knows of others."""
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    own = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
-    )
-
-
 class Checkpoints:
     """The checkpoints of one run, named by the epochs completed when they were taken.
 
@@ -70,21 +60,14 @@ class Checkpoints:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         self.directory = directory
         self.run_id = run_id
-        directory.mkdir(parents=True, exist_ok=True)
-        of_process = _of_this_process()
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=_KEPT,
-                enable_async_checkpointing=False,
-                create=False,
-                multiprocessing_options=of_process,
+                max_to_keep=_KEPT, enable_async_checkpointing=False
             ),
             # Compression saves 8 % of trained weights on the disk, and holds them twice more in
             # memory, some of it for good.
-            item_handlers=ocp.PyTreeCheckpointHandler(
-                use_compression=False, multiprocessing_options=of_process
-            ),
+            item_handlers=ocp.PyTreeCheckpointHandler(use_compression=False),
         )
 
     @property

@@ -219,6 +219,7 @@ def test_a_crop_shows_the_mean_beyond_an_image_also_in_a_channel_of_one_value():
             augment=("crop:2",),
             record=(),
             plan="default",
+            precision="auto",
             observer=None,
             protocol="trajectory",
             normalise=True,

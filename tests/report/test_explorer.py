@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.explorer import write_page
+from benchmarks.explorer_page import write_page
 from ensemble_jax.analysis import SCORES, accessibility_score, consensus_score, count_votes
 from ensemble_jax.analysis import example_scores as scores_of_run
 from ensemble_jax.data import Dataset, Split
