@@ -188,7 +188,7 @@ def main(_: Sequence[str]) -> None:
         # Written after each, since all together take long.
         (output / "compiled.json").write_text(f"{json.dumps(content, indent=1)}\n")
         (output / "compiled.md").write_text(make_page(content))
-        print(f"{name} is compiled, or not", flush=True)
+        print(f"{name} has been tried", flush=True)
     print(make_page(content))
 
 
@@ -203,7 +203,7 @@ def make_page(content: Mapping[str, Any]) -> str:
         "without estimate",
     )
     lines = [
-        f"# TPU {content['device']}, {content['chips']} chips, by its compiler's cost model",
+        f"# TPU {content['device']}, chips: {content['chips']}, by its compiler's cost model",
         "",
         provenance(content["environment"]),
         "",
