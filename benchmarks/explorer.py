@@ -14,18 +14,16 @@ Results: `results.json` with every measurement and `table.md` in `--output`.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from absl import app, flags
 
+from benchmarks import explorer_page
 from benchmarks.browser import BROWSERS, Browser, find_browser
-from benchmarks.environment import define_output, describe_environment, provenance
-from benchmarks.explorer_page import write_page
-from ensemble_jax.runs.files import replace_file
+from benchmarks.environment import define_output, describe_environment, write_page
+from benchmarks.summary import Spread, markdown
 
 _MEMBERS = flags.DEFINE_integer("members", 100, "N.", lower_bound=2)
 _EXTENTS = flags.DEFINE_integer("extents", 30, "E.", lower_bound=2)
@@ -63,34 +61,27 @@ def measure(browser: Browser, path: Path, rounds: int) -> dict[str, list[float]]
     return times
 
 
-def write_results(folder: Path, content: dict[str, Any]) -> None:
-    """Write `results.json` and `table.md`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "results.json", f"{json.dumps(content, indent=1)}\n".encode())
-    environment, shape, times = content["environment"], content["shape"], content["milliseconds"]
-    lines = [
-        "# The explorer of a large run",
-        "",
-        provenance(environment),
-        "",
-        f"{environment['processor']}, {environment['cores']} cores; load average before the start "
-        f"{environment['load_average'][0]:.1f}. {content['browser']}. {shape['members']} members, "
-        f"{shape['extents']} extents, {shape['train']} train and {shape['test']} test examples: a "
-        f"file of {content['bytes'] / 1e6:.1f} MB. Median (least-largest) of all measurements.",
-        "",
-        "| what | milliseconds |",
-        "|---|---|",
-        f"| until the page can be used | {_describe(times['ready'])} |",
-        f"| another class chosen | {_describe(times['class'])} |",
-        f"| an id looked for | {_describe(times['id'])} |",
-        f"| another epoch chosen | {_describe(times['epoch'])} |",
-        "",
-    ]
-    replace_file(folder / "table.md", "\n".join(lines).encode())
-
-
-def _describe(times: list[float]) -> str:
-    return f"{median(times):.0f} ({min(times):.0f}-{max(times):.0f})"
+def write_results(folder: str, content: dict[str, Any]) -> None:
+    """Write the results, and a page with a row for each of what a reader waits for."""
+    shape, times = content["shape"], content["milliseconds"]
+    names = {
+        "ready": "until the page can be used",
+        "class": "another class chosen",
+        "id": "an id looked for",
+        "epoch": "another epoch chosen",
+    }
+    write_page(
+        folder,
+        content,
+        "The explorer of a large run",
+        f"{content['browser']}. {shape['members']} members, {shape['extents']} extents, "
+        f"{shape['train']} train and {shape['test']} test examples: a file of "
+        f"{content['bytes'] / 1e6:.1f} MB. Median (least-largest) of all measurements.",
+        markdown(
+            ("what", "milliseconds"),
+            [(told, Spread.of(times[name]).written("{:.0f}")) for name, told in names.items()],
+        ),
+    )
 
 
 def main(_: list[str]) -> None:
@@ -102,7 +93,7 @@ def main(_: list[str]) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder, "report.html")
         sizes = {"train": _TRAIN.value, "test": _TEST.value}
-        write_page(path, sizes, _MEMBERS.value, _EXTENTS.value)
+        explorer_page.write_page(path, sizes, _MEMBERS.value, _EXTENTS.value)
         browser = Browser(program, Path(folder, "profile"))
         try:
             times = measure(browser, path, _ROUNDS.value)
@@ -118,8 +109,7 @@ def main(_: list[str]) -> None:
             "bytes": path.stat().st_size,
             "milliseconds": times,
         }
-    write_results(Path(_OUTPUT.value), content)
-    print((Path(_OUTPUT.value) / "table.md").read_text())
+    write_results(_OUTPUT.value, content)
 
 
 if __name__ == "__main__":

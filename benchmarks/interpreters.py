@@ -28,16 +28,13 @@ from typing import Any, NamedTuple
 
 from absl import app, flags
 
-from benchmarks.environment import ROOT, describe_environment, provenance
+from benchmarks.environment import ROOT, define_output, describe_environment, write_page
 from benchmarks.rounds import rotated
 from benchmarks.summary import Spread, markdown
-from ensemble_jax.runs.files import replace_file
 
 _PYTHONS = flags.DEFINE_list("pythons", None, "The interpreters, two at least.", required=True)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements of each.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "interpreters"), "Where to write."
-)
+_OUTPUT = define_output("interpreters")
 
 MOST_APART = 0.05
 _VERSIONS = """
@@ -74,12 +71,7 @@ def main(_: Sequence[str]) -> int:
             for of_one, runs in zip(versions, seconds, strict=True)
         ],
     }
-    table = make_table(content)
-    output = Path(_OUTPUT.value)
-    output.mkdir(parents=True, exist_ok=True)
-    replace_file(output / "results.json", f"{json.dumps(content, indent=1)}\n".encode())
-    replace_file(output / "table.md", table.encode())
-    print(table)
+    write_results(_OUTPUT.value, content)
     apart = [abs(ratio.median - 1) for ratio in wall_ratios(content)]
     return 0 if max(apart) <= MOST_APART else 1
 
@@ -112,9 +104,8 @@ def wall_ratios(content: Mapping[str, Any]) -> list[Spread]:
     return [Spread.of(b / a for a, b in zip(first, other, strict=True)) for other in others]
 
 
-def make_table(content: Mapping[str, Any]) -> str:
-    """The results in Markdown: a row for each interpreter."""
-    environment = content["environment"]
+def write_results(folder: str, content: Mapping[str, Any]) -> None:
+    """Write the results, and a page with a row for each interpreter."""
     ratios = ["", *(ratio.written("{:.3f}") for ratio in wall_ratios(content))]
     rows = [
         (
@@ -125,19 +116,12 @@ def make_table(content: Mapping[str, Any]) -> str:
         )
         for interpreter, ratio in zip(content["interpreters"], ratios, strict=True)
     ]
-    return "\n".join(
-        [
-            "# The main job with every Python",
-            "",
-            provenance(environment),
-            "",
-            f"{environment['processor']}, {environment['cores']} cores; load average before the "
-            f"start {environment['load_average'][0]:.2f}; "
-            f"{len(content['interpreters'][0]['rounds'])} rounds.",
-            "",
-            *markdown(("with", "wall, s", "processor, s", "wall over the first"), rows),
-            "",
-        ]
+    write_page(
+        folder,
+        content,
+        "The main job with every Python",
+        f"{len(content['interpreters'][0]['rounds'])} rounds.",
+        markdown(("with", "wall, s", "processor, s", "wall over the first"), rows),
     )
 
 

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,7 +42,7 @@ from absl import app, flags
 from flax import linen as nn
 
 import ensemble_jax as ej
-from benchmarks.environment import ROOT, describe_environment, provenance
+from benchmarks.environment import define_output, describe_environment, write_page
 from benchmarks.summary import Spread, markdown
 from ensemble_jax.analysis import (
     area_under_margin,
@@ -52,7 +51,6 @@ from ensemble_jax.analysis import (
     find_label_issues,
     member_mean,
 )
-from ensemble_jax.runs.files import replace_file
 
 _DATA = flags.DEFINE_string("data", None, "The folder of both files.", required=True)
 _REPETITIONS = flags.DEFINE_integer("repetitions", 3, "Of everything.", lower_bound=1)
@@ -61,9 +59,7 @@ _EXAMPLES = flags.DEFINE_integer("examples", 8000, "The first ones of the set.",
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where runs are kept, so that the same command continues; none by default."
 )
-_OUTPUT = flags.DEFINE_string(
-    "output", str(ROOT / "benchmarks" / "results" / "wrong_labels"), "Where to write."
-)
+_OUTPUT = define_output("wrong_labels")
 
 _FOLDS = 5
 _BATCH_SIZE = 100
@@ -134,12 +130,7 @@ def main(_: Sequence[str]) -> int:
         "seconds": seconds,
         "repetitions": results,
     }
-    table = make_table(content)
-    output = Path(_OUTPUT.value)
-    output.mkdir(parents=True, exist_ok=True)
-    replace_file(output / "results.json", f"{json.dumps(content, indent=1)}\n".encode())
-    replace_file(output / "table.md", table.encode())
-    print(table)
+    write_results(_OUTPUT.value, content)
     return 0 if all(least > 0 for least in _least_leads(content).values()) else 1
 
 
@@ -205,9 +196,9 @@ def _least_leads(content: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def make_table(content: Mapping[str, Any]) -> str:
-    """The results in Markdown: a row for each way."""
-    environment, repetitions = content["environment"], content["repetitions"]
+def write_results(folder: str, content: Mapping[str, Any]) -> None:
+    """Write the results, and a page with a row for each way."""
+    repetitions = content["repetitions"]
     rows = []
     for name in repetitions[0]:
         one_run = name in ("area under the margin", "cartography confidence")
@@ -222,32 +213,22 @@ def make_table(content: Mapping[str, Any]) -> str:
         written = [Spread.of(value).written("{:.3f}") for value in values]
         rows.append((name, *written, f"{seconds:.0f}"))
     leads = _least_leads(content)
-    return "\n".join(
+    header = (
+        *("way", "AUROC", "average precision", "precision at 100"),
+        *("precision at the true number", "training, s"),
+    )
+    write_page(
+        folder,
+        content,
+        "Finding wrong labels",
+        f"{content['wrong']} of {content['examples']} labels are wrong; {len(repetitions)} "
+        f"repetitions, to epoch {content['epochs']}.",
         [
-            "# Finding wrong labels",
-            "",
-            provenance(environment),
-            "",
-            f"{environment['processor']}, {environment['cores']} cores. {content['wrong']} of "
-            f"{content['examples']} labels are wrong; {len(repetitions)} repetitions, to epoch "
-            f"{content['epochs']}.",
-            "",
-            *markdown(
-                (
-                    "way",
-                    "AUROC",
-                    "average precision",
-                    "precision at 100",
-                    "precision at the true number",
-                    "training, s",
-                ),
-                rows,
-            ),
+            *markdown(header, rows),
             "",
             f"The audit leads every other way in every repetition by at least {leads['auroc']:.3f} "
             f"(AUROC) and {leads['average_precision']:.3f} (average precision).",
-            "",
-        ]
+        ],
     )
 
 

@@ -14,7 +14,7 @@ import signal
 import numpy as np
 import pytest
 
-from ensemble_jax import load_run, trainer
+from ensemble_jax import load_run
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
 from ensemble_jax.interruption import Interrupted
@@ -23,13 +23,7 @@ from ensemble_jax.launch.by_rank import train_collection
 from ensemble_jax.options import Model
 from ensemble_jax.runs import lock_run
 
-
-@pytest.fixture(scope="module", autouse=True)
-def no_compilation_cache():
-    """It would stay in use for all tests of this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "use_compilation_cache", lambda: None)
-        yield
+pytestmark = pytest.mark.usefixtures("no_compilation_cache")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from ensemble_jax import load_run, trainer
+from ensemble_jax import load_run
 from ensemble_jax.cli.train_config import TrainConfig
 from ensemble_jax.cli.translate import training_of
 from ensemble_jax.launch import Rank, by_rank
@@ -17,6 +17,8 @@ from ensemble_jax.launch.pieces import Piece
 from ensemble_jax.options import Model
 from ensemble_jax.runs import lock_run
 from ensemble_jax.runs.lock import locked_in_turn
+
+pytestmark = pytest.mark.usefixtures("no_compilation_cache")
 
 
 def start_ranks(binaries, size, *arguments):
@@ -116,14 +118,6 @@ def test_a_rank_that_is_killed_is_started_again(binaries, toy_job, contents, tmp
     assert contents(own) == finished
     now = contents(part)
     assert {name: now[name] for name in before} == before
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_compilation_cache():
-    """It would stay in use for all tests of this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "use_compilation_cache", lambda: None)
-        yield
 
 
 @pytest.fixture(scope="module")
